@@ -25,6 +25,7 @@ from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.progress import tell
 from dsee_bench.record import Cost, Record, StageLog
 from dsee_bench.stages.initial import start_from
+from dsee_bench.stages.kept import about
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
@@ -156,7 +157,7 @@ def run_stages(
                 if settings.init_from is not None and name == kept[0]:
                     start_from(state, settings.init_from, settings.config, store, inputs)
                 logs.append(_run_stage(settings, state, name, work))
-                store.save(after[name], state, logs)
+                store.save(after[name], state, logs, about(settings.config))
                 shutil.rmtree(work / name, ignore_errors=True)  # its checkpoints are in the state now
     return logs
 

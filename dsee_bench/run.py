@@ -3,6 +3,7 @@ checked, so that help, plans and mistakes answer at once.
 """
 
 import datetime
+import importlib
 import os
 import sys
 import time
@@ -18,16 +19,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config, plan, record, stopping
 from dsee_bench.config import ConfigError
+from dsee_bench.locks import run_lock
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
 
 STOPPED = 130  # exit code after Ctrl-C, as shells have it
+COMMANDS = {"cache": "dsee_bench.cache"}  # first words that are no run; each module has a main(words)
 
 
 def main() -> None:
     """Entry point of `dsee-bench`. Hydra's launcher comes in only where a flag asks for it: a plain run is composed
     here, which answers in half the time."""
     words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
     overrides = [word for word in words if not word.startswith("-")]
     if len(overrides) < len(words):
         _by_hydra(overrides)
@@ -93,7 +98,7 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
 
     work = results_dir / "work" / settings.run_id
     work.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(work / "run.lock")
+    lock = FileLock(run_lock(work))
     try:
         lock.acquire(timeout=0)
     except Timeout:

@@ -9,12 +9,12 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "report", "score", "execute", "plan", "__init__"},
+    {"run", "report", "score", "execute", "plan", "cache", "__init__"},
     {"stages"},
     {"train", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
     {"backbones", "tasks", "outputs"},
-    {"config", "record", "metrics", "sparse", "provenance", "stopping"},
+    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

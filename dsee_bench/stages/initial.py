@@ -7,8 +7,9 @@ import torch
 from safetensors import safe_open
 
 from dsee_bench import record
+from dsee_bench.stages.kept import TENSORS
 from dsee_bench.stages.stage import RunState
-from dsee_bench.stages.store import TENSORS, Store, keys
+from dsee_bench.stages.store import Store, keys
 
 
 def start_from(

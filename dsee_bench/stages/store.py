@@ -1,8 +1,8 @@
 """States kept after the stages that are dear to repeat, so that runs which begin alike share their beginning.
 
-A state lies in `<folder>/<key>/`: the model's tensors, the masks, and what the stages before it left. The key is a hash
-of all that leads to it. A folder is made under another name and renamed when whole, so a half-written one is never
-read; a lock lets one process work while the others wait for its state.
+A state lies in `<folder>/<key>/` (see kept.py): the model's tensors, the masks, and what the stages before it left.
+The key is a hash of all that leads to it. A folder is made under another name and renamed when whole, so a half-written
+one is never read; a lock lets one process work while the others wait for its state.
 """
 
 import json
@@ -20,11 +20,11 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from dsee_bench.config import digest
 from dsee_bench.record import StageLog
+from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
 
 VERSION = 1  # of the stages' code: raise it when the same settings give another state
-TENSORS, MASKS, LOGS = "model.safetensors", "masks.safetensors", "stages.json"
 NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs
 WRITES_ONLY = "decode"  # of a task: how the finished model is made to write
 
@@ -54,14 +54,15 @@ class Store:
     def lock(self, key: str) -> FileLock:
         """Held by the one process that makes this state; the system frees it if the process dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder / f"{key}.lock")
+        return FileLock(lock_of(self.folder / key))
 
-    def save(self, key: str, state: RunState, logs: Sequence[StageLog]) -> None:
-        """Keep the state after the stages of `logs`."""
+    def save(self, key: str, state: RunState, logs: Sequence[StageLog], about: Mapping[str, Any]) -> None:
+        """Keep the state after the stages of `logs`; `about` tells a person what it is."""
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{key}."))
         try:
             save_model(state.model, str(folder / TENSORS))
             save_file({site.name: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)
+            (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             (folder / LOGS).write_text(json.dumps([asdict(log) for log in logs]), encoding="utf-8")
             shutil.rmtree(self.folder / key, ignore_errors=True)
             os.rename(folder, self.folder / key)
@@ -72,6 +73,7 @@ class Store:
     def load(self, key: str, state: RunState, stages: Mapping[str, Stage], built: int) -> list[StageLog]:
         """Bring `state`, which has the modules of the first `built` stages, to the kept one; the logs of its stages."""
         folder = self.folder / key
+        mark_used(folder)
         logs = [StageLog(**log) for log in json.loads((folder / LOGS).read_text(encoding="utf-8"))]
         for log in logs[built:]:
             state.stage = log.name

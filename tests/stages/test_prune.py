@@ -163,7 +163,7 @@ def test_a_kept_state_brings_the_masks_of_the_update_back(tmp_path):
     settings, state, logs = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_update=true")
     store = Store(tmp_path / "states")
     store.folder.mkdir()
-    store.save("key", state, logs)
+    store.save("key", state, logs, {})
     again, _ = execute.prepare(settings, tmp_path)
     store.load("key", again, settings.stages, built=0)
     assert torch.equal(logits(again), logits(state))

@@ -1,0 +1,21 @@
+"""Who works on what: locks that the system frees when their process dies, and a look at them that takes none."""
+
+import fcntl
+from pathlib import Path
+
+
+def run_lock(work: Path) -> Path:
+    """The lock of the run whose work files lie in `work`, held by the one process that works on it."""
+    return work / "run.lock"
+
+
+def held(lock: Path) -> bool:
+    """Whether a live process holds `lock` (a filelock.FileLock); a folder that may only be read will do."""
+    try:
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False

@@ -1,0 +1,97 @@
+"""The folder of kept states as files: what each is, how large, who holds it, and its removal. No tensor is read."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from dsee_bench.locks import held
+
+TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
+NAMED = ("task", "backbone", "method")  # whose names say what a state is
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kept state. `about`: names of task, backbone and method, and the seed, of the run that made it; empty where
+    it does not say."""
+
+    folder: Path
+    stages: tuple[str, ...]
+    bytes: int
+    used: float  # when it was last made or loaded, in seconds since the epoch
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def held(self) -> bool:
+        """Whether a live process makes or replaces it."""
+        return held(lock_of(self.folder))
+
+
+def lock_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.lock")
+
+
+def about(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said of a state that a run with these settings makes."""
+    return {**{group: config[group]["name"] for group in NAMED}, "seed": config["seed"]}
+
+
+def mark_used(folder: Path) -> None:
+    """Remember that the state was loaded now; a folder that may only be read stays as it is."""
+    try:
+        os.utime(folder / LOGS)
+    except PermissionError:
+        return
+
+
+def kept(states: Path) -> list[Kept]:
+    """Every whole state in the folder, the one last used first."""
+    found = [_read(logs.parent) for logs in states.glob(f"*/{LOGS}") if not logs.parent.name.startswith(".")]
+    return sorted(found, key=lambda state: (-state.used, state.folder.name))
+
+
+def _read(folder: Path) -> Kept:
+    logs = folder / LOGS
+    there = folder / ABOUT
+    return Kept(
+        folder,
+        tuple(log["name"] for log in json.loads(logs.read_text(encoding="utf-8"))),
+        size(folder),
+        logs.stat().st_mtime,
+        json.loads(there.read_text(encoding="utf-8")) if there.is_file() else {},
+    )
+
+
+def size(folder: Path) -> int:
+    """Bytes of the files directly in the folder."""
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def leftovers(states: Path) -> list[Path]:
+    """Folders of states that a process left half written when it died: who writes one holds its lock."""
+    folders = [path for path in states.glob(".*") if path.is_dir()]
+    return [path for path in folders if not held(states / f"{path.name.split('.')[1]}.lock")]
+
+
+def remove(folder: Path) -> bool:
+    """Remove one state, or say False because a live process holds it. Another process sees it whole or not at all."""
+    lock = FileLock(lock_of(folder))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    with lock:
+        if not folder.is_dir():  # another process removed it meanwhile
+            return True
+        gone = folder.with_name(f".{folder.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        os.rename(folder, gone)
+        shutil.rmtree(gone)
+        lock_of(folder).unlink()  # whoever waits for it opens a new one
+    return True
