@@ -43,12 +43,24 @@ def execute(settings: Settings, work: Path, states: Path) -> Record:
         status="ok",
         config=settings.config,
         made_by={},
-        checkpoint={"best": "best dev", "last": "last"}[settings.recipe.checkpoint],
+        checkpoint={"best": "best dev", "last": "last"}[settings.recipe.checkpoint] if settings.stages else None,
         scores=_score(state, work),
         costs=_costs(settings, state),
         stages=tuple(logs),
         data={name: {"n": len(split), "sha256": split.sha256} for name, split in state.data.items()},
     )
+
+
+def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:
+    """The run's curve, which the tracker sees too; of a run that is forced, begun anew."""
+    rows = len(state.data["train"])
+    epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
+    steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
+    tracker.place(dict(zip(epochs, accumulate(steps, initial=0), strict=False)))
+    file = work / "curve.jsonl"
+    if settings.launch.force:
+        file.unlink(missing_ok=True)
+    return Curve(file, tracker.add)
 
 
 def export_again(settings: Settings, work: Path, states: Path) -> None:

@@ -27,7 +27,9 @@ def costs(
     tokens: int,
 ) -> tuple[Cost, ...]:
     """Every cost of the record that needs no clock, in its order."""
-    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    # An untouched model's parameters ask for gradients, and get none.
+    tuned = [] if outline.tuned == "nothing" else [value for value in model.parameters() if value.requires_grad]
+    trainable = sum(value.numel() for value in tuned)
     # A masked entry of a tuned weight has a parameter but no gradient: it is a constant zero.
     held = sum(int((~mask).sum()) for mask in masks.values()) if outline.tuned == "all" else 0
     flops = cost.Flops(tokens, cost.forward_flops(dense, tokens), cost.forward_flops(outline, tokens))

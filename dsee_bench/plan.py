@@ -145,8 +145,6 @@ def plan(settings: Settings) -> Plan:
             f"init_from={settings.init_from} gives an update to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
         )
-    if not steps:
-        raise ConfigError(f"method {settings.method} has no stage; name at least one under method.stages")
     return Plan(settings.run_id, before, tuple(steps))
 
 
