@@ -51,18 +51,6 @@ def execute(settings: Settings, work: Path, states: Path) -> Record:
     )
 
 
-def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:
-    """The run's curve, which the tracker sees too; of a run that is forced, begun anew."""
-    rows = len(state.data["train"])
-    epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
-    steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
-    tracker.place(dict(zip(epochs, accumulate(steps, initial=0), strict=False)))
-    file = work / "curve.jsonl"
-    if settings.launch.force:
-        file.unlink(missing_ok=True)
-    return Curve(file, tracker.add)
-
-
 def export_again(settings: Settings, work: Path, states: Path) -> None:
     """Export a run that is done: its stages are taken from the kept states, or repeated where these are gone."""
     state, inputs = prepare(settings, work)
