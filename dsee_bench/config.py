@@ -5,8 +5,10 @@ exist), `build` (does the value have the type that the class named by `_target_`
 that class (is the value possible).
 """
 
+import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
 import json
@@ -124,7 +126,7 @@ def options(group: str) -> list[str]:
 
 def check_overrides(overrides: Sequence[str]) -> None:
     """ConfigError for an unknown option or key among command-line overrides. Hydra's own settings are left to Hydra."""
-    parsed = [_parse(override) for override in overrides]
+    parsed = [parse(override) for override in overrides]
     choices: dict[str, str] = {}
     keys: list[str] = []
     for override in parsed:
@@ -143,7 +145,9 @@ def check_overrides(overrides: Sequence[str]) -> None:
         _check_key(config, key)
 
 
-def _parse(override: str) -> Any:  # hydra's Override
+@functools.cache
+def parse(override: str) -> Any:  # hydra's Override
+    """One word of the command line as Hydra reads it; ConfigError for one that it cannot read."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -182,15 +186,18 @@ def _check_key(config: "DictConfig", key: str) -> None:
         node = node._get_node(part)
 
 
-def compose(overrides: Sequence[str] = ()) -> "DictConfig":
-    """conf/config.yaml with these overrides, as Hydra composes it; ConfigError for what it does not know."""
+def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictConfig":
+    """conf/config.yaml with these overrides, as Hydra composes it; ConfigError for what it does not know. With
+    `hydra_too` Hydra's own settings stand under `hydra`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
+    within = GlobalHydra.instance().is_initialized()  # in a sweep's own process, which has conf/ at hand
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra_compose("config", overrides=list(overrides))
+        with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra_compose("config", overrides=list(overrides), return_hydra_config=hydra_too)
     except HydraException as error:
         check_overrides(overrides)  # raises with the names that Hydra's own message lacks
         raise ConfigError(str(error)) from error

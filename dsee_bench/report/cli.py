@@ -63,9 +63,12 @@ def page(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    from dsee_bench.report.status import status_text
+    from dsee_bench.report.status import status_text, sweep_text
 
-    print(status_text(options.results))
+    words = [word for word in options.words if word not in ("-m", "--multirun")]
+    given = [word.partition("=")[2] for word in words if word.startswith("results_dir=")]
+    results = Path(given[-1]) if given else options.results
+    print(sweep_text(words, results) if words else status_text(results))
     return 0
 
 
@@ -135,7 +138,12 @@ def _parser() -> argparse.ArgumentParser:
     add("plots", what, "plots", "plots sparsity_curve").add_argument("names", **some)
     what = "write DIR/page.html: all runs to sort, filter and open, the tables, and the figures that `plots` drew"
     add("page", what, "page", "page --results ~/sweep/results")
-    add("status", "count what is done and list what went wrong", "status")
+    what = (
+        "tell what is done, running, stopped and failed, with the commands that go on; of a sweep also what is missing"
+    )
+    sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]
+    of_all = add("status", what, "status", *sweep)
+    of_all.add_argument("words", nargs="*", metavar="OVERRIDE", help="a sweep, as after dsee-bench --multirun")
     what = "print one record: scores, costs, stages, settings, and how it was made"
     add("show", what, "show rte-minilm-dsee-s0-1a2b3c4d", "show rte-minilm-dsee-s0").add_argument("run_id", **a_run)
     what = "print where the zeros of a pruned run are: per cent by layer and weight"

@@ -1,0 +1,49 @@
+"""Where one run stands: done, running, stopped, failed, missing, or with a record that nobody can read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dsee_bench.locks import held, run_lock
+from dsee_bench.record import Record, path_of, read
+
+Name = Literal["done", "running", "stopped", "failed", "unreadable", "missing"]
+NAMES: tuple[Name, ...] = ("done", "running", "stopped", "failed", "unreadable", "missing")
+
+
+@dataclass(frozen=True)
+class State:
+    run_id: str
+    name: Name
+    why: str | None = None  # of a run that did not end well
+    record: Record | None = None
+
+
+def state_of(run_id: str, results_dir: Path) -> State:
+    """From the run's record and its work folder. A failed run that is worked on again counts as running; one that was
+    begun and has no record was killed."""
+    path = path_of(run_id, results_dir)
+    lock = run_lock(results_dir / "work" / run_id)
+    if not path.is_file():
+        killed = State(run_id, "stopped", "ended without a record: killed, or the machine went down")
+        return State(run_id, "running") if held(lock) else killed if lock.is_file() else State(run_id, "missing")
+    try:
+        record = read(path)
+    except ValueError as error:
+        return State(run_id, "unreadable", str(error))
+    if record.status == "ok":
+        return State(run_id, "done", None, record)
+    return State(run_id, "running" if held(lock) else record.status, last_line(record), record)
+
+
+def every_state(results_dir: Path) -> list[State]:
+    """Of all runs that left a record or work files, by id."""
+    recorded = {path.stem for path in (results_dir / "runs").glob("*.json") if not path.name.startswith(".")}
+    begun = {path.parent.name for path in (results_dir / "work").glob(f"*/{run_lock(Path()).name}")}
+    return [state_of(run_id, results_dir) for run_id in sorted(recorded | begun)]
+
+
+def last_line(record: Record) -> str:
+    """The last line of a failed run's traceback: the error itself."""
+    lines = (record.error or "").strip().splitlines()
+    return lines[-1] if lines else "no error was recorded"

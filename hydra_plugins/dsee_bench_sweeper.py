@@ -1,0 +1,37 @@
+"""Hydra's own sweeper without the runs that are done: these cost no composition, no worker and no job of a cluster.
+
+It lies here because Hydra takes plugins from the namespace package `hydra_plugins` alone; it is read at every start, so
+it imports nothing heavy.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+
+class UnfinishedSweeper(BasicSweeper):
+    """Launches the cells of a sweep whose record is not there or says that the run did not end well."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from dsee_bench.config import default_results_dir
+        from dsee_bench.sweep import product, unfinished
+
+        assert self.config is not None
+        cells = product(arguments, self.params)
+        left, launch = cells, self.config
+        if not (launch.force or launch.plan or launch.export):
+            left = unfinished(cells, Path(launch.results_dir or default_results_dir()))
+        self._left = {cell.overrides for cell in left}
+        if len(left) < len(cells):
+            done = len(cells) - len(left)
+            print(f"{done} of {len(cells)} runs are done already; force=true runs them again", file=sys.stderr)
+        return super().sweep(arguments) if left else []
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        return [overrides for overrides in super().get_job_batch() if tuple(overrides) in self._left]
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing more: each cell was composed to learn whether it is done."""
