@@ -13,7 +13,7 @@ LAYERS = [
     {"stages"},
     {"train", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
-    {"backbones", "tasks", "outputs"},
+    {"backbones", "tasks", "hub", "checksum", "outputs"},
     {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}

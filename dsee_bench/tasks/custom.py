@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from dsee_bench.hub import Wanted, get
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of
-from dsee_bench.tasks.source import find_files, hub_folder
+from dsee_bench.tasks.source import find_files
 from dsee_bench.tasks.table import read_rows
 
 
@@ -51,15 +52,21 @@ class Custom:
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Every split; relative files are below `data_dir`, or the working directory. `seed` changes nothing."""
-        folder = data_dir if data_dir is not None else Path.cwd()
-        if self.hub is not None:
-            folder = hub_folder(
-                self.hub,
-                revision=self.revision,
-                patterns=list(self.files.values()),
-                local="the files themselves, by task.hub=null and data_dir=DIR",
-            )
+        wanted = self.hub_files(data_dir)
+        folder = get(wanted) if wanted is not None else data_dir if data_dir is not None else Path.cwd()
         return {split: split_of(split, self._read(folder, file)) for split, file in self.files.items()}
+
+    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+        """What `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
+        if self.hub is None:
+            return None
+        return Wanted(
+            repo=self.hub,
+            kind="dataset",
+            revision=self.revision,
+            files=tuple(self.files.values()),
+            local="the files themselves, by task.hub=null and data_dir=DIR",
+        )
 
     def _read(self, folder: Path, file: str) -> Iterator[Example]:
         path = Path(file).expanduser()

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
+from dsee_bench.hub import Wanted
+
 Kind = Literal["classification", "regression", "generation"]
 Item = TypeVar("Item")
 
@@ -49,6 +51,10 @@ class Task(Protocol):
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Any]]:
         """Every split by its name: "train", "dev", and what else the task has."""
+        ...
+
+    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+        """What `load(data_dir)` takes from the hub; None if nothing."""
         ...
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dsee_bench.hub import Wanted, get
 from dsee_bench.metrics import nlg
 from dsee_bench.tasks.example import Split, split_of
-from dsee_bench.tasks.source import find_files, hub_folder
+from dsee_bench.tasks.source import find_files
 
 
 @dataclass(frozen=True)
@@ -172,11 +173,22 @@ class DataToText:
             raise ValueError(
                 f"{self.hub.repo} on the hub has no {split} split of {self.name}; set data_dir to its files"
             )
-        local = f"data_dir=DIR with {self.name}'s published files"
-        patterns = tuple(self.hub.files.values())
-        folder = hub_folder(self.hub.repo, revision=self.hub.revision, patterns=patterns, local=local)
-        files = find_files(folder, self.hub.files[split])
+        files = find_files(get(self._on_hub), self.hub.files[split])
         return self._checked(split_of(split, type(self).read_hub(files, split)), files[0])
+
+    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+        """What `load` takes from the hub: nothing if it has a `data_dir`."""
+        return None if data_dir is not None else self._on_hub
+
+    @property
+    def _on_hub(self) -> Wanted:
+        return Wanted(
+            repo=self.hub.repo,
+            kind="dataset",
+            revision=self.hub.revision,
+            files=tuple(self.hub.files.values()),
+            local=f"data_dir=DIR with {self.name}'s published files",
+        )
 
     def _checked(self, split: Split[Generation], source: Path) -> Split[Generation]:
         """`split`, if it is as large as published: a wrong grouping moves BLEU by 20 points and looks like a result."""

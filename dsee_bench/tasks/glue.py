@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsee_bench.hub import Wanted, get
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
-from dsee_bench.tasks.source import find_files, hub_folder
+from dsee_bench.tasks.source import find_files
 from dsee_bench.tasks.table import BrokenRows, class_names, read_parquet, read_tsv
 
 
@@ -62,13 +63,22 @@ class Glue:
         """Every split, from the TSV files under `data_dir`, from the hub where it is None; `seed` changes nothing."""
         if data_dir is not None:
             return {split: split_of(split, self._from_tsv(data_dir, file)) for split, file in self.tsv.files.items()}
-        folder = hub_folder(
-            self.hub.repo,
+        folder = get(self._on_hub)
+        return {split: split_of(split, self._from_hub(folder, file)) for split, file in self.hub.files.items()}
+
+    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+        """What `load` takes from the hub: nothing if it has a `data_dir`."""
+        return None if data_dir is not None else self._on_hub
+
+    @property
+    def _on_hub(self) -> Wanted:
+        return Wanted(
+            repo=self.hub.repo,
+            kind="dataset",
             revision=self.hub.revision,
-            patterns=list(self.hub.files.values()),
+            files=tuple(self.hub.files.values()),
             local=f"data_dir=DIR with the release's {self.tsv.files['train']} and {self.tsv.files['dev']}",
         )
-        return {split: split_of(split, self._from_hub(folder, file)) for split, file in self.hub.files.items()}
 
     def _from_tsv(self, folder: Path, file: str) -> Iterator[Example]:
         try:

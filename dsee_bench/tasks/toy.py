@@ -90,6 +90,9 @@ class Toy:
         if min(self.rows.values()) < 2:
             raise ValueError(f"rows must be at least 2 a split, one of each class, got {dict(self.rows)}")
 
+    def hub_files(self, data_dir: Path | None) -> None:
+        """Nothing: the rows are made here."""
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Every split; neither `data_dir` nor the run's `seed` changes a row."""
         generator = random.Random(self.seed)

@@ -83,6 +83,9 @@ class ToyDataToText:
         """Texts by split: the rows that training goes through."""
         return {split: count * REFERENCES for split, count in self.contexts.items()}
 
+    def hub_files(self, data_dir: Path | None) -> None:
+        """Nothing: the rows are made here."""
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Generation]]:
         """The splits that `contexts` names; neither argument has a say in them."""
         there = every_context()

@@ -1,0 +1,241 @@
+"""Files of a hub repository at a pinned revision: from the cache, or downloaded; always held against their checksums.
+
+The hub's own client retries for 23 to 46 s before it says that there is no network; here the hub is asked once first.
+It also makes no checksum of what came over plain HTTP, though its cache names every file by one.
+"""
+
+import io
+import logging
+import os
+import re
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dsee_bench.checksum import git_sha1, sha256
+from dsee_bench.tasks.source import find_files
+
+logger = logging.getLogger(__name__)
+
+SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again
+WAITS = (1.0, 3.0)  # seconds before a download is tried again that the server broke off by an error of its own
+TELL_EVERY = 10.0  # seconds between two lines about a download where no terminal shows a bar
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Files of one revision of a hub repository."""
+
+    repo: str  # "owner/name", or a folder with a copy of it: what begins with "/", "." or "~"
+    kind: Literal["model", "dataset"]
+    revision: str  # a commit, which never changes; or a branch, which may have moved on since it was cached
+    files: tuple[str, ...]  # a file each, or the pattern of one or of all its shards
+    local: str  # what a user without network can give instead, for the error
+    extra: tuple[str, ...] = ()  # patterns of files that are taken where they are there
+
+    @property
+    def folder(self) -> Path | None:
+        """The user's own copy, where `repo` names one."""
+        return Path(self.repo).expanduser() if self.repo.startswith(("/", ".", "~")) else None
+
+    @property
+    def pinned(self) -> bool:
+        return re.fullmatch("[0-9a-f]{40}", self.revision) is not None
+
+    def __str__(self) -> str:
+        return f"{self.repo} at {self.revision}"
+
+
+def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path:
+    """The folder that holds `wanted`, downloaded if need be; `why_not` says why the hub cannot be asked.
+
+    ConnectionError within seconds if it is not cached and there is no hub; ValueError if there is no such thing on the
+    hub, or if a file is not what its checksum says.
+    """
+    if wanted.folder is not None:
+        return wanted.folder
+    folder = cached(wanted)
+    if folder is None or not wanted.pinned:
+        reason = (why_not or why_no_hub)()
+        if reason is None:
+            folder = _download(wanted)
+        elif folder is None:
+            raise ConnectionError(f"{wanted} is not in the cache and {reason}. {_ways_out(wanted)}")
+    for path in paths(wanted, folder):
+        verify(path)
+    return folder
+
+
+def cached(wanted: Wanted) -> Path | None:
+    """The cached folder, if it holds every file asked for; asks no network and writes nothing."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(**_arguments(wanted), local_files_only=True))
+        paths(wanted, folder)
+    except FileNotFoundError:
+        return None
+    return folder
+
+
+def paths(wanted: Wanted, folder: Path) -> list[Path]:
+    """The files of `wanted` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
+    needed = [path for pattern in wanted.files for path in find_files(folder, pattern)]
+    return sorted({*needed, *(path for pattern in wanted.extra for path in folder.glob(pattern))})
+
+
+# --- is there a hub? --------------------------------------------------------------------------------------------------
+
+
+def why_no_hub(timeout: float = 3.0) -> str | None:
+    """Why the hub cannot be asked, None if it answers within `timeout` seconds (name look-up included).
+
+    HF_ENDPOINT and HF_HUB_OFFLINE are respected.
+    """
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
+            return f"{name} is set"
+    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
+    found: list[str | None] = [f"{endpoint} does not answer within {timeout:g} s"]
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=timeout):
+                found.append(None)
+        except urllib.error.HTTPError as error:  # it answers, if only to say that HEAD is not for this page
+            found.append(f"{endpoint} answers {error.code}" if error.code >= 500 else None)
+        except (OSError, ValueError) as error:
+            found.append(f"{endpoint} cannot be reached ({error})")
+
+    # A thread, since no timeout bounds the look-up of a name; a daemon, so that it cannot hold up the exit.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return found[-1]
+
+
+def _ways_out(wanted: Wanted) -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (
+        f"Three ways out: {wanted.local}; a cache that holds it, by HF_HUB_CACHE=DIR (now {HF_HUB_CACHE}; "
+        "`dsee-bench fetch` fills one); or network access (a mirror by HF_ENDPOINT=URL, offline mode off)"
+    )
+
+
+# --- downloads --------------------------------------------------------------------------------------------------------
+
+
+def _arguments(wanted: Wanted) -> dict[str, Any]:
+    return {
+        "repo_id": wanted.repo,
+        "repo_type": wanted.kind,
+        "revision": wanted.revision,
+        "allow_patterns": [*wanted.files, *wanted.extra],
+    }
+
+
+def _download(wanted: Wanted) -> Path:
+    """Tried again where the server broke off by an error of its own, which the client takes for final."""
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    what = {"model": "model", "dataset": "data set"}[wanted.kind]
+    logger.info("fetching the %s %s", what, wanted)
+    waits = list(WAITS)
+    while True:
+        try:
+            return _snapshot(wanted)
+        except RevisionNotFoundError as error:
+            raise ValueError(f"the {what} {wanted.repo} has no revision {wanted.revision!r} on the hub") from error
+        except RepositoryNotFoundError as error:
+            raise ValueError(
+                f"there is no {what} {wanted.repo!r} on the hub, or it needs a login (HF_TOKEN)"
+            ) from error
+        except Exception as error:  # of the client, of its HTTP library, of its transfer library, of the disk
+            status = getattr(getattr(error, "response", None), "status_code", 0)
+            if status >= 500 and waits:
+                time.sleep(waits.pop(0))
+                continue
+            raise ConnectionError(f"{wanted} could not be fetched: {_reason(error)}. {_ways_out(wanted)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, on one line: the client wraps what it met into advice of its own."""
+    met = error.__cause__ or error
+    return f"{type(met).__name__}: {(str(met).splitlines() or [''])[0].rstrip('.')}"
+
+
+def _snapshot(wanted: Wanted) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
+    from huggingface_hub.utils import enable_progress_bars, get_session
+
+    hooks = get_session().event_hooks["request"]
+    if _bound not in hooks:
+        hooks.append(_bound)
+    if not HF_HUB_DISABLE_PROGRESS_BARS:
+        enable_progress_bars()  # loading a model switches them off, for an earlier run of this process say
+    bar = None if sys.stderr.isatty() else _lines()
+    return Path(snapshot_download(**_arguments(wanted), tqdm_class=bar))
+
+
+def _bound(request: Any) -> None:  # httpx's Request
+    """Bound a call that has no timeout, as those of the hub's API: a silent server would hold it for ever."""
+    limits = request.extensions.get("timeout", {})
+    request.extensions["timeout"] = {
+        name: SILENCE if limits.get(name) is None else limits[name] for name in ("connect", "read", "write", "pool")
+    }
+
+
+def _lines() -> Any:
+    """A tqdm class for logs: now and then a line of the bytes that came, where a terminal would show bars."""
+    from tqdm import tqdm
+
+    class Lines(tqdm):
+        told = time.monotonic()
+
+        def __init__(self, *args: Any, **settings: Any) -> None:
+            super().__init__(*args, **{**settings, "file": io.StringIO()})  # where its line ends go
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            # The client opens three bars: bytes received, bytes written, files.
+            if self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
+                self.told = time.monotonic()
+                logger.info("  %.1f of %.1f MB", self.n / 1e6, (self.total or 0) / 1e6)
+
+    return Lines
+
+
+# --- checksums --------------------------------------------------------------------------------------------------------
+
+
+def stated_checksum(path: Path) -> str | None:
+    """The checksum that the cache knows of a file in a snapshot: the name of the blob it links to.
+
+    64 hex digits are the content's sha256, 40 are git's sha1. None where there is no such name: a mirror that tags
+    files by something else, or a file system without links.
+    """
+    if not path.is_symlink():
+        return None
+    name = path.readlink().name
+    return name if re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", name) else None
+
+
+def verify(path: Path) -> None:
+    """ValueError if a cached file is not what its checksum says; a file that has none passes."""
+    stated = stated_checksum(path)
+    if stated is None:
+        return
+    found = sha256(path) if len(stated) == 64 else git_sha1(path)
+    if found != stated:
+        blob = os.path.normpath(path.parent / path.readlink())
+        raise ValueError(
+            f"{path} is not the hub's file: its checksum should be {stated}, it is {found}. It was damaged on its way "
+            f"or on disk; delete {blob} and run this again, which fetches it anew"
+        )
