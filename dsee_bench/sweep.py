@@ -30,13 +30,18 @@ class Cell:
 def expand(words: Sequence[str]) -> list[Cell]:
     """Every run of `dsee-bench --multirun <words>`, in Hydra's order; ConfigError for what it does not know.
 
-    The experiment's own sweep (hydra.sweeper.params) comes first, and the words override it.
+    The experiment's own sweep comes first, and the words override it.
     """
+    return product(*given(words))
+
+
+def given(words: Sequence[str]) -> tuple[list[str], Mapping[str, Any]]:
+    """The words that choose runs, checked, and the sweep of the experiment that they name (hydra.sweeper.params)."""
     config.check_overrides(words)
     parsed = [config.parse(word) for word in words]
     single = [override.input_line for override in parsed if not override.is_sweep_override()]
     params = config.compose(single, hydra_too=True).hydra.sweeper.params or {}
-    return product([word for word in words if not config.parse(word).is_hydra_override()], params)
+    return [word for word in words if not config.parse(word).is_hydra_override()], params
 
 
 def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
@@ -45,7 +50,7 @@ def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
 
     parsed = [config.parse(word) for word in (*(f"{key}={value}" for key, value in params.items()), *words)]
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [Cell(tuple(overrides), config.run_id(_resolved(overrides))) for overrides in batch]
+    return [Cell(tuple(overrides), config.run_id(resolved(overrides))) for overrides in batch]
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path) -> list[Cell]:
@@ -53,7 +58,7 @@ def unfinished(cells: Sequence[Cell], results_dir: Path) -> list[Cell]:
     return [cell for cell in cells if state_of(cell.run_id, results_dir).name != "done"]
 
 
-def _resolved(overrides: Sequence[str]) -> dict[str, Any]:
+def resolved(overrides: Sequence[str]) -> dict[str, Any]:
     """What `config.compose(overrides)` resolves to, from parts that are composed once for many cells."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
