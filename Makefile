@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export HF_HUB_OFFLINE ?= 1
+FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint data tables plots page bench
@@ -29,10 +30,8 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-data: install ## how to bring your own data folder (fetching a grid's data is not built yet)
-	@echo "Give a folder with the published files: dsee-bench task=rte data_dir=DIR (DIR/RTE/train.tsv, DIR/RTE/dev.tsv)."
-	@echo "Without data_dir the hub serves, at the revision pinned in conf/task/. Fetching a whole grid ahead is not built yet."
-	@exit 1
+data: install ## weights and data from the hub, for nodes without network: make data FETCH="experiment=rte_dsee"
+	HF_HUB_OFFLINE=0 $(BIN)/dsee-bench fetch $(FETCH)
 
 tables: install ## results/tables from the records in results/runs
 	$(BIN)/dsee-report tables

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from dsee_bench import config, cost
+from dsee_bench.backbones.load import Checkpoint
 from dsee_bench.backbones.site import Outline
 from dsee_bench.config import ConfigError, Recipe
 from dsee_bench.manifest import Folding, Storage
@@ -18,11 +19,9 @@ from dsee_bench.tasks.example import Task
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 
 
-class Backbone(Protocol):
+class Backbone(Checkpoint, Protocol):
     """What the runner asks of a backbone's settings."""
 
-    @property
-    def name(self) -> str: ...
     def outline(self, labels: int | None) -> Outline: ...
     def load(self, labels: int, regression: bool) -> Any: ...
     def load_lm(self) -> Any: ...

@@ -24,7 +24,8 @@ from dsee_bench.plan import Settings
 from dsee_bench.record import Record
 
 STOPPED = 130  # exit code after Ctrl-C, as shells have it
-COMMANDS = {"cache": "dsee_bench.cache"}  # first words that are no run; each module has a main(words)
+# First words that are no run; each module has a main(words).
+COMMANDS = {"cache": "dsee_bench.cache", "fetch": "dsee_bench.fetch"}
 
 
 def main() -> None:

@@ -1,17 +1,21 @@
 """A stand-in for the hub on this machine, which speaks its protocol to the real client and can fail in many ways.
 
-Set HF_ENDPOINT to `endpoint` in a process of its own: the client reads it when it is imported.
+The client reads its settings when it is imported: start a process of its own with `environment`.
 """
 
 import hashlib
 import http.server
 import json
+import os
 import re
+import socket
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote
 
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LARGE = (".parquet", ".safetensors", ".bin")  # kept outside git, named by their sha256; git's sha1 names the others
 
 
@@ -30,7 +34,7 @@ class Repo:
     name: str
     files: dict[str, bytes]
     kind: str = "dataset"
-    revision: str = "0123456789abcdef0123456789abcdef01234567"
+    revision: str = COMMIT
     branches: tuple[str, ...] = ()  # other names of the revision
     head: dict[str, list[Fault]] = field(default_factory=dict)  # by file, for the next HEAD requests, one each
     get: dict[str, list[Fault]] = field(default_factory=dict)  # the same for GET
@@ -41,6 +45,20 @@ def checksum(name: str, content: bytes) -> str:
     if name.endswith(LARGE):
         return hashlib.sha256(content).hexdigest()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
+    """A process's environment with this hub, its cache below `home`, and no ban of the network."""
+    blocked = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HTTP_PROXY", "http_proxy", "HF_HUB_CACHE")
+    kept = {name: value for name, value in os.environ.items() if name not in blocked}
+    return kept | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"} | more
+
+
+def nobody() -> str:
+    """An address on this machine where nobody listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
 class StandIn:

@@ -13,11 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
-from standin_hub import Fault, Repo, StandIn, checksum
+from standin_hub import COMMIT, Fault, Repo, StandIn, checksum, environment, nobody
 
 from dsee_bench.hub import why_no_hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LATER = "89abcdef0123456789abcdef0123456789abcdef"
 FILE = "rte/train-00000-of-00001.parquet"
 ROWS = bytes(range(256)) * 40
@@ -42,12 +41,6 @@ for line in sys.stdin:
         folder, error = None, f"{type(caught).__name__}: {caught}"
     print(json.dumps({"folder": folder, "error": error, "waits": waits, "seconds": time.monotonic() - began}))
 """
-
-
-def environment(endpoint: str, home: Path, **more: str) -> dict[str, str]:
-    blocked = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HTTP_PROXY", "http_proxy", "HF_HUB_CACHE")
-    kept = {name: value for name, value in os.environ.items() if name not in blocked}
-    return kept | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"} | more
 
 
 def get_all(asked, endpoint, home, *, prefix=(), **more):
@@ -104,13 +97,6 @@ def test_offline_mode_is_respected(online):
 def test_a_closed_port_is_no_hub(online):
     online.setenv("HF_ENDPOINT", nobody())
     assert "cannot be reached" in why_no_hub()
-
-
-def nobody() -> str:
-    """An address on this machine where nobody listens."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{unused.getsockname()[1]}"
 
 
 def test_a_silent_hub_is_waited_for_no_longer_than_asked(online):
