@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config, plan, record, stopping
 from dsee_bench.config import ConfigError
+from dsee_bench.launching import share_of
 from dsee_bench.locks import run_lock
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
@@ -50,7 +51,7 @@ def _by_hydra(overrides: Sequence[str]) -> None:
     """--help, --multirun and Hydra's other flags."""
     if overrides:
         try:
-            config.check_overrides(overrides)
+            config.check_overrides([word for word in overrides if "=" in word])  # others belong to a flag: --cfg job
         except ConfigError as error:
             sys.exit(f"dsee-bench: {error}")
     if {"--multirun", "-m"} & set(sys.argv[1:]):
@@ -69,8 +70,12 @@ def _job(composed: DictConfig) -> None:
 
     launched = HydraConfig.get()
     overrides = list(launched.overrides.task)
+    resolved: Any = OmegaConf.to_container(composed, resolve=True)
+    if launched.mode == RunMode.MULTIRUN:
+        share = share_of(launched.launcher)
+        resolved["threads"] = share if resolved["threads"] is None else resolved["threads"]
     try:
-        code = run(OmegaConf.to_container(composed, resolve=True), overrides)  # type: ignore[arg-type]
+        code = run(resolved, overrides)
     except ConfigError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         code = 1

@@ -9,7 +9,7 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "__init__"},
+    {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "__init__"},
     {"stages"},
     {"train", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
