@@ -39,6 +39,8 @@ NOT_IDENTITY = (
     "export_update",
     "export_storage",
     "measure",
+    "quiet",
+    "tracking",
 )
 
 

@@ -8,7 +8,6 @@ settings, and one that was begun with others is begun anew.
 import hashlib
 import json
 import os
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +26,8 @@ from transformers import (
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 
 from dsee_bench import record
-from dsee_bench.progress import tell
+from dsee_bench.logs import bars, tell
+from dsee_bench.progress import REPORT_EVERY
 from dsee_bench.record import Score
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
@@ -35,7 +35,6 @@ from dsee_bench.tasks.generation import Decoding, Generation
 from dsee_bench.tasks.judge import score_outputs
 
 BLANK_LINE = "\n\n"
-REPORT_EVERY = 30.0  # seconds between two lines of progress
 
 
 def check_splits(task: Any, data: Mapping[str, Split[Any]]) -> None:
@@ -200,7 +199,7 @@ class _Progress:
         self._total, self._before, self._done = total, before, before
         self._started = self._told = time.perf_counter()
         self._bar = None
-        if sys.stderr.isatty() and before < total:
+        if bars() and before < total:
             self._bar = tqdm(total=total, initial=before, desc="decode", unit="context", leave=False)
         if before:
             tell(f"  decode: {before} of {total} contexts were done before")

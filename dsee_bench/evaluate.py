@@ -11,6 +11,7 @@ from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBas
 
 from dsee_bench.config import Recipe
 from dsee_bench.metrics import score
+from dsee_bench.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.tasks.batch import SortedByLength, collator, encode
 from dsee_bench.tasks.example import Split, Task
@@ -94,7 +95,12 @@ def evaluate(
 ) -> Answers:
     """Answer every example of `split` and score the answers with the task's metrics."""
     rows = SortedByLength(encode(split.examples, tokenizer, recipe.max_length))
-    trainer = Trainer(model, arguments(folder, recipe, device), data_collator=collator(tokenizer))
+    trainer = Trainer(
+        model,
+        arguments(folder, recipe, device),
+        data_collator=collator(tokenizer),
+        callbacks=[Answering(split.name)],
+    )
     output = trainer.predict(rows)
     release(trainer, model)
     said = rows.restore(answers_of(np.asarray(output.predictions), task.kind))

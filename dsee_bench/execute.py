@@ -8,6 +8,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from transformers import set_seed
 
 from dsee_bench import record
 from dsee_bench.backbones.load import Loaded
+from dsee_bench.curve import Curve
 from dsee_bench.decode import check_splits, decode_and_score
 from dsee_bench.evaluate import evaluate
 from dsee_bench.export import detached, export
+from dsee_bench.logs import tell
 from dsee_bench.manifest import Manifest
 from dsee_bench.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.plan import TOKENS, Settings
-from dsee_bench.progress import tell
 from dsee_bench.record import Cost, Record, StageLog
 from dsee_bench.stages.initial import start_from
 from dsee_bench.stages.kept import about
@@ -30,11 +32,13 @@ from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
 from dsee_bench.tasks.generation import completions
+from dsee_bench.tracking import Tracker
 
 
-def execute(settings: Settings, work: Path, states: Path) -> Record:
+def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> Record:
     """The record of the run, without `made_by`. Work files go to `work`, states for other runs to `states`."""
     state, inputs = prepare(settings, work)
+    state.curve = _curve(settings, state, work, tracker)
     logs = run_stages(settings, state, work, states, inputs)
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
@@ -49,6 +53,18 @@ def execute(settings: Settings, work: Path, states: Path) -> Record:
         stages=tuple(logs),
         data={name: {"n": len(split), "sha256": split.sha256} for name, split in state.data.items()},
     )
+
+
+def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:
+    """The run's curve, which the tracker sees too; of a run that is forced, begun anew."""
+    rows = len(state.data["train"])
+    epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
+    steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
+    tracker.place(dict(zip(epochs, accumulate(steps, initial=0), strict=False)))
+    file = work / "curve.jsonl"
+    if settings.launch.force:
+        file.unlink(missing_ok=True)
+    return Curve(file, tracker.add)
 
 
 def export_again(settings: Settings, work: Path, states: Path) -> None:

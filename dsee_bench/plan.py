@@ -15,6 +15,7 @@ from dsee_bench.manifest import Folding, Storage
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.tasks.example import Task
+from dsee_bench.tracking import Tracking
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 
@@ -41,6 +42,8 @@ class Launch:
     export_update: Folding
     export_storage: Storage
     measure: bool
+    quiet: bool
+    tracking: Tracking
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
@@ -76,6 +79,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed must be a whole number from 0 to 2^31 - 1, got {seed!r}")
     launch = {field.name: resolved[field.name] for field in dataclasses.fields(Launch)}
+    launch["tracking"] = config.typed(Tracking, resolved["tracking"], "tracking")
     stages = {name: config.build(node, f"method.stages.{name}") for name, node in resolved["method"]["stages"].items()}
     return Settings(
         run_id=config.run_id(resolved),

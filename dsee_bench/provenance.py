@@ -54,7 +54,12 @@ def _git(folder: Path, *arguments: str) -> str | None:
         return None
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=True,
+            start_new_session=True,  # Ctrl-C at a terminal would stop it too
         )
     except (OSError, subprocess.SubprocessError):
         return None

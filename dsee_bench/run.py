@@ -5,6 +5,7 @@ checked, so that help, plans and mistakes answer at once.
 import datetime
 import importlib
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -17,12 +18,13 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import config, plan, record, stopping
+from dsee_bench import config, logs, plan, record, stopping
 from dsee_bench.config import ConfigError
 from dsee_bench.launching import share_of
 from dsee_bench.locks import run_lock
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
+from dsee_bench.tracking import Tracker
 
 STOPPED = 130  # exit code after Ctrl-C, as shells have it
 # First words that are no run; each module has a main(words).
@@ -79,7 +81,9 @@ def _job(composed: DictConfig) -> None:
     except ConfigError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         code = 1
-    if code == STOPPED or (code and launched.mode != RunMode.MULTIRUN):
+    if code == STOPPED or stopping.asked():
+        sys.exit(STOPPED)  # also where the run was done when the signal came: the sweep is not
+    if code and launched.mode != RunMode.MULTIRUN:
         sys.exit(code)
     if code:
         raise RuntimeError(f"failed: dsee-bench {' '.join(overrides)}")  # the other runs of the sweep go on
@@ -149,36 +153,66 @@ def _export_done(settings: Settings, results_dir: Path, work: Path) -> int:
 def _run_and_record(
     settings: Settings, planned: plan.Plan, results_dir: Path, work: Path, overrides: Sequence[str]
 ) -> int:
-    """Run and write the record, also of a run that fails or is stopped; then print what came out."""
+    """Run and write the record, also of a run that fails or is stopped; then tell what came out."""
+    command = shlex.join(["dsee-bench", *overrides])
+    with logs.followed(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
+        logs.tell(plan.as_text(planned))
+        tracker = Tracker(settings.launch.tracking, settings.run_id, work)
+        finished, path = _recorded(settings, results_dir, work, overrides, tracker)
+        if finished.status == "ok":
+            from dsee_bench.report.run_table import run_table
+
+            logs.show(f"{run_table(finished)}\nrecord: {path}")
+        else:
+            logs.fail(f"{finished.error}\n{settings.run_id} {finished.status}: {path}")
+        if finished.status == "stopped":
+            logs.fail("The same command goes on where it was.")
+        code = {"ok": 0, "failed": 1, "stopped": STOPPED}[finished.status]
+        stopping.let_go()
+        tracker.finish(finished, code)
+    return code
+
+
+def _recorded(
+    settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str], tracker: Tracker
+) -> tuple[Record, Path]:
+    """What came of the run, and its record's place. It is written unless an earlier run's good one is there, and no
+    signal is heard meanwhile."""
     started = time.time()
-    print(plan.as_text(planned), file=sys.stderr)
     _before_imports()
     stopping.listen()
     try:
-        from dsee_bench.execute import execute
-
-        outcome = execute(settings, work, results_dir / "work" / "states")
-        code = 0
+        outcome = _outcome(settings, results_dir, work, overrides, tracker)
     except KeyboardInterrupt:
-        outcome, code = Record(settings.run_id, "stopped", settings.config, {}, error="stopped by a signal"), STOPPED
-    except Exception:
-        outcome, code = Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc()), 1
+        stopping.hold()
+        outcome = Record(settings.run_id, "stopped", settings.config, {}, error="stopped by a signal")
     finished = replace(outcome, made_by=_made_by(settings, overrides, started))
     path = record.path_of(settings.run_id, results_dir)
-    if code and path.is_file() and record.read(path).status == "ok":
-        print(f"the earlier record of this run is kept: {path}", file=sys.stderr)
+    if finished.status != "ok" and path.is_file() and record.read(path).status == "ok":
+        logs.tell(f"the earlier record of this run is kept: {path}")
     else:
         record.write(finished, results_dir)
-    if code:
-        print(f"{finished.error}\n{settings.run_id} {finished.status}: {path}", file=sys.stderr)
-        print("The same command goes on where it was." if code == STOPPED else "", file=sys.stderr)
-        return code
+    return finished, path
 
-    from dsee_bench.report.run_table import run_table
 
-    print(run_table(finished))
-    print(f"record: {path}")
-    return 0
+def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str], tracker: Tracker) -> Record:
+    """The record of the run or of its failure, without `made_by`; signals are held from its end on."""
+    try:
+        from dsee_bench.execute import execute
+
+        logs.take_over()
+        tracker.start(settings.config, _experiment(overrides), anew=settings.launch.force)
+        return execute(settings, work, results_dir / "work" / "states", tracker)
+    except Exception:
+        return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
+    finally:
+        stopping.hold()
+
+
+def _experiment(overrides: Sequence[str]) -> str | None:
+    """The name of the chosen experiment file, as the words of the command have it."""
+    chosen = [word.partition("=")[2] for word in overrides if word.startswith("experiment=")]
+    return chosen[-1] if chosen else None
 
 
 def _before_imports() -> None:

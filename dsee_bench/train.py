@@ -15,8 +15,9 @@ from transformers.trainer_callback import PrinterCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from dsee_bench.config import Recipe
+from dsee_bench.curve import Curve
 from dsee_bench.evaluate import EVAL_BATCH, arguments, metrics_of, release
-from dsee_bench.progress import Progress
+from dsee_bench.progress import Answering, Progress
 from dsee_bench.tasks.batch import GroupedByLength, SortedByLength, collator, encode
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
@@ -43,6 +44,7 @@ class Job:
     masks: Sequence[tuple[Tensor, Tensor]]  # (parameter, mask of its shape, True where kept)
     after_step: Sequence[Callable[[int], None]]
     penalties: Sequence[Callable[[], Tensor]]
+    curve: Curve | None = None  # where points of loss and dev score go, beside the facts
 
     @property
     def writes(self) -> bool:
@@ -68,7 +70,7 @@ def tune(job: Job) -> dict[str, Any]:
     examples = job.train.examples[: recipe.rows_used(len(job.train))]
     dev = completions(job.dev) if job.writes else job.dev
     dev_rows = encode(dev.examples[: recipe.dev_rows], job.tokenizer, recipe.max_length)
-    progress = Progress(job.name, job.ranked_by)
+    progress = Progress(job.name, job.ranked_by, job.curve)
     trainer = _Trainer(
         job,
         model=job.model,
@@ -77,7 +79,7 @@ def tune(job: Job) -> dict[str, Any]:
         eval_dataset=SortedByLength(dev_rows),
         data_collator=collator(job.tokenizer),
         compute_metrics=None if job.writes else metrics_of(job.task, "dev"),
-        callbacks=[progress, _HoldMasks(job.masks), _AfterStep(job.after_step)],
+        callbacks=[progress, Answering("dev"), _HoldMasks(job.masks), _AfterStep(job.after_step)],
     )
     trainer.remove_callback(PrinterCallback)
     hooks = [parameter.register_hook(_masked_gradient(mask)) for parameter, mask in job.masks]

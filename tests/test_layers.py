@@ -14,7 +14,7 @@ LAYERS = [
     {"train", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
     {"backbones", "tasks", "hub", "checksum", "outputs"},
-    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks"},
+    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks", "logs", "curve", "tracking"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from dsee_bench.curve import Curve
+
 Facts = dict[str, Any]  # plain values for the record
 
 
@@ -37,6 +39,7 @@ class RunState:
     folder: Path  # its work files
     device: str  # "auto" or "cpu"
     fresh: "Callable[[], PreTrainedModel] | None" = None  # makes the model of before the first stage once more
+    curve: "Curve | None" = None  # where a tuning's points go, beside its facts
     tuner: Any = None  # PEFT's tuner, once an update is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
     after_step: list[Callable[[int], None]] = field(default_factory=list)  # called with the step, after the optimizer

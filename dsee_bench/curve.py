@@ -1,0 +1,78 @@
+"""The training curve of a run as JSON lines, written while it trains, for plots.
+
+One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file. A run that was
+stopped has each point once; only the first loss after the stop is a mean over fewer steps. A stage whose state was
+taken from another run has no lines here; its points are in the record.
+"""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dsee_bench.record import write_atomically
+
+
+@dataclass(frozen=True)
+class Point:
+    """The training loss since the point before, or the dev score, after a step of a stage."""
+
+    stage: str
+    step: int  # of this stage
+    seconds: float  # of this stage's training so far; what a stop lost and the pause after it are not in it
+    loss: float | None = None
+    learning_rate: float | None = None
+    metric: str | None = None  # of dev
+    dev: float | None = None  # None where undefined, too
+
+
+class Curve:
+    """The file of one run's curve, and whoever else wants its points."""
+
+    def __init__(self, file: Path, watch: Callable[[Point], None] | None = None) -> None:
+        self._file, self._watch = file, watch
+        self._stage, self._began = "", 0.0
+
+    def begin(self, stage: str, step: int) -> None:
+        """A stage trains from `step` on: later points of it are of a start that was stopped, and are dropped."""
+        text = self._file.read_text(encoding="utf-8") if self._file.is_file() else ""
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # the last one may be torn
+        points = [json.loads(line) for line in lines]
+        keep = [point["stage"] != stage or point["step"] <= step for point in points]
+        kept = "".join(line for line, kept in zip(lines, keep, strict=True) if kept)
+        if kept != text:
+            write_atomically(self._file, kept)
+        before = [
+            point["seconds"] for point, kept in zip(points, keep, strict=True) if kept and point["stage"] == stage
+        ]
+        self._stage, self._began = stage, time.perf_counter() - max(before, default=0.0)
+
+    def add(
+        self,
+        step: int,
+        *,
+        loss: float | None = None,
+        learning_rate: float | None = None,
+        metric: str | None = None,
+        dev: float | None = None,
+    ) -> None:
+        """A point of the stage that trains."""
+        seconds = round(time.perf_counter() - self._began, 2)
+        point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev))
+        self._append(asdict(point))
+        if self._watch is not None:
+            self._watch(point)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        with self._file.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row, allow_nan=False) + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,111 @@
+"""What a run says: on stderr for a person to follow, and all of it, with the time, in the run's log file.
+
+Everything goes through the standard `logging`. Of libraries only warnings are told; progress bars are drawn past it, so
+that none is in the file. Where no run is followed, as in a test of one function, nothing is told.
+"""
+
+import logging
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+OURS = "dsee_bench"
+LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these print on stderr by handlers of their own
+_logger = logging.getLogger(OURS)
+
+
+def tell(line: str) -> None:
+    """A line for a person who follows the run; it does not tear a running bar."""
+    _logger.info(line)
+
+
+def warn(line: str) -> None:
+    """Something went wrong, and the run goes on."""
+    _logger.warning(line)
+
+
+def fail(text: str) -> None:
+    """Why the run does not go on; told in a quiet run too."""
+    _logger.error(text)
+
+
+def show(text: str) -> None:
+    """What a run is for, on stdout."""
+    print(text)
+    note(text)
+
+
+def note(text: str) -> None:
+    """For the log file alone."""
+    _logger.debug(text)
+
+
+def bars() -> bool:
+    """Whether to draw a progress bar: on a terminal, unless the run is quiet or others beside it draw there too."""
+    quiet = any(isinstance(handler, _Console) and handler.level > logging.INFO for handler in logging.root.handlers)
+    return sys.stderr.isatty() and not quiet and not _beside_others()
+
+
+@contextmanager
+def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[None]:
+    """Until the end of the block, tell what is said: on stderr (errors only, if quiet) and in `file`, after what it
+    holds of earlier starts."""
+    console = _Console(run_id)
+    console.setLevel(logging.ERROR if quiet else logging.INFO)
+    kept = logging.FileHandler(file, encoding="utf-8")
+    dated = logging.Formatter("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    dated.converter = time.gmtime
+    kept.setFormatter(dated)
+    for handler in (console, kept):
+        handler.addFilter(_wanted)
+    libraries = [logging.getLogger(name) for name in LIBRARIES]
+    before = [(logger, logger.handlers, logger.propagate) for logger in (logging.root, *libraries)]
+    level = _logger.level
+    logging.root.handlers = [console, kept]  # in the place of Hydra's, which would print every line once more
+    _logger.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    try:
+        note(f"=== {command}  (process {os.getpid()})")
+        yield
+    finally:
+        logging.captureWarnings(False)
+        _logger.setLevel(level)
+        for logger, handlers, propagate in before:
+            logger.handlers, logger.propagate = handlers, propagate
+        kept.close()
+
+
+def take_over() -> None:
+    """Libraries that are imported by now tell their warnings through our handlers, not past them."""
+    for name in LIBRARIES:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True
+
+
+def _beside_others() -> bool:
+    """Whether this is a worker process of a sweep, which shares its terminal with others."""
+    return multiprocessing.parent_process() is not None
+
+
+def _wanted(record: logging.LogRecord) -> bool:
+    record.kind = "warning: " if record.levelno == logging.WARNING else ""
+    return record.name.partition(".")[0] == OURS or record.levelno >= logging.WARNING
+
+
+class _Console(logging.Handler):
+    """Lines on stderr; of several runs at once, each with its run's name."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.setFormatter(logging.Formatter("%(kind)s%(message)s"))
+        self._name = f"[{run_id}] " if _beside_others() else ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        lines = self.format(record).splitlines()
+        tqdm.write("\n".join(self._name + line for line in lines), file=sys.stderr)
