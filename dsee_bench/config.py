@@ -34,6 +34,7 @@ NOT_IDENTITY = (
     "force",
     "plan",
     "threads",
+    "save_every",
     "device",
     "export",
     "export_update",

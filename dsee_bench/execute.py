@@ -8,6 +8,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Mapping
+from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from dsee_bench import record
 from dsee_bench.backbones.load import Loaded
 from dsee_bench.curve import Curve
 from dsee_bench.decode import check_splits, decode_and_score
-from dsee_bench.evaluate import evaluate
+from dsee_bench.evaluate import evaluate, on_cpu, use_bf16
 from dsee_bench.export import detached, export
 from dsee_bench.logs import tell
 from dsee_bench.manifest import Manifest
@@ -137,9 +138,21 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
         seed=settings.seed,
         folder=work,
         device=settings.launch.device,
+        save_every=settings.launch.save_every,
         fresh=lambda: _load(settings).model,
     )
-    return state, {"weights": loaded.weights, "data": inputs}
+    return state, {"weights": loaded.weights, "data": inputs, "made_with": _made_with(settings)}
+
+
+def _made_with(settings: Settings) -> dict[str, Any]:
+    """What else the numbers of a state depend on, beside settings, weights and rows; but for the number of threads,
+    which moves the last digits."""
+    device = settings.launch.device
+    return {
+        "packages": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
+        "on_cpu": on_cpu(device),
+        "bf16": use_bf16(settings.recipe.precision, device),
+    }
 
 
 def _load(settings: Settings) -> Loaded:
@@ -172,16 +185,17 @@ def run_stages(
             else:
                 if settings.init_from is not None and name == kept[0]:
                     start_from(state, settings.init_from, settings.config, store, inputs)
-                logs.append(_run_stage(settings, state, name, work))
+                if settings.launch.force:
+                    shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
+                logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
                 store.save(after[name], state, logs, about(settings.config))
-                shutil.rmtree(work / name, ignore_errors=True)  # its checkpoints are in the state now
     return logs
 
 
-def _run_stage(settings: Settings, state: RunState, name: str, work: Path) -> StageLog:
+def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> StageLog:
     state.stage = name
     state.seed = zlib.crc32(f"{settings.seed} {name}".encode()) % 2**31
-    state.folder = work / name
+    state.folder = folder
     started = time.perf_counter()
     state.outline = settings.stages[name].plan(state.outline)
     facts = settings.stages[name].run(state)

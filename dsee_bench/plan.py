@@ -38,6 +38,7 @@ class Launch:
     plan: Literal["json"] | bool
     device: Literal["auto", "cpu"]
     threads: int | None
+    save_every: float
     export: Path | None
     export_update: Folding
     export_storage: Storage
@@ -48,6 +49,8 @@ class Launch:
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
             raise ValueError(f"threads must be at least 1, got {self.threads}; threads=null takes torch's default")
+        if not self.save_every >= 0:
+            raise ValueError(f"save_every must be 0 seconds or more, got {self.save_every}; 0 saves after every step")
 
 
 @dataclass(frozen=True)

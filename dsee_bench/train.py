@@ -5,24 +5,37 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
+from dsee_bench import checkpoint
 from dsee_bench.config import Recipe
 from dsee_bench.curve import Curve
 from dsee_bench.evaluate import EVAL_BATCH, arguments, metrics_of, release
+from dsee_bench.logs import tell
 from dsee_bench.progress import Answering, Progress
+from dsee_bench.seal import seal
 from dsee_bench.tasks.batch import GroupedByLength, SortedByLength, collator, encode
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
 
 CURVE_POINTS = 50  # of the training loss, in the record
+HOOKS = "hooks.safetensors"  # in a checkpoint: what the step hooks keep
+SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
+
+
+class StepHook(Protocol):
+    """Called with the step after the optimizer's; what it keeps from step to step is saved with each checkpoint."""
+
+    def __call__(self, step: int, /) -> None: ...
+    def tensors(self) -> dict[str, Tensor]: ...
+    def load(self, tensors: dict[str, Tensor]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +55,9 @@ class Job:
     folder: Path
     device: str
     masks: Sequence[tuple[Tensor, Tensor]]  # (parameter, mask of its shape, True where kept)
-    after_step: Sequence[Callable[[int], None]]
+    after_step: Sequence[StepHook]
     penalties: Sequence[Callable[[], Tensor]]
+    save_every: float  # seconds between points that a stopped run goes on from, beside those of evaluations
     curve: Curve | None = None  # where points of loss and dev score go, beside the facts
 
     @property
@@ -60,7 +74,8 @@ class Job:
 def tune(job: Job) -> dict[str, Any]:
     """Train the parameters that have gradients; the model ends with the best or the last weights, as the recipe says.
 
-    Returns facts for the record: steps, seconds a step, the learning rate, and the curves of loss and dev scores.
+    Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped. Returns
+    facts for the record: steps, seconds a step, the learning rate, and the curves of loss and dev scores.
     """
     recipe = job.recipe
     set_seed(job.seed)
@@ -79,13 +94,22 @@ def tune(job: Job) -> dict[str, Any]:
         eval_dataset=SortedByLength(dev_rows),
         data_collator=collator(job.tokenizer),
         compute_metrics=None if job.writes else metrics_of(job.task, "dev"),
-        callbacks=[progress, Answering("dev"), _HoldMasks(job.masks), _AfterStep(job.after_step)],
+        callbacks=[
+            progress,
+            Answering("dev"),
+            _HoldMasks(job.masks),
+            _AfterStep(job.after_step),
+            _SaveBetween(job.save_every),
+        ],
     )
     trainer.remove_callback(PrinterCallback)
     hooks = [parameter.register_hook(_masked_gradient(mask)) for parameter, mask in job.masks]
+    start = checkpoint.newest(job.folder)
+    if start is not None:
+        tell(f"  {job.name}: goes on from step {start.name.rsplit('-', 1)[1]}")
     started = time.perf_counter()
     try:
-        trainer.train()
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
     finally:
         for hook in hooks:
             hook.remove()
@@ -139,8 +163,6 @@ def _arguments(job: Job, steps_: int) -> Any:
         eval_steps=None if by_epoch else recipe.eval_every,
         save_strategy=when if best else "no",
         save_steps=500 if by_epoch else recipe.eval_every,
-        save_total_limit=1,
-        save_only_model=True,
         load_best_model_at_end=best,
         metric_for_best_model=job.ranked_by,
         greater_is_better=not job.writes,
@@ -172,11 +194,11 @@ def _facts(trainer: Trainer, job: Job, seconds: float) -> dict[str, Any]:
 
 
 class _Trainer(Trainer):
-    """Trainer with penalties added to the loss, and checkpoints that may hold tensors which modules share."""
+    """Trainer with penalties added to the loss, and checkpoints of what is trained, sealed."""
 
     def __init__(self, job: Job, **arguments_: Any) -> None:
         super().__init__(**arguments_)
-        self._penalties = job.penalties
+        self._penalties, self._hooks = job.penalties, job.after_step
         # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
         self._share = 1 / job.recipe.accumulate if job.writes else 1.0
 
@@ -188,10 +210,40 @@ class _Trainer(Trainer):
         return (loss, outputs) if return_outputs else loss
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # save_pretrained refuses VeRA's shared matrices; best weights are loaded by name from this file.
+        # What a tuning leaves as it was is not written each time. Places of sparse entries are no parameters.
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        save_model(self.accelerator.unwrap_model(self.model), str(folder / SAFE_WEIGHTS_NAME))
+        model = self.accelerator.unwrap_model(self.model)
+        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        kept = model.state_dict().keys()
+        buffers = {name: value for name, value in model.named_buffers() if name in kept}
+        tensors = {name: value.detach().contiguous() for name, value in (trained | buffers).items()}
+        save_file(tensors, folder / SAFE_WEIGHTS_NAME)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        if load_result.unexpected_keys:
+            raise ValueError(f"a checkpoint of another model: it has {load_result.unexpected_keys[0]}")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = checkpoint.folder_of(Path(self.args.output_dir), self.state.global_step)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {
+            f"{index}.{name}": value.contiguous()
+            for index, hook in enumerate(self._hooks)
+            for name, value in hook.tensors().items()
+        }
+        save_file(kept, folder / HOOKS)
+        super()._save_checkpoint(model, trial)
+        seal(folder)
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
+        checkpoint.keep_only(folder.parent, (best, self.state.global_step))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        kept = load_file(Path(resume_from_checkpoint) / HOOKS)
+        for index, hook in enumerate(self._hooks):
+            mine = {name.split(".", 1)[1]: value for name, value in kept.items() if name.split(".", 1)[0] == str(index)}
+            hook.load(mine)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # after the hooks: masks are tensors of the model
 
 
 def _masked_gradient(mask: Tensor) -> Callable[[Tensor], Tensor]:
@@ -211,9 +263,33 @@ class _HoldMasks(TrainerCallback):
 
 
 class _AfterStep(TrainerCallback):
-    def __init__(self, hooks: Sequence[Callable[[int], None]]) -> None:
+    def __init__(self, hooks: Sequence[StepHook]) -> None:
         self._hooks = hooks
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         for hook in self._hooks:
             hook(state.global_step)
+
+
+class _SaveBetween(TrainerCallback):
+    """Asks for a checkpoint every so many seconds, but not where an epoch ends: one written there would lack the
+    evaluation that follows, and a resume from it would leave that out."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._asked = self._due = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._due = time.perf_counter() + self._seconds
+
+    def on_step_end(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
+        now = time.perf_counter()
+        in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
+        at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
+        if now >= self._due and not at_end and args.world_size == 1:  # the clocks of several processes differ
+            self._asked, control.should_save = now, True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        now = time.perf_counter()
+        took = now - self._asked if self._asked else 0.0
+        self._due, self._asked = now + max(self._seconds, SAVING_SHARE * took), 0.0

@@ -11,10 +11,10 @@ FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
     {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "__init__"},
     {"stages"},
-    {"train", "evaluate", "export", "manifest", "decode", "measure"},
+    {"train", "checkpoint", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
     {"backbones", "tasks", "hub", "checksum", "outputs"},
-    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks", "logs", "curve", "tracking"},
+    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks", "seal", "logs", "curve", "tracking"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

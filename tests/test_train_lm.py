@@ -1,6 +1,9 @@
 """Tuning a language model: accumulated parts, label smoothing, penalties, the checkpoint of least dev loss."""
 
 import dataclasses
+import tempfile
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -36,20 +39,22 @@ def job(tmp_path, *overrides):
         epochs=stage.epochs,
         learning_rate=stage.learning_rate,
         seed=0,
-        folder=tmp_path,
+        folder=Path(tempfile.mkdtemp(dir=tmp_path)),  # none goes on from another
         device="cpu",
         masks=(),
         after_step=(),
         penalties=(),
+        save_every=3600,
     )
 
 
 def first_gradient(tmp_path, *overrides, penalty=None):
     """The gradient of the first step, and the training loss that is reported."""
     found = []
+    tmp_path.mkdir()
     one = job(tmp_path, *overrides)
     weight = one.model.transformer.h[0].mlp.c_fc.weight
-    hooks = (lambda _: found.append(weight.grad.clone()),)
+    hooks = (Mock(side_effect=lambda _: found.append(weight.grad.clone()), tensors=dict),)
     penalties = () if penalty is None else (lambda: penalty(weight),)
     facts = tune(dataclasses.replace(one, after_step=hooks, penalties=penalties))
     return found[0], facts["curve"][0]["loss"]

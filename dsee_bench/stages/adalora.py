@@ -1,6 +1,6 @@
 """AdaLoRA: PEFT's tuner wants to be told of every step, and a penalty keeps its factors orthogonal."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsee_bench.stages.stage import RunState
 
@@ -18,8 +18,44 @@ def follow_budget(state: RunState, steps: int) -> None:
         return
     config = tuner.peft_config[tuner.trainable_adapter_name]
     config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
-    state.after_step = [tuner.update_and_allocate]
+    state.after_step = [Budget(tuner)]
     state.penalties = [lambda: config.orth_reg_weight * distance_from_orthogonal(tuner)]
+
+
+class Budget:
+    """PEFT's allocator of ranks, told of every step; it keeps moving averages of importance and the ranks it took."""
+
+    AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
+
+    def __init__(self, tuner: Any) -> None:
+        self._tuner, self._allocator = tuner, tuner.rankallocator
+        self._config = tuner.peft_config[tuner.trainable_adapter_name]
+
+    def __call__(self, step: int) -> None:
+        self._tuner.update_and_allocate(step)
+
+    def tensors(self) -> "dict[str, Tensor]":
+        import torch
+
+        averages = {
+            f"{kind}/{name}": value for kind in self.AVERAGES for name, value in getattr(self._allocator, kind).items()
+        }
+        ranks = {f"ranks/{name}": torch.tensor(kept) for name, kept in (self._config.rank_pattern or {}).items()}
+        return averages | ranks
+
+    def load(self, tensors: "dict[str, Tensor]") -> None:
+        import torch
+
+        device = next(self._tuner.parameters()).device
+        self._config.rank_pattern = {}
+        self._allocator.reset_ipt()
+        for key, value in tensors.items():
+            kind, name = key.split("/", 1)
+            if kind == "ranks":
+                self._config.rank_pattern[name] = value.tolist()
+            else:
+                getattr(self._allocator, kind)[name] = value.to(device)
+                self._allocator.ipt[name] = torch.zeros_like(value, device=device)  # by its names it knows the others
 
 
 def distance_from_orthogonal(tuner: "nn.Module") -> "Tensor":

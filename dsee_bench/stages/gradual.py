@@ -2,11 +2,15 @@
 prune"), so that the model can recover while it is pruned. Masks only grow: a zero stays one."""
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from dsee_bench.backbones.site import Outline, Site
 from dsee_bench.stages.prune import PruneWeights
 from dsee_bench.stages.stage import Facts, RunState
 from dsee_bench.stages.tune import Tune
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -37,29 +41,57 @@ class GradualPrune(Tune):
         return self.prune.plan(super().plan(outline))
 
     def run(self, state: RunState) -> Facts:
-        from dsee_bench.sparse.masks import cubic_sparsity
-        from dsee_bench.stages.masking import apply_masks
-
         recipe, hooks = state.recipe, state.after_step
         last = max(1, round(self.until * recipe.steps(len(state.data["train"]), self.epochs)))
-        shares: list[dict[str, float]] = []
-
-        def follow(before: int) -> None:
-            step = before + 1  # Trainer counts a step only after its hooks
-            if step <= last and (step % self.every == 0 or step == last):
-                part = cubic_sparsity(step, last, initial=0.0, final=1.0)
-                self.prune.mask(state, part)
-                shares.append({"step": step, "part": round(part, 6)})
-            else:
-                apply_masks(state)  # where all weights are tuned, the optimizer has moved the zeros
-
-        state.recipe, state.after_step = replace(recipe, checkpoint="last"), [*hooks, follow]
+        schedule = Schedule(self.prune, state, self.every, last)
+        state.recipe, state.after_step = replace(recipe, checkpoint="last"), [*hooks, schedule]
         try:
             facts = super().run(state)
         finally:
             state.recipe, state.after_step = recipe, hooks
+        shares = [
+            {"step": step, "part": round(schedule.part(step), 6)} for step in range(1, last + 1) if schedule.due(step)
+        ]
         return {**facts, **self.prune.settle(state), "schedule": shares}
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.prune.restore(state, facts)
         super().restore(state, facts)
+
+
+class Schedule:
+    """Takes the share that is due after each step, and holds the zeros in between."""
+
+    def __init__(self, prune: PruneWeights, state: RunState, every: int, last: int) -> None:
+        self._prune, self._state, self._every, self._last = prune, state, every, last
+
+    def due(self, step: int) -> bool:
+        return step <= self._last and (step % self._every == 0 or step == self._last)
+
+    def part(self, step: int) -> float:
+        """Of the share that is zeroed in the end."""
+        from dsee_bench.sparse.masks import cubic_sparsity
+
+        return cubic_sparsity(step, self._last, initial=0.0, final=1.0)
+
+    def __call__(self, before: int) -> None:
+        from dsee_bench.stages.masking import apply_masks
+
+        step = before + 1  # Trainer counts a step only after its hooks
+        if self.due(step):
+            self._prune.mask(self._state, self.part(step))
+        else:
+            apply_masks(self._state)  # where all weights are tuned, the optimizer has moved the zeros
+
+    def tensors(self) -> "dict[str, Tensor]":
+        return {site.name: mask for site, mask in self._state.masks.items()}
+
+    def load(self, tensors: "dict[str, Tensor]") -> None:
+        from dsee_bench.stages.masking import apply_masks, mask_updates
+
+        sites = {weight.site.name: weight.site for weight in self._state.outline.weights}
+        device = self._state.model.device
+        self._state.masks.update({sites[name]: mask.to(device) for name, mask in tensors.items()})
+        apply_masks(self._state)
+        if self._prune.mask_update and tensors:  # before the first are taken the update has none
+            mask_updates(self._state)

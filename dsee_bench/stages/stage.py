@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dsee_bench.curve import Curve
+    from dsee_bench.train import StepHook
 
 Facts = dict[str, Any]  # plain values for the record
 
@@ -38,11 +39,12 @@ class RunState:
     seed: int  # its seed: drawn from the run's and its name, so that it does not depend on what ran before
     folder: Path  # its work files
     device: str  # "auto" or "cpu"
+    save_every: float  # seconds between points that a stopped tuning goes on from
     fresh: "Callable[[], PreTrainedModel] | None" = None  # makes the model of before the first stage once more
     curve: "Curve | None" = None  # where a tuning's points go, beside its facts
     tuner: Any = None  # PEFT's tuner, once an update is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
-    after_step: list[Callable[[int], None]] = field(default_factory=list)  # called with the step, after the optimizer
+    after_step: "list[StepHook]" = field(default_factory=list)
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
 
 

@@ -20,11 +20,12 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from dsee_bench.config import digest
 from dsee_bench.record import StageLog
+from dsee_bench.seal import is_whole, seal
 from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
 
-VERSION = 1  # of the stages' code: raise it when the same settings give another state
+VERSION = 2  # of the stages' code: raise it when the same settings give another state
 NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs
 WRITES_ONLY = "decode"  # of a task: how the finished model is made to write
 
@@ -49,12 +50,17 @@ class Store:
         self.folder = folder
 
     def has(self, key: str) -> bool:
-        return (self.folder / key / LOGS).is_file()
+        return is_whole(self.folder / key)
 
     def lock(self, key: str) -> FileLock:
         """Held by the one process that makes this state; the system frees it if the process dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(lock_of(self.folder / key))
+
+    def tuning(self, key: str) -> Path:
+        """Where the tuning that makes this state keeps the points that a stopped one goes on from; whichever run makes
+        it, under the state's lock."""
+        return self.folder / f"{key}.tuning"
 
     def save(self, key: str, state: RunState, logs: Sequence[StageLog], about: Mapping[str, Any]) -> None:
         """Keep the state after the stages of `logs`; `about` tells a person what it is."""
@@ -64,8 +70,10 @@ class Store:
             save_file({site.name: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             (folder / LOGS).write_text(json.dumps([asdict(log) for log in logs]), encoding="utf-8")
+            seal(folder)
             shutil.rmtree(self.folder / key, ignore_errors=True)
             os.rename(folder, self.folder / key)
+            shutil.rmtree(self.tuning(key), ignore_errors=True)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

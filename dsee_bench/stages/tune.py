@@ -57,6 +57,7 @@ class Tune(Stage):
             masks=tuple(_stored_masks(state)) if self.what == "all" else (),
             after_step=tuple(state.after_step),
             penalties=tuple(state.penalties),
+            save_every=state.save_every,
             curve=state.curve,
         )
         return tune(job)

@@ -1,5 +1,7 @@
 """Rewinding, and pruning little by little: what the weights and masks are at every turn."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -75,7 +77,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
         for site, mask in state.masks.items():
             assert not weight_of(state.model, weights[site])[~mask].any(), f"a zero of {site.name} came back"
 
-    state.after_step = [look]  # runs before the pruning of its step
+    state.after_step = [Mock(side_effect=look, tensors=dict)]  # runs before the pruning of its step
     state.model.register_forward_pre_hook(check)
     facts = execute._run_stage(settings, state, "gradual", tmp_path).facts
     assert [point["step"] for point in facts["schedule"]] == [3, 6, 8]
