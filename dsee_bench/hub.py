@@ -178,7 +178,12 @@ def _snapshot(wanted: Wanted) -> Path:
         hooks.append(_bound)
     if not HF_HUB_DISABLE_PROGRESS_BARS:
         enable_progress_bars()  # loading a model switches them off, for an earlier run of this process say
-    return Path(snapshot_download(**_arguments(wanted), tqdm_class=_bar()))
+    bars: list[Any] = []
+    try:
+        return Path(snapshot_download(**_arguments(wanted), tqdm_class=_bar(bars)))
+    finally:
+        for bar in bars:  # the client leaves them open, and they would come back below what is printed next
+            bar.close()
 
 
 def _bound(request: Any) -> None:  # httpx's Request
@@ -189,7 +194,7 @@ def _bound(request: Any) -> None:  # httpx's Request
     }
 
 
-def _bar() -> Any:
+def _bar(made: list[Any]) -> Any:
     """The client's tqdm class, but for two things. It ends a download when the run is asked to stop, where the client
     would finish the file; and where no bar is drawn, it tells now and then of the bytes that came."""
     from huggingface_hub.utils import tqdm
@@ -201,7 +206,8 @@ def _bar() -> Any:
 
         def __init__(self, *args: Any, **settings: Any) -> None:
             nowhere = {} if drawn else {"disable": False, "file": io.StringIO()}
-            super().__init__(*args, **{**settings, **nowhere})
+            super().__init__(*args, **{**settings, **nowhere, "leave": False})
+            made.append(self)
 
         def update(self, n: float | None = 1) -> bool | None:
             stopping.check()
