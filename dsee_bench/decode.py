@@ -55,8 +55,9 @@ def decode_and_score(
     folder: Path,
 ) -> tuple[Score, ...]:
     """Write and score each split that the task's settings name; outputs go to `folder`/outputs.<split>.txt, a line an
-    example, in the order of the split."""
+    example, in the order of the split, and with what they are scored by to `folder`/answers.json."""
     scores: list[Score] = []
+    kept = {}
     for name in task.decode.splits:
         examples: Sequence[Generation] = data[name].examples[: task.decode.contexts]
         contexts = [example.context for example in examples]
@@ -64,6 +65,12 @@ def decode_and_score(
         record.write_atomically(folder / f"outputs.{name}.txt", "".join(f"{text}\n" for text in texts))
         source = f"{task.name} {name}, {len(examples)} contexts"
         scores += score_outputs(task.protocol, examples, texts, names=task.metrics, split=name, source=source)
+        kept[name] = {
+            "answers": texts,
+            "references": [example.references for example in examples],
+            "categories": [example.category for example in examples],
+        }
+    record.write_atomically(folder / "answers.json", json.dumps(kept))
     return tuple(scores)
 
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from dsee_bench import config, logs, progress, record
 from dsee_bench.curve import Curve, Point
 from dsee_bench.progress import Answering, Progress
-from dsee_bench.run import run
+from dsee_bench.run import STOPPED, run
 
 KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev"]
 
@@ -76,6 +76,32 @@ def test_a_run_keeps_the_curve_of_its_record(tmp_path):
         dev = [{"step": row["step"], row["metric"]: row["dev"]} for row in mine if row["metric"]]
         assert dev == facts[stage]["dev"]
     assert len(found) == 8 + 2 + 4 + 1
+
+
+@pytest.mark.parametrize("at", [1, 7])
+def test_a_stopped_run_leaves_the_curve_of_one_that_was_not(at, tmp_path, monkeypatch):
+    words = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.epochs=2", "threads=1", "save_every=0"]
+    words += ["train.batch_size=16", "task.rows.dev=32"]
+    watched = Progress.on_step_begin
+    curves = []
+    for name in ("whole", "stopped"):
+        content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path / name}"]), resolve=True)
+        file = tmp_path / name / "work" / config.run_id(content) / "curve.jsonl"
+        if name == "stopped":
+
+            def stop(self, args, state, control, **more):
+                if state.global_step == at:
+                    raise KeyboardInterrupt
+
+            monkeypatch.setattr(Progress, "on_step_begin", stop)
+            assert run(content, words) == STOPPED
+            monkeypatch.setattr(Progress, "on_step_begin", watched)
+            with file.open("a") as stream:
+                stream.write(json.dumps({"stage": "tune", "step": 8, "seconds": 9.0}) + '\n{"st')  # not in a checkpoint
+        assert run(content, words) == 0
+        curves.append([{**row, "seconds": None} for row in rows(file)])
+    assert len(curves[0]) == 8 + 2
+    assert curves[1] == curves[0]
 
 
 def state_at(step):

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from transformers import GenerationConfig
 
 from dsee_bench import config, decode, plan, record
+from dsee_bench.report.compare import compare_text
 from dsee_bench.run import STOPPED, run
 from dsee_bench.tasks.batch import collator, encode, prompts
 from dsee_bench.tasks.generation import Decoding, completions
@@ -234,6 +235,10 @@ def test_a_run_ends_in_a_record_with_scores_and_outputs(method, tmp_path):
     for split in ("dev", "test"):
         outputs = (tmp_path / "work" / found.run_id / f"outputs.{split}.txt").read_text()
         assert outputs.count("\n") == 6
+        kept = json.loads((tmp_path / "work" / found.run_id / "answers.json").read_text())[split]
+        assert kept["answers"] == outputs.splitlines()
+        assert [len(kept[name]) for name in ("references", "categories")] == [6, 6]
+    assert "BLEU dev" in compare_text(found, found, tmp_path), "its texts can be resampled"
 
 
 def test_a_run_that_is_stopped_while_it_decodes_goes_on_there(tmp_path, monkeypatch, calls):

@@ -6,10 +6,14 @@ from typing import Any
 
 from tabulate import tabulate
 
+from dsee_bench.config import build
+from dsee_bench.metrics.nlg.corpus import Parts
 from dsee_bench.record import Record, Score, read_all
-from dsee_bench.report.difference import CONFIDENCE, over_examples, over_seeds
+from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
 from dsee_bench.report.frame import flatten
 from dsee_bench.report.variants import show
+from dsee_bench.tasks.generation import Generation
+from dsee_bench.tasks.judge import sums_of
 
 
 def compare_text(a: Record, b: Record, results_dir: Path) -> str:
@@ -18,7 +22,7 @@ def compare_text(a: Record, b: Record, results_dir: Path) -> str:
     runs = [record for record in read_all(results_dir) if record.status == "ok"]
     scores = _shared(a, b)
     seeds = [line for one, _ in scores for line in _seeds(one, _siblings(a, runs), _siblings(b, runs))]
-    examples = [line for one, _ in scores for line in _examples(one, a, b, results_dir)]
+    examples = _examples([one for one, _ in scores], a, b, results_dir)
     parts = [f"A  {a.run_id}\nB  {b.run_id}"]
     parts += _section("settings that differ", ["", "A", "B"], _settings(a, b))
     parts += _section(
@@ -34,13 +38,13 @@ def compare_text(a: Record, b: Record, results_dir: Path) -> str:
     return "\n\n".join(parts)
 
 
-def answers(record: Record, results_dir: Path, split: str) -> tuple[list[Any], list[Any]] | None:
+def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any]] | None:
     """What a run answered on a split and the references, from its work folder; None where they were not kept."""
     path = results_dir / "work" / record.run_id / "answers.json"
     if not path.is_file():
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    return (kept[split]["answers"], kept[split]["references"]) if split in kept else None
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept.get(split)
 
 
 def _refuse(a: Record, b: Record) -> None:
@@ -111,13 +115,36 @@ def _seeds(score: Score, a: list[Record], b: list[Record]) -> list[list[str]]:
     return [[f"{score.name} {score.split}", *_pair(told.a, told.b, "{:.4f}"), str(told.seeds), p_value]]
 
 
-def _examples(score: Score, a: Record, b: Record, results_dir: Path) -> list[list[str]]:
-    first, second = (answers(record, results_dir, score.split) for record in (a, b))
-    if first is None or second is None or a.config["task"].get("kind") == "generation":
-        return []  # a corpus score is no mean over texts, and METEOR takes a minute: not resampled
-    told = over_examples(score.name, first[0], second[0], first[1])
+def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> list[list[str]]:
+    """A line for each score whose answers both runs kept; of texts, for those that are sums over them."""
+    lines = []
+    for split in dict.fromkeys(score.split for score in scores):
+        names = [score.name for score in scores if score.split == split]
+        first, second = (answers(record, results_dir, split) for record in (a, b))
+        if first is None or second is None:
+            continue
+        if a.config["task"].get("kind") == "generation":
+            left, right = (_sums(a.config["task"], kept, names) for kept in (first, second))
+            told = {name: over_texts(left[name], right[name]) for name in left}
+        else:
+            said, truth = (first["answers"], second["answers"]), first["references"]
+            told = {name: over_examples(name, *said, truth) for name in names}
+        lines += [_interval(f"{name} {split}", found) for name, found in told.items()]
+    return lines
+
+
+def _sums(task: dict[str, Any], kept: dict[str, list[Any]], names: list[str]) -> dict[str, Parts]:
+    """Of what a run wrote for a split, the parts of its scores."""
+    examples = [
+        Generation("", tuple(references), category)
+        for references, category in zip(kept["references"], kept["categories"], strict=True)
+    ]
+    return sums_of(build(task, "task").protocol, examples, kept["answers"], names)
+
+
+def _interval(name: str, told: OverExamples) -> list[str]:
     interval = "–" if told.low is None else f"{told.low:+.4f} to {told.high:+.4f}"
-    return [[f"{score.name} {score.split}", f"{told.difference:+.4f}", interval, str(told.examples)]]
+    return [name, f"{told.difference:+.4f}", interval, str(told.examples)]
 
 
 def _section(title: str, heads: list[str], lines: list[list[str]]) -> list[str]:

@@ -9,7 +9,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsee_bench.metrics.nlg.corpus import Parts
 
 SIGNIFICANT = 0.05  # a difference with a larger p-value is called noise
 RESAMPLES = 1000
@@ -66,6 +69,22 @@ def over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> OverSeeds | No
     alike = len({right - left for left, right in zip(first, second, strict=True)}) == 1
     p_value = None if alike else float(ttest_rel(second, first).pvalue)
     return OverSeeds(math.fsum(first) / len(seeds), math.fsum(second) / len(seeds), len(seeds), p_value)
+
+
+def over_texts(a: "Parts", b: "Parts") -> OverExamples:
+    """A percentile bootstrap of a corpus score's difference, the same texts drawn for A and B (Koehn 2004)."""
+    import numpy as np
+
+    left, right = np.asarray(a.rows), np.asarray(b.rows)
+    texts = len(left)
+    drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=RESAMPLES)  # how often each
+    differences = [
+        b.whole(second) - a.whole(first)
+        for first, second in zip((drawn @ left).tolist(), (drawn @ right).tolist(), strict=True)
+    ]
+    tail = (1 - CONFIDENCE) / 2
+    low, high = (float(end) for end in np.quantile(differences, [tail, 1 - tail]))
+    return OverExamples(b.whole(right.sum(0).tolist()) - a.whole(left.sum(0).tolist()), low, high, texts)
 
 
 def over_examples(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dsee_bench.metrics import nlg
-from dsee_bench.metrics.nlg.corpus import Corpus
+from dsee_bench.metrics.nlg.corpus import Corpus, Parts
 from dsee_bench.record import Score
 from dsee_bench.tasks.generation import Generation, scorable
 from dsee_bench.tasks.webnlg import is_seen
@@ -46,6 +46,20 @@ def score_part(protocol: nlg.Protocol, part: Part, names: Sequence[str], split: 
     for name in names:
         (score,) = nlg.score(protocol, part.corpus, split=split, names=[name])
         yield replace(score, name=f"{name}{part.suffix}")
+
+
+def sums_of(
+    protocol: nlg.Protocol, examples: Sequence[Generation], outputs: Sequence[str], names: Sequence[str]
+) -> dict[str, Parts]:
+    """Of those of the scores in `names` that are functions of sums over outputs, the parts, by the scores' names."""
+    found = {}
+    for part in parts(protocol, examples, outputs, source=""):
+        for metric in nlg.METRICS[protocol]:
+            name = f"{metric}{part.suffix}"
+            sums = nlg.parts(protocol, part.corpus, metric) if name in names else None
+            if sums is not None:
+                found[name] = sums
+    return found
 
 
 def score_outputs(

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+from omegaconf import OmegaConf
+from sacrebleu import corpus_bleu
 
-from dsee_bench import record
+from dsee_bench import config, record
+from dsee_bench.record import Record, Score
 from dsee_bench.report.compare import compare_text
 
 
@@ -60,3 +63,26 @@ def test_what_cannot_be_compared_is_refused(make, tmp_path):
         with pytest.raises(ValueError) as refused:
             compare_text(a, b, tmp_path)
         assert says in str(refused.value)
+
+
+def test_kept_texts_are_resampled_for_the_scores_that_are_sums(tmp_path):
+    """B writes the reference where A leaves a word out; METEOR is no sum over texts and is not told."""
+    task = OmegaConf.to_container(config.compose(["task=e2e", "task.metrics=[BLEU,METEOR]"]).task, resolve=True)
+    references = [[f"the place {number} is a cheap pub"] for number in range(30)]
+    said = {
+        "a": [f"the place {number} is a pub" if number % 3 else text for number, (text,) in enumerate(references)],
+        "b": [text for (text,) in references],
+    }
+    runs = []
+    for name, texts in said.items():
+        scores = tuple(Score(metric, 1.0, "0-100", "higher", "test", 30, metric) for metric in ("BLEU", "METEOR"))
+        data = {"test": {"n": 30, "sha256": "aa"}}
+        runs.append(Record(name, "ok", {"seed": 0, "task": task}, {}, scores=scores, data=data))
+        record.write(runs[-1], tmp_path)
+        kept = {"test": {"answers": texts, "references": references, "categories": [None] * 30}}
+        record.write_atomically(tmp_path / "work" / name / "answers.json", json.dumps(kept))
+    ((name, split, difference, low, _, high, texts),) = lines_of(compare_text(*runs, tmp_path), "over examples")
+    assert (name, split, texts) == ("BLEU", "test", "30")
+    expected = 100 - corpus_bleu(said["a"], [[text for (text,) in references]], lowercase=True).score
+    assert float(difference) == pytest.approx(expected, abs=1e-3)
+    assert 0 < float(low) < float(difference) < float(high) < 100

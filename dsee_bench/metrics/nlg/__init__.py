@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dsee_bench.metrics.nlg import caption, edits, meteor, mteval, ngrams
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, corpus_of
+from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, corpus_of
 from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, is_prepared, spaced
 from dsee_bench.record import Score
 
@@ -34,6 +34,7 @@ _WEBNLG = {
     "chrF++": Metric(ngrams.chrf, "0-100"),
     "METEOR_nltk": Metric(meteor.meteor_nltk, "0-1"),
 }
+NOT_SUMS = ("METEOR", "NIST", "chrF++")  # not asked for parts, which METEOR would take a minute to lack
 METRICS: Mapping[Protocol, Mapping[str, Metric]] = {
     "e2e": {
         "BLEU": Metric(mteval.bleu, "0-100"),
@@ -94,6 +95,12 @@ def score(protocol: Protocol, corpus: Corpus, *, split: str, names: Sequence[str
     chosen = tuple(METRICS[protocol]) if names is None else tuple(names)
     check(protocol, chosen)
     return tuple(_score(name, METRICS[protocol][name], corpus, split) for name in chosen)
+
+
+def parts(protocol: Protocol, corpus: Corpus, name: str) -> Parts | None:
+    """What a bootstrap of this score draws from; None for a score that is more than sums over outputs."""
+    check(protocol, [name])
+    return METRICS[protocol][name].measure(corpus).parts if name not in NOT_SUMS else None
 
 
 def _score(name: str, metric: Metric, corpus: Corpus, split: str) -> Score:

@@ -1,8 +1,8 @@
 """ROUGE-L and CIDEr as the captioning challenge computes them (pycocoevalcap), on the treebank's words."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, signed
+from dsee_bench.metrics.nlg.corpus import Corpus, Measured, mean_of, signed
 from dsee_bench.metrics.nlg.ptb import TOKENS, words
 
 Texts = dict[int, list[str]]
@@ -29,6 +29,7 @@ def texts_of(corpus: Corpus) -> tuple[Texts, Texts]:
     return references, outputs
 
 
-def _measure(corpus: Corpus, name: str, compute: Callable[[Texts, Texts], tuple[float, object]]) -> Measured:
-    value, _ = compute(*texts_of(corpus))
-    return Measured(float(value), signed(corpus, name, TOKENS, "case:lower", package="pycocoevalcap"))
+def _measure(corpus: Corpus, name: str, compute: Callable[[Texts, Texts], tuple[float, Iterable[float]]]) -> Measured:
+    value, each = compute(*texts_of(corpus))
+    signature = signed(corpus, name, TOKENS, "case:lower", package="pycocoevalcap")
+    return Measured(float(value), signature, parts=mean_of(each))

@@ -1,6 +1,6 @@
 """A system's outputs beside their references, checked once, and what a metric says of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -57,12 +57,31 @@ def corpus_of(outputs: Iterable[str], references: Iterable[Iterable[str]], *, co
 
 
 @dataclass(frozen=True)
+class Parts:
+    """A score as a function of sums over the outputs: what a bootstrap draws from."""
+
+    rows: tuple[tuple[float, ...], ...]  # one an output
+    whole: Callable[[Sequence[float]], float]  # the score that the rows' sums make
+
+
+def mean_of(values: Iterable[float]) -> Parts:
+    """The parts of a score that is the mean of the outputs' own."""
+    return Parts(tuple((float(value), 1.0) for value in values), ratio)
+
+
+def ratio(sums: Sequence[float]) -> float:
+    """The first sum over the second."""
+    return sums[0] / sums[1]
+
+
+@dataclass(frozen=True)
 class Measured:
     """A metric's value, None with the reason where it could not be had, and how it was made."""
 
     value: float | None
     signature: str
     reason: str | None = None
+    parts: Parts | None = None  # None where the score is more than sums over outputs
 
 
 def signed(corpus: Corpus, metric: str, *settings: str, package: str | None = None) -> str:

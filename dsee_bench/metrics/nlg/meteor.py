@@ -8,7 +8,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, signed
+from dsee_bench.metrics.nlg.corpus import Corpus, Measured, mean_of, signed
 from dsee_bench.metrics.nlg.ptb import TOKENS, words
 
 LIMIT = 600  # seconds; 2,000 outputs take less than a minute
@@ -78,8 +78,8 @@ def meteor_nltk(corpus: Corpus) -> Measured:
     except LookupError:
         reason = "nltk's METEOR needs the WordNet data, which is not installed: python -m nltk.downloader wordnet"
         return Measured(None, signature, reason)
-    total = sum(
+    each = [
         meteor_score([list(words(text)) for text in group], list(words(output)))
         for output, group in zip(corpus.outputs, corpus.references, strict=True)
-    )
-    return Measured(total / len(corpus), signature)
+    ]
+    return Measured(sum(each) / len(corpus), signature, parts=mean_of(each))

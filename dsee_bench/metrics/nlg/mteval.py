@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, log, log2
 
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, signed
+from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, signed
 
 BLEU_ORDERS = 4
 NIST_ORDERS = 5
@@ -30,6 +30,7 @@ class Counts:
     mean_length: float = 0.0  # sum of the groups' mean lengths
     matched: Counter[Ngram] = field(default_factory=Counter)  # clipped hits by n-gram
     known: Counter[Ngram] = field(default_factory=Counter)  # in all references, repeated ones too; () counts tokens
+    rows: list[tuple[float, ...]] = field(default_factory=list)  # of each output: BLEU's hits, totals, closest length
 
 
 def tokens(text: str) -> list[str]:
@@ -51,7 +52,9 @@ def count(outputs: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> 
     sums = Counts()
     for output, group in zip(outputs, references, strict=True):
         words, others = tokens(output), [tokens(text) for text in group]
-        sums.closest_length += min((abs(len(other) - len(words)), len(other)) for other in others)[1]
+        closest = min((abs(len(other) - len(words)), len(other)) for other in others)[1]
+        hits, totals = [], []
+        sums.closest_length += closest
         sums.mean_length += sum(map(len, others)) / len(others)
         sums.known[()] += sum(map(len, others))
         for order in range(1, NIST_ORDERS + 1):
@@ -62,8 +65,11 @@ def count(outputs: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> 
                 sums.known.update(ngrams)
             matched = Counter(_ngrams(words, order)) & most
             sums.matched.update(matched)
-            sums.hits[order - 1] += matched.total()
-            sums.totals[order - 1] += len(words) - (order - 1)
+            hits.append(matched.total())
+            totals.append(len(words) - (order - 1))
+            sums.hits[order - 1] += hits[-1]
+            sums.totals[order - 1] += totals[-1]
+        sums.rows.append((*hits[:BLEU_ORDERS], *totals[:BLEU_ORDERS], closest))
     return sums
 
 
@@ -83,6 +89,12 @@ def bleu_of(sums: Counts, *, add: int = 0) -> float:
     return brevity * exp(sum(map(log, precisions)) / BLEU_ORDERS)
 
 
+def bleu_of_row(row: Sequence[float]) -> float:
+    """BLEU from 0 to 100 of hits and totals by order, and the closest reference length."""
+    hits, totals, (closest,) = row[:BLEU_ORDERS], row[BLEU_ORDERS:-1], row[-1:]
+    return 100 * bleu_of(Counts([int(hit) for hit in hits], [int(total) for total in totals], int(closest)))
+
+
 def nist_of(sums: Counts) -> float:
     """NIST (Doddington 2002), with the information of an n-gram counted over all references."""
     score = 0.0
@@ -99,8 +111,9 @@ def nist_of(sums: Counts) -> float:
 
 def bleu(corpus: Corpus) -> Measured:
     """BLEU from 0 to 100."""
-    value = 100 * bleu_of(count(corpus.outputs, corpus.references))
-    return Measured(value, signed(corpus, "BLEU-4", "tok:13a", "case:lower", "smooth:none", "pad:none"))
+    sums = count(corpus.outputs, corpus.references)
+    signature = signed(corpus, "BLEU-4", "tok:13a", "case:lower", "smooth:none", "pad:none")
+    return Measured(100 * bleu_of(sums), signature, parts=Parts(tuple(sums.rows), bleu_of_row))
 
 
 def nist(corpus: Corpus) -> Measured:

@@ -1,6 +1,7 @@
 """BLEU as multi-bleu.perl counts it, and chrF++: both sacrebleu's, with the settings that give the official numbers."""
 
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, signed
+from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, signed
+from dsee_bench.metrics.nlg.mteval import bleu_of_row
 
 
 def bleu_lower(corpus: Corpus) -> Measured:
@@ -18,10 +19,17 @@ def _multi_bleu(corpus: Corpus, *, lowercase: bool) -> Measured:
 
     # multi-bleu reads a missing reference as an empty line, which can be the one nearest in length.
     metric = BLEU(tokenize="none", lowercase=lowercase, smooth_method="none", force=True)
-    value = metric.corpus_score(list(corpus.outputs), corpus.streams("")).score
+    streams = corpus.streams("")
+    value = metric.corpus_score(list(corpus.outputs), streams).score
+    each = [
+        metric.corpus_score([output], [[text] for text in group])
+        for output, group in zip(corpus.outputs, zip(*streams, strict=True), strict=True)
+    ]
+    rows = tuple((*one.counts, *one.totals, one.ref_len) for one in each)
     case = "case:lower" if lowercase else "case:kept"
     settings = ("tok:none", case, "smooth:none", "pad:empty", "as:multi-bleu")
-    return Measured(value, signed(corpus, "BLEU-4", *settings, package="sacrebleu"))
+    signature = signed(corpus, "BLEU-4", *settings, package="sacrebleu")
+    return Measured(value, signature, parts=Parts(rows, bleu_of_row))
 
 
 def chrf(corpus: Corpus) -> Measured:
