@@ -30,7 +30,7 @@ def show(states: Path, _: argparse.Namespace) -> int:
         [
             state.folder.name,
             *(state.about.get(name) for name in (*NAMED, "seed")),
-            ", ".join(state.stages),
+            ", ".join(state.stages) or "(a tuning that did not end)",
             f"{state.bytes / 1e6:,.1f}",
             _ago(now - state.used),
             "in use" if state.held else "",

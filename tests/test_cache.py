@@ -91,6 +91,18 @@ def test_what_dead_processes_left_half_written_goes(results, capsys):
     assert left(results) == [".alive.x1y2", "alive.lock", "new", "old", "week"]
 
 
+def test_a_tuning_that_was_stopped_is_listed_and_goes_as_a_state_does(results, capsys):
+    points = results / "work" / "states" / "half.tuning"
+    (points / "checkpoint-8").mkdir(parents=True)
+    (points / "checkpoint-8" / "model.safetensors").write_bytes(b"\0" * 3 * 10**6)
+    assert "(a tuning that did not end)  3.0" in cache_says(capsys, results, "list").out
+    with FileLock(points.with_name("half.lock")):
+        cache_says(capsys, results, "prune", "--all")
+        assert left(results) == ["half.lock", "half.tuning"], "it goes on at this moment"
+    cache_says(capsys, results, "prune", "--all")
+    assert left(results) == []
+
+
 WRONG = [
     (["prune"], "one of the arguments --older-than --down-to --all is required"),
     (["prune", "--older-than", "3"], "'3' must be a number and one of m, h, d, w, as in 7d"),

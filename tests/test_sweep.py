@@ -38,6 +38,16 @@ def test_an_option_says_nothing_outside_its_group():
         assert "override /" not in text, path
 
 
+def test_a_large_sweep_composes_each_option_once(monkeypatch):
+    """A composition costs a tenth of a second: 360 of them would make a second start of this sweep slow."""
+    compose, composed = config.compose, []
+    monkeypatch.setattr(config, "compose", lambda words=(), **more: composed.append(words) or compose(words, **more))
+    sweep._option.cache_clear()
+    sweep._chosen.cache_clear()
+    assert len(sweep.expand(["task=rte,mrpc,cola,stsb", "method=full,lora,dsee", "seed=range(30)"])) == 360
+    assert len(composed) <= 4 + 3 + 3  # the options; nothing chosen, the check of the words, the experiment's sweep
+
+
 def test_a_misspelt_sweep_says_what_there_is():
     with pytest.raises(config.ConfigError, match="did you mean 'lora'"):
         sweep.expand(["method=lroa,full"])

@@ -13,16 +13,17 @@ from filelock import FileLock, Timeout
 from dsee_bench.locks import held
 
 TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
+TUNING = ".tuning"  # the end of the name of a folder with the points that a stopped tuning goes on from
 NAMED = ("task", "backbone", "method")  # whose names say what a state is
 
 
 @dataclass(frozen=True)
 class Kept:
-    """One kept state. `about`: names of task, backbone and method, and the seed, of the run that made it; empty where
-    it does not say."""
+    """One kept state, or what a stopped tuning left to go on from. `about`: names of task, backbone and method, and
+    the seed, of the run that made it; empty where it does not say."""
 
     folder: Path
-    stages: tuple[str, ...]
+    stages: tuple[str, ...]  # none: a tuning that did not end
     bytes: int
     used: float  # when it was last made or loaded, in seconds since the epoch
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -34,7 +35,7 @@ class Kept:
 
 
 def lock_of(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
+    return folder.with_name(f"{folder.name.removesuffix(TUNING)}.lock")
 
 
 def about(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +52,10 @@ def mark_used(folder: Path) -> None:
 
 
 def kept(states: Path) -> list[Kept]:
-    """Every whole state in the folder, the one last used first."""
+    """Every whole state and every begun tuning in the folder, the one last used first."""
     found = [_read(logs.parent) for logs in states.glob(f"*/{LOGS}") if not logs.parent.name.startswith(".")]
+    begun = [path for path in states.glob(f"*{TUNING}") if path.is_dir() and not path.name.startswith(".")]
+    found += [Kept(folder, (), size(folder), folder.stat().st_mtime) for folder in begun]
     return sorted(found, key=lambda state: (-state.used, state.folder.name))
 
 
@@ -69,8 +72,8 @@ def _read(folder: Path) -> Kept:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the files directly in the folder."""
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    """Bytes of the files in the folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def leftovers(states: Path) -> list[Path]:

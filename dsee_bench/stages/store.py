@@ -21,7 +21,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from dsee_bench.config import digest
 from dsee_bench.record import StageLog
 from dsee_bench.seal import is_whole, seal
-from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, lock_of, mark_used
+from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, TUNING, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
 
@@ -60,7 +60,7 @@ class Store:
     def tuning(self, key: str) -> Path:
         """Where the tuning that makes this state keeps the points that a stopped one goes on from; whichever run makes
         it, under the state's lock."""
-        return self.folder / f"{key}.tuning"
+        return self.folder / f"{key}{TUNING}"
 
     def save(self, key: str, state: RunState, logs: Sequence[StageLog], about: Mapping[str, Any]) -> None:
         """Keep the state after the stages of `logs`; `about` tells a person what it is."""

@@ -1,5 +1,7 @@
 """Every state that a run can be in, and what is missing of a sweep."""
 
+import time
+
 import pytest
 from filelock import FileLock
 
@@ -49,6 +51,17 @@ def test_every_state(tmp_path):
         "again": "running",
     }
     assert state_of("failed", tmp_path).why == "MemoryError: no room left"
+
+
+def test_a_thousand_records_take_less_than_two_seconds(make, tmp_path, capsys):
+    """Seconds of the processor, so that a busy machine does not fail it; benchmarks/many_runs.py has larger records."""
+    kept = record.write(make("rte", "lora", 0), tmp_path).read_text()
+    for number in range(1, 1000):
+        (tmp_path / "runs" / f"run-{number}.json").write_text(kept)
+    started = time.process_time()
+    assert main(["status", "--results", str(tmp_path)]) == 0
+    assert time.process_time() - started < 2
+    assert "1000 done" in capsys.readouterr().out
 
 
 def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
