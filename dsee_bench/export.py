@@ -268,8 +268,8 @@ def _fill(model: PreTrainedModel, tensors: dict[str, Tensor], folder: Path) -> N
 def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, dict[str, Any]]:
     found = {}
     for weight in outline.weights:
-        seen = weight_of(model, weight)
-        found[weight.site.name] = {"shape": list(seen.shape), "kept": int(seen.count_nonzero())}
+        seen = weight_of(model, weight.site)
+        found[weight.site.path] = {"shape": list(seen.shape), "kept": int(seen.count_nonzero())}
     return found
 
 

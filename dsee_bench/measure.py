@@ -77,7 +77,7 @@ def _zeros(model: nn.Module, outline: Outline) -> tuple[int, int]:
     """(zero entries, all entries) of the pretrained weights of all sites, counted in the model."""
     zeros = entries = 0
     for weight in outline.weights:
-        seen = weight_of(model, weight)
+        seen = weight_of(model, weight.site)
         zeros += seen.numel() - int(seen.count_nonzero())
         entries += seen.numel()
     return zeros, entries

@@ -140,7 +140,7 @@ def plan(settings: Settings) -> Plan:
     for name, stage in settings.stages.items():
         try:
             after = stage.plan(outline)
-            sites = tuple(site.name for site in stage.sites(outline))
+            sites = tuple(site.path for site in stage.sites(outline))
         except ValueError as error:
             raise ConfigError(f"method.stages.{name}: {error}") from error
         outline = after

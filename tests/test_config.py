@@ -131,7 +131,7 @@ def test_every_method_is_typed_and_plans_on_every_backbone(method):
                 plan.plan(settings(f"method={method}", f"backbone={backbone}", "task=rte"))
             continue
         planned = plan.plan(settings(f"method={method}", f"backbone={backbone}", "task=rte"))
-        assert planned.final.trainable > planned.final.head
+        assert method == "untuned" or planned.final.trainable > planned.final.head
 
 
 @pytest.mark.parametrize("group", ["task", "train", "backbone"])

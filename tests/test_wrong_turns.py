@@ -99,12 +99,12 @@ def test_scoring_does_not_lose_the_pretrained_weight(score_name, tmp_path):
     """The field: the update is added into W to score it, and W is restored from the scores."""
     settings = settings_of("method=dsee", f"method.stages.prune.score={score_name}")
     state, _ = execute.prepare(settings, tmp_path)
-    first = {w.site: weight_of(state.model, w).clone() for w in state.outline.weights}
+    first = {w.site: weight_of(state.model, w.site).clone() for w in state.outline.weights}
     for name in ("low_rank", "sparse", "prune"):
         execute._run_stage(settings, state, name, tmp_path)
     for weight in state.outline.weights:
-        seen = weight_of(state.model, weight)
-        assert torch.equal(seen, first[weight.site] * (seen != 0)), weight.site.name
+        seen = weight_of(state.model, weight.site)
+        assert torch.equal(seen, first[weight.site] * (seen != 0)), weight.site.path
 
 
 @pytest.mark.parametrize(("backbone", "heads"), [("tiny-bert", 4), ("bert-base", 12), ("bert-large", 16)])

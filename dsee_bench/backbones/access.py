@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.backbones.site import Site, Weight
+from dsee_bench.backbones.site import Site
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,8 +21,7 @@ def pretrained_module(model: "nn.Module", site: Site) -> "nn.Module":
     return module
 
 
-def weight_of(model: "nn.Module", weight: Weight) -> "Tensor":
+def weight_of(model: "nn.Module", site: Site) -> "Tensor":
     """The pretrained weight (O, I) as a view without gradient: writing to it changes the model."""
-    stored: Tensor = pretrained_module(model, weight.site).get_parameter("weight").detach()
-    seen = stored.T if weight.site.transposed else stored
-    return seen[weight.site.start : weight.site.start + weight.outputs]
+    stored: Tensor = pretrained_module(model, site).get_parameter("weight").detach()
+    return stored.T if site.transposed else stored

@@ -18,21 +18,15 @@ Tuned = Literal["nothing", "all", "update", "bias", "norm"]
 class Site:
     """One weight of the pretrained model.
 
-    `path` is the module's name in the transformers model. `start` is the first of its output rows in a fused module,
-    `transposed` says that the module stores (inputs, outputs), as transformers' Conv1D does.
+    `path` is the module's name in the transformers model; `transposed` says that the module stores (inputs, outputs),
+    as transformers' Conv1D does.
     """
 
     path: str
     kind: Kind
     layer: int | None  # None outside the layers (the pooler)
-    start: int = 0
-    fused: bool = False
     transposed: bool = False
     bias: str | None = None  # the parameter that holds the bias, where it is not the module's own
-
-    @property
-    def name(self) -> str:
-        return f"{self.path}[{self.kind}]" if self.fused else self.path
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class LowRank(Stage):
             _refuse_second(weight)
             if self.rank > min(weight.outputs, weight.inputs):
                 raise ValueError(
-                    f"rank {self.rank} is more than {weight.site.name} ({weight.outputs} x {weight.inputs}) allows; "
+                    f"rank {self.rank} is more than {weight.site.path} ({weight.outputs} x {weight.inputs}) allows; "
                     f"use at most {min(weight.outputs, weight.inputs)}"
                 )
             return replace(weight, rank=self.rank)
@@ -97,7 +97,7 @@ class SparseEntries(Stage):
         def attach(weight: Weight) -> Weight:
             if self.entries > weight.size:
                 raise ValueError(
-                    f"kept {self.entries} is more than the {weight.size} entries of {weight.site.name} "
+                    f"kept {self.entries} is more than the {weight.size} entries of {weight.site.path} "
                     f"({weight.outputs} x {weight.inputs}); use a smaller number"
                 )
             return replace(weight, entries=self.entries)
@@ -118,16 +118,12 @@ class SparseEntries(Stage):
 
 
 def _set_support(state: RunState, positions: "dict[Site, torch.Tensor]") -> None:
-    """Give each layer its entries, the blocks of a fused layer in the order of their rows."""
+    """Give the update at each site its entries, all of whose rows are one block."""
     from dsee_bench.backbones.access import module_at
 
-    by_module: dict[str, list[Site]] = {}
-    for site in positions:
-        by_module.setdefault(site.path, []).append(site)
-    for sites in by_module.values():
-        blocks = [positions[site] for site in sorted(sites, key=lambda site: site.start)]
-        layer: Any = module_at(state.model, sites[0])
-        layer.set_support(ADAPTER, blocks)
+    for site, flat in positions.items():
+        layer: Any = module_at(state.model, site)
+        layer.set_support(ADAPTER, [flat])
 
 
 @dataclass(frozen=True)
@@ -174,9 +170,9 @@ class Peft(Stage):
 
 def _refuse_second(weight: Weight) -> None:
     if weight.update:
-        raise ValueError(f"{weight.site.name} has an update already; attach one only")
+        raise ValueError(f"{weight.site.path} has an update already; attach one only")
     if weight.coefficients:  # they are multiplied in before the outermost module
-        raise ValueError(f"{weight.site.name} has coefficients; attach the update in a stage before them")
+        raise ValueError(f"{weight.site.path} has coefficients; attach the update in a stage before them")
 
 
 def _low_rank(weight: Weight, settings: dict[str, Any]) -> Weight:

@@ -33,7 +33,7 @@ class Coefficients(Stage):
     def plan(self, outline: Outline) -> Outline:
         def attach(weight: Weight) -> Weight:
             if weight.coefficients:
-                raise ValueError(f"{weight.site.name} has coefficients already; one such stage is enough")
+                raise ValueError(f"{weight.site.path} has coefficients already; one such stage is enough")
             return replace(weight, coefficients=weight.inputs // _size(weight.site, outline))
 
         return outline.change((*HEAD_COLUMNS, *FFN_COLUMNS), attach)

@@ -84,12 +84,12 @@ class Schedule:
             apply_masks(self._state)  # where all weights are tuned, the optimizer has moved the zeros
 
     def tensors(self) -> "dict[str, Tensor]":
-        return {site.name: mask for site, mask in self._state.masks.items()}
+        return {site.path: mask for site, mask in self._state.masks.items()}
 
     def load(self, tensors: "dict[str, Tensor]") -> None:
         from dsee_bench.stages.masking import apply_masks, mask_updates
 
-        sites = {weight.site.name: weight.site for weight in self._state.outline.weights}
+        sites = {weight.site.path: weight.site for weight in self._state.outline.weights}
         device = self._state.model.device
         self._state.masks.update({sites[name]: mask.to(device) for name, mask in tensors.items()})
         apply_masks(self._state)

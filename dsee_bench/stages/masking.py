@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dsee_bench.backbones.site import Outline, Site, Weight
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import RunState
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def apply_masks(state: RunState) -> None:
@@ -18,10 +15,9 @@ def apply_masks(state: RunState) -> None:
 
     from dsee_bench.backbones.access import weight_of
 
-    weights = {weight.site: weight for weight in state.outline.weights}
     with torch.no_grad():
         for site, mask in state.masks.items():
-            seen = weight_of(state.model, weights[site])
+            seen = weight_of(state.model, site)
             seen.masked_fill_(~mask.to(seen.device), 0)
 
 
@@ -31,17 +27,15 @@ def mask_updates(state: RunState) -> None:
 
     from dsee_bench.backbones.access import module_at
 
-    whole: dict[str, Tensor] = {}
     for weight in state.outline.weights:
         layer: Any = module_at(state.model, weight.site)
         if not weight.update:
             continue
         if not hasattr(layer, "set_mask"):
             raise ValueError("mask_update=true needs the DSEE update (low_rank and sparse), not another PEFT method")
-        mask = whole.setdefault(weight.site.path, torch.ones(layer.oriented_weight.shape, dtype=torch.bool))
-        if weight.site in state.masks:
-            mask[weight.site.start : weight.site.start + weight.outputs] = state.masks[weight.site].cpu()
-        layer.set_mask(ADAPTER, mask)
+        mask = state.masks.get(weight.site)
+        everything = torch.ones(layer.oriented_weight.shape, dtype=torch.bool)
+        layer.set_mask(ADAPTER, everything if mask is None else mask.clone())
 
 
 def spread(weights: Sequence[Weight], sparsity: float) -> dict[Site, int]:

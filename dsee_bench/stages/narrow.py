@@ -114,7 +114,7 @@ class Narrow(Stage):
         return {
             "heads": [kept.tolist() for kept in choice[0]],  # groups of heads that stay, by layer
             "neurons": [len(kept) for kept in choice[1]],
-            "entries": {w.site.name: w.entries for w in state.outline.weights if w.entries},
+            "entries": {w.site.path: w.entries for w in state.outline.weights if w.entries},
         }
 
     def restore(self, state: RunState, facts: Facts) -> None:
@@ -126,7 +126,7 @@ class Narrow(Stage):
         remove(state, heads, [torch.arange(count) for count in facts["neurons"]])
         changed = []
         for weight in state.outline.weights:
-            entries = facts["entries"].get(weight.site.name, 0)
+            entries = facts["entries"].get(weight.site.path, 0)
             layer: Any = module_at(state.model, weight.site)
             if hasattr(layer, "set_support"):
                 layer.set_support(ADAPTER, [torch.arange(entries)])

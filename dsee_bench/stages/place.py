@@ -27,15 +27,15 @@ def choose_positions(
     gradients = weight_gradients(state, sites, batches) if where == "gradient" and entries else {}
     positions = {}
     for site in sites:
-        generator = torch.Generator().manual_seed(zlib.crc32(f"{state.seed} {site.name}".encode()))
+        generator = torch.Generator().manual_seed(zlib.crc32(f"{state.seed} {site.path}".encode()))
         positions[site] = place(
-            weight_of(state.model, weights[site]).float().cpu(),
+            weight_of(state.model, site).float().cpu(),
             entries,
             where,  # type: ignore[arg-type]
             rank=weights[site].rank,
             generator=generator,
             gradient=gradients.get(site),
-            name=site.name,
+            name=site.path,
         )
     return positions
 
@@ -53,18 +53,11 @@ def weight_gradients(state: RunState, sites: Sequence[Site], batches: int) -> "d
         state.model.zero_grad(set_to_none=True)
         for loss in loss_batches(state.model, state.tokenizer, state.data["train"], state.recipe, batches):
             loss.backward()
-        outputs = {weight.site: weight.outputs for weight in state.outline.weights}
-        gradients = {site: weight.grad for site, weight in weights.items() if weight.grad is not None}
-        return {site: _seen(found, outputs[site], site).float().cpu().clone() for site, found in gradients.items()}
+        found = {site: weight.grad for site, weight in weights.items() if weight.grad is not None}
+        return {site: (stored.T if site.transposed else stored).float().cpu().clone() for site, stored in found.items()}
     finally:
         state.model.zero_grad(set_to_none=True)
         for weight in weights.values():
             weight.requires_grad_(False)
         for parameter in trained:
             parameter.requires_grad_(True)
-
-
-def _seen(stored: "Tensor", outputs: int, site: Site) -> "Tensor":
-    """The (O, I) view of a tensor that is laid out as the site's module stores its weight."""
-    seen = stored.T if site.transposed else stored
-    return seen[site.start : site.start + outputs]

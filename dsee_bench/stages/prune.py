@@ -119,7 +119,7 @@ class PruneWeights(Stage):
         """Give the outline the counts of the masks, and say where the zeros are."""
         kept = {site: int(mask.sum()) for site, mask in state.masks.items()}
         state.outline = with_kept(state.outline, kept, self.mask_update)
-        by_site = {w.site.name: 1 - w.kept / w.size for w in state.outline.weights if w.site in kept}
+        by_site = {w.site.path: 1 - w.kept / w.size for w in state.outline.weights if w.site in kept}
         zeros = sum(w.size - w.kept for w in state.outline.weights if w.site in kept)
         return {"zeroed_entries": zeros, "sparsity_by_site": by_site}
 
@@ -153,7 +153,7 @@ class PruneWeights(Stage):
         for weight in pool.weights:
             if pool.sparsity and weight.inputs % group:
                 raise ValueError(
-                    f"within={self.within} needs inputs that {group} divides; {weight.site.name} has {weight.inputs}"
+                    f"within={self.within} needs inputs that {group} divides; {weight.site.path} has {weight.inputs}"
                 )
         return {w.site: w.outputs * (w.inputs - round(pool.sparsity * w.inputs)) for w in pool.weights}
 
@@ -181,7 +181,7 @@ class PruneWeights(Stage):
         from dsee_bench.backbones.access import module_at, weight_of
         from dsee_bench.sparse.masks import entry_scores, first_order_scores, wanda_scores
 
-        seen = weight_of(state.model, weight).float().cpu()
+        seen = weight_of(state.model, weight.site).float().cpu()
         if score == "wanda":
             scores = wanda_scores(seen, read[weight.site])
         elif score == "gradient":
@@ -193,9 +193,8 @@ class PruneWeights(Stage):
             if weight.update and score not in WITHOUT_UPDATE:
                 if not hasattr(layer, "low_rank_delta"):
                     raise ValueError(f"score={score} needs the DSEE update; other PEFT methods are pruned by score=W")
-                rows = slice(weight.site.start, weight.site.start + weight.outputs)
-                low_rank = layer.low_rank_delta(ADAPTER)[rows].detach().float().cpu()
-                sparse = layer.sparse_delta(ADAPTER)[rows].detach().float().cpu()
+                low_rank = layer.low_rank_delta(ADAPTER).detach().float().cpu()
+                sparse = layer.sparse_delta(ADAPTER).detach().float().cpu()
                 scale = layer.scaling[ADAPTER]
             scores = entry_scores(score, seen, low_rank, sparse, scale, authors=self.authors, generator=generator)
         earlier = state.masks.get(weight.site)

@@ -77,7 +77,7 @@ def _narrow_update(state: RunState, site: Site, rows: "Tensor | None", columns: 
             narrow.narrow_weight(layer.lora_A[ADAPTER], None, columns, transposed=False)
             layer.in_features = len(columns)
     elif hasattr(layer, "base_layer"):
-        raise ValueError(f"the update {type(layer).__name__} on {site.name} cannot be narrowed; DSEE's and LoRA's can")
+        raise ValueError(f"the update {type(layer).__name__} on {site.path} cannot be narrowed; DSEE's and LoRA's can")
 
 
 def _fold(state: RunState, site: Site) -> None:

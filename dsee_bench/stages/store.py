@@ -67,7 +67,7 @@ class Store:
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{key}."))
         try:
             save_model(state.model, str(folder / TENSORS))
-            save_file({site.name: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)
+            save_file({site.path: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             (folder / LOGS).write_text(json.dumps([asdict(log) for log in logs]), encoding="utf-8")
             seal(folder)
@@ -89,7 +89,7 @@ class Store:
             stages[log.name].restore(state, log.facts)
         load_model(state.model, folder / TENSORS, device=str(state.model.device))
         masks = load_file(folder / MASKS)
-        by_name = {weight.site.name: weight.site for weight in state.outline.weights}
+        by_name = {weight.site.path: weight.site for weight in state.outline.weights}
         state.masks = {by_name[name]: mask.to(torch.bool) for name, mask in masks.items()}
         state.outline = with_kept(state.outline, {site: int(mask.sum()) for site, mask in state.masks.items()})
         return [replace(log, facts={**log.facts, "reused": True}) for log in logs]

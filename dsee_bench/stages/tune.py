@@ -110,16 +110,10 @@ def _norm_parameters(model: "PreTrainedModel") -> set[str]:
 
 
 def _stored_masks(state: RunState) -> "list[tuple[Tensor, Tensor]]":
-    """(parameter, mask laid out as the parameter is) of each module with a masked weight."""
-    import torch
-
+    """(parameter, mask laid out as the parameter is) of each masked weight."""
     from dsee_bench.backbones.access import pretrained_module
 
-    weights = {weight.site: weight for weight in state.outline.weights}
-    stored: dict[str, tuple[Tensor, Tensor]] = {}
-    for site, mask in state.masks.items():
-        parameter = pretrained_module(state.model, site).get_parameter("weight")
-        _, whole = stored.setdefault(site.path, (parameter, torch.ones(parameter.shape, dtype=torch.bool)))
-        seen = whole.T if site.transposed else whole
-        seen[site.start : site.start + weights[site].outputs] = mask
-    return list(stored.values())
+    return [
+        (pretrained_module(state.model, site).get_parameter("weight"), mask.T if site.transposed else mask)
+        for site, mask in state.masks.items()
+    ]

@@ -203,7 +203,7 @@ def test_sparse_entries_on_removed_rows_are_gone():
     facts = step(state, Narrow(0.25, 0.0, "update", "magnitude", "layer"))
     rows = members(torch.tensor(facts["heads"][0]), 8)
     assert torch.equal(layer.sparse_delta("default"), dense[rows])
-    assert facts["entries"][site.name] == int((dense[rows] != 0).sum()) < 40
+    assert facts["entries"][site.path] == int((dense[rows] != 0).sum()) < 40
     assert len(set(facts["entries"].values())) > 1, "K differs from weight to weight"
 
 

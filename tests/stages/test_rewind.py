@@ -75,7 +75,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
 
     def check(*_):
         for site, mask in state.masks.items():
-            assert not weight_of(state.model, weights[site])[~mask].any(), f"a zero of {site.name} came back"
+            assert not weight_of(state.model, site)[~mask].any(), f"a zero of {site.path} came back"
 
     state.after_step = [Mock(side_effect=look, tensors=dict)]  # runs before the pruning of its step
     state.model.register_forward_pre_hook(check)
