@@ -170,6 +170,8 @@ def _run_and_record(
         code = {"ok": 0, "failed": 1, "stopped": STOPPED}[finished.status]
         stopping.let_go()
         tracker.finish(finished, code)
+        if code == STOPPED:
+            stopping.hold()  # the process ends now, and one more Ctrl-C would end it with a traceback
     return code
 
 
