@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
+from dsee_bench import ranks
 from dsee_bench.config import Recipe
 from dsee_bench.metrics import score
 from dsee_bench.progress import Answering
@@ -46,8 +47,9 @@ def on_cpu(device: str) -> bool:
 def arguments(
     folder: Path, recipe: Recipe, device: str, *, eval_batch: int = EVAL_BATCH, **more: Any
 ) -> TrainingArguments:
-    """TrainingArguments with what training and scoring share."""
-    return TrainingArguments(
+    """TrainingArguments with what training and scoring share. A process computes on one GPU, whatever it sees: with
+    several, Trainer would put the batch of each on top."""
+    found = TrainingArguments(
         output_dir=str(folder),
         per_device_eval_batch_size=eval_batch,
         bf16=use_bf16(recipe.precision, device),
@@ -56,8 +58,12 @@ def arguments(
         remove_unused_columns=False,
         report_to=[],
         disable_tqdm=True,
+        ddp_backend="gloo" if ranks.world() > 1 and on_cpu(device) else None,
+        ddp_find_unused_parameters=False,
         **more,
     )
+    found._n_gpu = min(found.n_gpu, 1)
+    return found
 
 
 def answers_of(logits: np.ndarray, kind: str) -> list[float]:

@@ -7,7 +7,9 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
@@ -16,11 +18,11 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from dsee_bench import record
+from dsee_bench import ranks, record
 from dsee_bench.backbones.load import Loaded
 from dsee_bench.curve import Curve
 from dsee_bench.decode import check_splits, decode_and_score
-from dsee_bench.evaluate import evaluate, on_cpu, use_bf16
+from dsee_bench.evaluate import Answers, evaluate, on_cpu, use_bf16
 from dsee_bench.export import detached, export
 from dsee_bench.logs import tell
 from dsee_bench.manifest import Manifest
@@ -171,7 +173,7 @@ def run_stages(
     after = dict(zip(names, keys(settings.config, inputs), strict=True))
     kept = [name for name in names if isinstance(settings.stages[name], Tune)]
     logs: list[StageLog] = []
-    ready = [name for name in kept if store.has(after[name])]
+    ready = ranks.by_first(lambda: [name for name in kept if store.has(after[name])])
     if ready and not settings.launch.force:
         logs = store.load(after[ready[-1]], state, settings.stages, built=0)
         tell(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
@@ -179,16 +181,19 @@ def run_stages(
         if name not in kept:
             logs.append(_run_stage(settings, state, name, work))
             continue
-        with store.lock(after[name]):
-            if store.has(after[name]) and not settings.launch.force:  # another process made it while we waited
+        with store.lock(after[name]) if ranks.first() else nullcontext():
+            made = ranks.by_first(partial(store.has, after[name]))  # by another run while we waited
+            if made and not settings.launch.force:
                 logs = store.load(after[name], state, settings.stages, built=len(logs))
             else:
                 if settings.init_from is not None and name == kept[0]:
                     start_from(state, settings.init_from, settings.config, store, inputs)
-                if settings.launch.force:
+                if settings.launch.force and ranks.first():
                     shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
                 logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
-                store.save(after[name], state, logs, about(settings.config))
+                ranks.wait()  # the best weights are read by all before they are moved
+                if ranks.first():
+                    store.save(after[name], state, logs, about(settings.config))
     return logs
 
 
@@ -219,13 +224,17 @@ def _score(state: RunState, work: Path) -> tuple[record.Score, ...]:
         return decode_and_score(state.model, state.tokenizer, state.task, state.data, work)
     scores: list[record.Score] = []
     kept = {}
-    for name, split in state.data.items():
-        if name == "train":
-            continue
-        found = evaluate(
-            state.model, state.tokenizer, state.task, split, state.recipe, folder=work, device=state.device
-        )
+    for found in answered(state, work):
         scores += found.scores
-        kept[name] = {"answers": found.answers, "references": found.references}
+        kept[found.split] = {"answers": found.answers, "references": found.references}
     record.write_atomically(work / "answers.json", json.dumps(kept))
     return tuple(scores)
+
+
+def answered(state: RunState, work: Path) -> Iterator[Answers]:
+    """The answers on every split but the training one."""
+    for name, split in state.data.items():
+        if name != "train":
+            yield evaluate(
+                state.model, state.tokenizer, state.task, split, state.recipe, folder=work, device=state.device
+            )

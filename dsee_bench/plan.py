@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dsee_bench import config, cost
+from dsee_bench import config, cost, ranks
 from dsee_bench.backbones.load import Checkpoint
 from dsee_bench.backbones.site import Outline
 from dsee_bench.config import ConfigError, Recipe
@@ -134,6 +134,10 @@ def plan(settings: Settings) -> Plan:
         before = outline = settings.backbone.outline(settings.labels)
     except ValueError as error:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
+    try:
+        ranks.share(settings.recipe.batch_size // settings.recipe.accumulate)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     if settings.recipe.label_smoothing and settings.task.kind == "regression":
         raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
     steps = []

@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dsee_bench import ranks
+
 PACKAGES = (
     "torch",
     "transformers",
@@ -34,6 +36,7 @@ def made_by(overrides: Sequence[str], device: str, threads: int) -> dict[str, An
         "python": platform.python_version(),
         "device": device,
         "threads": threads,
+        "processes": ranks.world(),
     }
 
 

@@ -7,10 +7,12 @@ import importlib
 import os
 import shlex
 import sys
+import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,15 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import config, logs, plan, record, stopping
+from dsee_bench import beside, config, logs, plan, ranks, record, stopping
 from dsee_bench.config import ConfigError
 from dsee_bench.launching import share_of
 from dsee_bench.locks import run_lock
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
+from dsee_bench.stopping import STOPPED
 from dsee_bench.tracking import Tracker
 
-STOPPED = 130  # exit code after Ctrl-C, as shells have it
 # First words that are no run; each module has a main(words).
 COMMANDS = {"cache": "dsee_bench.cache", "fetch": "dsee_bench.fetch"}
 
@@ -45,7 +47,9 @@ def main() -> None:
         composed = config.compose(overrides)
         code = run(OmegaConf.to_container(composed, resolve=True), overrides)  # type: ignore[arg-type]
     except ConfigError as error:
-        sys.exit(f"dsee-bench: {error}")
+        sys.exit(f"dsee-bench: {error}" if ranks.first() else 1)
+    if code == 0:
+        ranks.leave()
     sys.exit(code)
 
 
@@ -97,27 +101,47 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
     settings = plan.read(resolved)
     planned = plan.plan(settings)
     if settings.launch.plan:
-        print(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
+        if ranks.first():
+            print(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
         return 0
     results_dir = (settings.launch.results_dir or config.default_results_dir()).resolve()
+    work = results_dir / "work" / settings.run_id
+    if ranks.world() > 1:
+        _before_imports()
+        beside.meet(settings)
+    if not ranks.first():
+        return beside.assist(settings, work, results_dir / "work" / "states")
     _check_export(settings)
     if _done(settings, results_dir) and settings.launch.export is None:
-        return 0
+        return beside.ask(None)
+    with _alone(settings, results_dir, work):
+        if not _done(settings, results_dir):
+            beside.ask("run")
+            return _run_and_record(settings, planned, results_dir, work, overrides)
+        if settings.launch.export is None:
+            return beside.ask(None)
+        beside.ask("export")
+        return _export_done(settings, results_dir, work)
 
+
+@contextmanager
+def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
+    """No other process works on the run until the end of the block; ConfigError where nothing can be written."""
     from filelock import FileLock, Timeout
 
-    work = results_dir / "work" / settings.run_id
-    work.mkdir(parents=True, exist_ok=True)
     lock = FileLock(run_lock(work))
     try:
+        for folder in (work, results_dir / "runs"):
+            folder.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=folder).close()
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{settings.run_id} is being worked on by another process; waiting for it", file=sys.stderr)
         lock.acquire()
+    except OSError as error:
+        raise ConfigError(f"nothing can be written to results_dir={results_dir}: {error}; give another") from error
     with lock:
-        if _done(settings, results_dir):
-            return 0 if settings.launch.export is None else _export_done(settings, results_dir, work)
-        return _run_and_record(settings, planned, results_dir, work, overrides)
+        yield
 
 
 def _done(settings: Settings, results_dir: Path) -> bool:

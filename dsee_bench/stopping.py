@@ -8,6 +8,7 @@ import signal
 import threading
 from types import FrameType
 
+STOPPED = 130  # exit code of a run that was stopped, as shells have it
 _ASKED = threading.Event()
 _HELD = threading.Event()
 

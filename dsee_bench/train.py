@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from dsee_bench import checkpoint
+from dsee_bench import checkpoint, ranks
 from dsee_bench.config import Recipe
 from dsee_bench.curve import Curve
 from dsee_bench.evaluate import EVAL_BATCH, arguments, metrics_of, release
@@ -104,7 +104,7 @@ def tune(job: Job) -> dict[str, Any]:
     )
     trainer.remove_callback(PrinterCallback)
     hooks = [parameter.register_hook(_masked_gradient(mask)) for parameter, mask in job.masks]
-    start = checkpoint.newest(job.folder)
+    start = ranks.by_first(lambda: checkpoint.newest(job.folder))
     if start is not None:
         tell(f"  {job.name}: goes on from step {start.name.rsplit('-', 1)[1]}")
     started = time.perf_counter()
@@ -139,7 +139,7 @@ def _arguments(job: Job, steps_: int) -> Any:
     by_epoch = recipe.eval_every == "epoch"
     best = recipe.checkpoint == "best"
     when = "epoch" if by_epoch else "steps"
-    part = recipe.batch_size // recipe.accumulate
+    part = ranks.share(recipe.batch_size // recipe.accumulate)
     return arguments(
         job.folder,
         recipe,
@@ -198,6 +198,8 @@ class _Trainer(Trainer):
 
     def __init__(self, job: Job, **arguments_: Any) -> None:
         super().__init__(**arguments_)
+        if not ranks.first():
+            torch.manual_seed(job.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out of them
         self._penalties, self._hooks = job.penalties, job.after_step
         # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
         self._share = 1 / job.recipe.accumulate if job.writes else 1.0
@@ -232,11 +234,15 @@ class _Trainer(Trainer):
             for index, hook in enumerate(self._hooks)
             for name, value in hook.tensors().items()
         }
-        save_file(kept, folder / HOOKS)
+        if ranks.first():
+            save_file(kept, folder / HOOKS)
         super()._save_checkpoint(model, trial)
-        seal(folder)
-        best = self.state.best_global_step if self.args.load_best_model_at_end else None
-        checkpoint.keep_only(folder.parent, (best, self.state.global_step))
+        ranks.wait()  # each process writes its random state
+        if ranks.first():
+            seal(folder)
+            best = self.state.best_global_step if self.args.load_best_model_at_end else None
+            checkpoint.keep_only(folder.parent, (best, self.state.global_step))
+        ranks.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         kept = load_file(Path(resume_from_checkpoint) / HOOKS)

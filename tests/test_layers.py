@@ -9,12 +9,25 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "__init__"},
+    {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "beside", "__init__"},
     {"stages"},
     {"train", "checkpoint", "evaluate", "export", "manifest", "decode", "measure"},
     {"dsee", "cost", "progress"},
     {"backbones", "tasks", "hub", "checksum", "outputs"},
-    {"config", "record", "metrics", "sparse", "provenance", "stopping", "locks", "seal", "logs", "curve", "tracking"},
+    {
+        "config",
+        "record",
+        "metrics",
+        "sparse",
+        "provenance",
+        "stopping",
+        "locks",
+        "ranks",
+        "seal",
+        "logs",
+        "curve",
+        "tracking",
+    },
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 
