@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 OURS = "dsee_bench"
@@ -56,7 +56,7 @@ def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[
     holds of earlier starts."""
     console = _Console(run_id)
     console.setLevel(logging.ERROR if quiet else logging.INFO)
-    kept = logging.FileHandler(file, encoding="utf-8")
+    kept = _File(file, encoding="utf-8")
     dated = logging.Formatter("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     dated.converter = time.gmtime
     kept.setFormatter(dated)
@@ -109,3 +109,14 @@ class _Console(logging.Handler):
 
         lines = self.format(record).splitlines()
         tqdm.write("\n".join(self._name + line for line in lines), file=sys.stderr)
+
+
+class _File(logging.FileHandler):
+    """The log file. A disk that is full costs lines of it, and not the run."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        return
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()

@@ -182,7 +182,12 @@ def _run_and_record(
     with logs.followed(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
         logs.tell(plan.as_text(planned))
         tracker = Tracker(settings.launch.tracking, settings.run_id, work)
-        finished, path = _recorded(settings, results_dir, work, overrides, tracker)
+        try:
+            finished, path = _recorded(settings, results_dir, work, overrides, tracker)
+        except OSError as error:
+            logs.fail(f"{settings.run_id}: its record could not be written: {error}")
+            logs.fail("Once it can, the same command writes it; stages whose states are kept are not repeated.")
+            return 1
         if finished.status == "ok":
             from dsee_bench.report.run_table import run_table
 
