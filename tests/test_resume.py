@@ -13,8 +13,8 @@ from dsee_bench.seal import SEAL, is_whole, seal
 
 QUICK = (
     "backbone=tiny-bert",
-    "task.rows.dev=32",
-    "train.max_rows=64",
+    "task.rows.dev=16",
+    "train.max_rows=32",
     "train.batch_size=8",
     "train.epochs=2",
     "train.retune_epochs=2",
@@ -51,26 +51,24 @@ def stop_at(monkeypatch):
     return ask
 
 
-# Steps: 8 an epoch, 16 a tuning. 3: before anything was evaluated. 9: a new epoch. 14: late. 21: in the second tuning.
+# Steps: 4 an epoch, 8 a tuning. 3: before anything was evaluated. 4: in the second epoch. 7: in the second tuning.
+# Every method is stopped in benchmarks/faults.py; here stands one for each kind of state that must survive.
 @pytest.mark.parametrize(
     ("method", "more"),
     [
         ("full", ()),
         ("lora", ("train.checkpoint=last",)),
         ("dsee", ("train.precision=bf16",)),
-        ("dsee_masked", ("train.eval_every=5",)),
+        ("dsee_masked", ("train.eval_every=3",)),
         ("dsee_structured", ("train.accumulate=2",)),
-        ("gmp", ("method.stages.gradual.every=3",)),
         ("dsee_gradual", ("method.stages.gradual.every=2", "method.stages.gradual.prune.mask_update=true")),
-        ("imp", ()),
         ("earlybert", ()),
         ("peft/adalora", ()),
-        ("peft/vera", ()),
     ],
 )
 def test_a_stopped_run_ends_as_one_never_stopped(method, more, tmp_path, stop_at):
     straight = finish(tmp_path / "straight", f"method={method}", *more)
-    for step in (3, 9, 14, 21):
+    for step in (3, 4, 7):
         stop_at(step)
         try:
             finish(tmp_path / "stopped", f"method={method}", *more)
@@ -85,7 +83,7 @@ def test_a_stopped_run_ends_as_one_never_stopped(method, more, tmp_path, stop_at
 
 
 def test_it_goes_on_from_the_last_point_and_says_so(tmp_path, stop_at, caplog):
-    stop_at(14)
+    stop_at(7)
     with pytest.raises(KeyboardInterrupt):
         finish(tmp_path, "method=lora")
     stop_at(0)
