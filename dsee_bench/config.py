@@ -39,6 +39,7 @@ NOT_IDENTITY = (
     "export",
     "export_update",
     "export_storage",
+    "export_onnx",
     "measure",
     "quiet",
     "tracking",

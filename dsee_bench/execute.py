@@ -79,12 +79,12 @@ def export_again(settings: Settings, work: Path, states: Path) -> None:
 
 
 def _export(settings: Settings, state: RunState, folder: Path) -> None:
-    written = _write(settings, state, folder)
+    written = _write(settings, state, folder, onnx=settings.launch.export_onnx)
     size = sum(file["bytes"] for file in written.files.values()) / 1e6
     tell(f"  exported to {folder}: update {written.update}, {written.storage}, {size:.1f} MB with the tokenizer")
 
 
-def _write(settings: Settings, state: RunState, folder: Path) -> Manifest:
+def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> Manifest:
     launch = settings.launch
     return export(
         state.model,
@@ -97,6 +97,7 @@ def _write(settings: Settings, state: RunState, folder: Path) -> Manifest:
         update=launch.export_update,
         storage=launch.export_storage,
         force=launch.force,
+        onnx=onnx,
     )
 
 
@@ -113,7 +114,7 @@ def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
         state.model if update == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
     )
     with tempfile.TemporaryDirectory() as folder:
-        written = _write(settings, state, Path(folder) / "model")
+        written = _write(settings, state, Path(folder) / "model", onnx=False)
     return (*clocked, disk_bytes(written))
 
 

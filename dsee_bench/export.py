@@ -30,6 +30,7 @@ from dsee_bench.backbones.access import weight_of
 from dsee_bench.backbones.fused import join, split
 from dsee_bench.backbones.site import Outline
 from dsee_bench.manifest import Folding, Manifest, Storage, check_target
+from dsee_bench.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.sparse.storage import PARTS, compress, expand, size
 from dsee_bench.tasks.example import Task
 
@@ -49,8 +50,9 @@ def export(
     update: Folding,
     storage: Storage,
     force: bool,
+    onnx: bool = False,
 ) -> Manifest:
-    """Write the model to `folder`, whole or not at all; the model given stays as it is."""
+    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
     check_target(folder, force)
     plain, folded, adapter = detached(model, tuner, outline, update)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +73,8 @@ def export(
         weights = "model.safetensors" if by_transformers else "weights.safetensors"
         tensors, compressed = _tensors(plain, outline, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
+        if onnx:
+            write_onnx(plain if adapter is None else _merged(model, tuner, outline), tokenizer, making / ONNX_FILE)
         described = Manifest(
             backbone=backbone,
             task={"name": task.name, "kind": task.kind, "labels": list(task.labels)},
@@ -103,6 +107,13 @@ def detached(
     copied = copy.deepcopy(tuner)
     fold = update == "merged" or (update == "auto" and all(w.merges for w in outline.weights if w.update))
     return (copied.merge_and_unload(), "merged", None) if fold else (copied.unload(), "apart", tuner)
+
+
+def _merged(model: PreTrainedModel, tuner: Any, outline: Outline) -> PreTrainedModel:
+    """A copy with the update merged, in transformers' own modules."""
+    plain, _, _ = detached(model, tuner, outline, "merged")
+    join(plain)
+    return plain
 
 
 def load(folder: str | os.PathLike[str]) -> PreTrainedModel:

@@ -42,6 +42,7 @@ class Launch:
     export: Path | None
     export_update: Folding
     export_storage: Storage
+    export_onnx: bool
     measure: bool
     quiet: bool
     tracking: Tracking
@@ -51,6 +52,8 @@ class Launch:
             raise ValueError(f"threads must be at least 1, got {self.threads}; threads=null takes torch's default")
         if not self.save_every >= 0:
             raise ValueError(f"save_every must be 0 seconds or more, got {self.save_every}; 0 saves after every step")
+        if self.export_onnx and self.export is None:
+            raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
 
 
 @dataclass(frozen=True)

@@ -155,12 +155,15 @@ def _done(settings: Settings, results_dir: Path) -> bool:
 
 
 def _check_export(settings: Settings) -> None:
-    """ConfigError before anything is trained if the folder for the export is taken."""
+    """ConfigError before anything is trained if the folder for the export is taken, or ONNX cannot be written."""
     from dsee_bench.manifest import check_target
+    from dsee_bench.onnx_file import check_onnx
 
     if settings.launch.export is not None:
         try:
             check_target(settings.launch.export, settings.launch.force)
+            if settings.launch.export_onnx:
+                check_onnx(settings.task.kind)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 

@@ -11,7 +11,7 @@ FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
     {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "beside", "__init__"},
     {"stages"},
-    {"train", "checkpoint", "evaluate", "export", "manifest", "decode", "measure"},
+    {"train", "trainer", "checkpoint", "evaluate", "export", "manifest", "onnx_file", "decode", "measure"},
     {"dsee", "cost", "progress"},
     {"backbones", "tasks", "hub", "checksum", "outputs"},
     {

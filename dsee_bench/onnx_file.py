@@ -1,0 +1,56 @@
+"""A finished classifier as an ONNX file beside its weights, for runtimes without torch: any batch, any length.
+
+torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The update is merged
+into it, whatever `export_update` says. A language model is left out: it would need its cache among the inputs.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ONNX_FILE = "model.onnx"
+OUTPUT = "logits"
+NEEDED = ("onnx", "onnxscript")  # what torch's exporter imports
+
+
+def check_onnx(kind: str) -> None:
+    """ValueError, before anything is trained, if a model of a task of this kind cannot be written here."""
+    if kind == "generation":
+        raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a task that writes text")
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ValueError(
+            f"export_onnx=true needs {' and '.join(missing)}, not installed here; pip install 'dsee-bench[onnx]', "
+            "or leave it out"
+        )
+
+
+def write_onnx(
+    model: "PreTrainedModel",  # no adapter modules, in transformers' own modules; it ends on the CPU
+    tokenizer: "PreTrainedTokenizerBase",
+    file: Path,
+) -> None:
+    """Write `model` to `file`: the tokenizer's outputs (batch, length) in, `logits` (batch, labels) out."""
+    import logging
+
+    import torch
+
+    # It warns of torchvision's operators, and of what it does not simplify; a user can do nothing about either.
+    for name in ("torch.onnx", "onnxscript"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    model.config.use_cache = False  # a decoder's keys and values would be outputs, too
+    batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
+    dynamic = torch.export.Dim.DYNAMIC
+    program: Any = torch.onnx.export(
+        model.cpu().eval(),
+        kwargs=dict(batch),
+        dynamo=True,
+        input_names=list(batch),
+        output_names=[OUTPUT],
+        dynamic_shapes={name: {0: dynamic, 1: dynamic} for name in batch},
+        verbose=False,
+    )
+    program.save(file)
