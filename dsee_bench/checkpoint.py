@@ -21,6 +21,10 @@ def folder_of(folder: Path, step: int) -> Path:
     return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
+def step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
 def newest(folder: Path) -> Path | None:
     """The latest whole checkpoint under `folder`, with its best one if that is another; broken ones are deleted."""
     whole = []
@@ -46,7 +50,7 @@ def keep_only(folder: Path, steps: Iterable[int | None]) -> None:
 def _all(folder: Path) -> list[Path]:
     """Checkpoints by step."""
     found = folder.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-    return sorted(found, key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    return sorted(found, key=step_of)
 
 
 def _keeps_its_best(checkpoint: Path) -> bool:

@@ -5,14 +5,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
-from transformers.utils import SAFE_WEIGHTS_NAME
 
 from dsee_bench import checkpoint, ranks
 from dsee_bench.config import Recipe
@@ -20,22 +17,12 @@ from dsee_bench.curve import Curve
 from dsee_bench.evaluate import EVAL_BATCH, arguments, metrics_of, release
 from dsee_bench.logs import tell
 from dsee_bench.progress import Answering, Progress
-from dsee_bench.seal import seal
 from dsee_bench.tasks.batch import GroupedByLength, SortedByLength, collator, encode
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
+from dsee_bench.trainer import HoldMasks, ResumingTrainer, SaveBetween, StepHook
 
 CURVE_POINTS = 50  # of the training loss, in the record
-HOOKS = "hooks.safetensors"  # in a checkpoint: what the step hooks keep
-SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
-
-
-class StepHook(Protocol):
-    """Called with the step after the optimizer's; what it keeps from step to step is saved with each checkpoint."""
-
-    def __call__(self, step: int, /) -> None: ...
-    def tensors(self) -> dict[str, Tensor]: ...
-    def load(self, tensors: dict[str, Tensor]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -86,36 +73,34 @@ def tune(job: Job) -> dict[str, Any]:
     dev = completions(job.dev) if job.writes else job.dev
     dev_rows = encode(dev.examples[: recipe.dev_rows], job.tokenizer, recipe.max_length)
     progress = Progress(job.name, job.ranked_by, job.curve)
-    trainer = _Trainer(
-        job,
+    masks = HoldMasks(job.masks)
+    trainer = ResumingTrainer(
+        job.penalties,
+        # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
+        1 / recipe.accumulate if job.writes else 1.0,
+        job.after_step,
         model=job.model,
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
         train_dataset=GroupedByLength(encode(examples, job.tokenizer, recipe.max_length), recipe.batch_size, job.seed),
         eval_dataset=SortedByLength(dev_rows),
         data_collator=collator(job.tokenizer),
         compute_metrics=None if job.writes else metrics_of(job.task, "dev"),
-        callbacks=[
-            progress,
-            Answering("dev"),
-            _HoldMasks(job.masks),
-            _AfterStep(job.after_step),
-            _SaveBetween(job.save_every),
-        ],
+        callbacks=[progress, Answering("dev"), masks, SaveBetween(job.save_every)],
     )
     trainer.remove_callback(PrinterCallback)
-    hooks = [parameter.register_hook(_masked_gradient(mask)) for parameter, mask in job.masks]
     start = ranks.by_first(lambda: checkpoint.newest(job.folder))
-    if start is not None:
-        tell(f"  {job.name}: goes on from step {start.name.rsplit('-', 1)[1]}")
+    before = 0 if start is None else checkpoint.step_of(start)
+    if before:
+        tell(f"  {job.name}: goes on from step {before}")
     started = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
     finally:
-        for hook in hooks:
-            hook.remove()
+        masks.release()
         release(trainer, job.model)
         progress.close()
-    return _facts(trainer, job, time.perf_counter() - started)
+    here = trainer.state.global_step - before
+    return _facts(trainer, job, (time.perf_counter() - started) / max(here, 1))
 
 
 def loss_batches(
@@ -172,17 +157,16 @@ def _arguments(job: Job, steps_: int) -> Any:
     )
 
 
-def _facts(trainer: Trainer, job: Job, seconds: float) -> dict[str, Any]:
+def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any]:
     history = trainer.state.log_history
     metric = f"eval_{job.ranked_by}"
-    done = trainer.state.global_step
     return {
-        "steps": done,
+        "steps": trainer.state.global_step,
         "epochs": job.epochs,
         "learning_rate": job.learning_rate,
         "rows": len(trainer.train_dataset),
         "precision": "bf16" if trainer.args.bf16 else "fp32",
-        "seconds_per_step": round(seconds / max(done, 1), 4),
+        "seconds_per_step": round(seconds_per_step, 4),
         "curve": [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log],
         "dev": [
             {"step": log["step"], job.ranked_by: log[metric] if math.isfinite(log[metric]) else None}
@@ -191,111 +175,3 @@ def _facts(trainer: Trainer, job: Job, seconds: float) -> dict[str, Any]:
         ],
         "best_step": trainer.state.best_global_step if job.recipe.checkpoint == "best" else None,
     }
-
-
-class _Trainer(Trainer):
-    """Trainer with penalties added to the loss, and checkpoints of what is trained, sealed."""
-
-    def __init__(self, job: Job, **arguments_: Any) -> None:
-        super().__init__(**arguments_)
-        if not ranks.first():
-            torch.manual_seed(job.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out of them
-        self._penalties, self._hooks = job.penalties, job.after_step
-        # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
-        self._share = 1 / job.recipe.accumulate if job.writes else 1.0
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
-        if model.training:
-            for penalty in self._penalties:
-                loss = loss + self._share * penalty()
-        return (loss, outputs) if return_outputs else loss
-
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # What a tuning leaves as it was is not written each time. Places of sparse entries are no parameters.
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        model = self.accelerator.unwrap_model(self.model)
-        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        kept = model.state_dict().keys()
-        buffers = {name: value for name, value in model.named_buffers() if name in kept}
-        tensors = {name: value.detach().contiguous() for name, value in (trained | buffers).items()}
-        save_file(tensors, folder / SAFE_WEIGHTS_NAME)
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        if load_result.unexpected_keys:
-            raise ValueError(f"a checkpoint of another model: it has {load_result.unexpected_keys[0]}")
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        folder = checkpoint.folder_of(Path(self.args.output_dir), self.state.global_step)
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = {
-            f"{index}.{name}": value.contiguous()
-            for index, hook in enumerate(self._hooks)
-            for name, value in hook.tensors().items()
-        }
-        if ranks.first():
-            save_file(kept, folder / HOOKS)
-        super()._save_checkpoint(model, trial)
-        ranks.wait()  # each process writes its random state
-        if ranks.first():
-            seal(folder)
-            best = self.state.best_global_step if self.args.load_best_model_at_end else None
-            checkpoint.keep_only(folder.parent, (best, self.state.global_step))
-        ranks.wait()
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        kept = load_file(Path(resume_from_checkpoint) / HOOKS)
-        for index, hook in enumerate(self._hooks):
-            mine = {name.split(".", 1)[1]: value for name, value in kept.items() if name.split(".", 1)[0] == str(index)}
-            hook.load(mine)
-        super()._load_from_checkpoint(resume_from_checkpoint, model)  # after the hooks: masks are tensors of the model
-
-
-def _masked_gradient(mask: Tensor) -> Callable[[Tensor], Tensor]:
-    return lambda gradient: gradient.masked_fill(~mask.to(gradient.device), 0)
-
-
-class _HoldMasks(TrainerCallback):
-    """Masked weights are zeroed again after each step, whatever the optimizer added to them."""
-
-    def __init__(self, masks: Sequence[tuple[Tensor, Tensor]]) -> None:
-        self._masks = masks
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        with torch.no_grad():
-            for parameter, mask in self._masks:
-                parameter.masked_fill_(~mask.to(parameter.device), 0)
-
-
-class _AfterStep(TrainerCallback):
-    def __init__(self, hooks: Sequence[StepHook]) -> None:
-        self._hooks = hooks
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        for hook in self._hooks:
-            hook(state.global_step)
-
-
-class _SaveBetween(TrainerCallback):
-    """Asks for a checkpoint every so many seconds, but not where an epoch ends: one written there would lack the
-    evaluation that follows, and a resume from it would leave that out."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._asked = self._due = 0.0
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._due = time.perf_counter() + self._seconds
-
-    def on_step_end(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
-        now = time.perf_counter()
-        in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
-        at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
-        if now >= self._due and not at_end and args.world_size == 1:  # the clocks of several processes differ
-            self._asked, control.should_save = now, True
-
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        now = time.perf_counter()
-        took = now - self._asked if self._asked else 0.0
-        self._due, self._asked = now + max(self._seconds, SAVING_SHARE * took), 0.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dsee_bench.curve import Curve
-    from dsee_bench.train import StepHook
+    from dsee_bench.trainer import StepHook
 
 Facts = dict[str, Any]  # plain values for the record
 
