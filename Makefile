@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint data tables plots page bench
+.PHONY: help install demo test lint data tables plots page bench faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,4 +43,7 @@ page: install ## results/page.html from the records
 	$(BIN)/dsee-report page
 
 bench: install ## speed and memory against peers, a few minutes
-	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in $(filter-out benchmarks/faults.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+faults: install ## 200 kills at random moments, full disks, closed folders: nothing may be lost; half an hour
+	$(BIN)/python benchmarks/faults.py
