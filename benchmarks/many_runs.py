@@ -47,7 +47,7 @@ def _made_up(template: Record, cell: sweep.Cell, number: int) -> Record:
 
 def _time(what: str, bound: float | None, module: str, *words: str) -> float:
     started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, timeout=200)
     seconds = time.perf_counter() - started
     if done.returncode:
         sys.exit(f"{what} failed: {done.stderr[-2000:]}")
