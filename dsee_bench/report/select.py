@@ -9,13 +9,15 @@ from dsee_bench.report.spec import MethodRow, ScoreColumn, TableSpec, Where
 
 
 def matching(runs: pd.DataFrame, where: Where, who: str) -> pd.DataFrame:
-    """The runs whose settings have the wanted values; ValueError if no run at all has such a setting."""
+    """The runs whose settings have the wanted values, null if not set; ValueError if no run at all has such a setting."""
     for key, wanted in where.items():
         known = {"seed"} | {name for settings in runs["settings"] for name in settings}
         if len(runs) and key not in known:
             raise ValueError(f"{who}: no run has the setting {key!r}{nearest(key, known)}")
-        values = runs["seed"] if key == "seed" else runs["settings"].map(lambda settings, key=key: settings.get(key))
-        runs = runs[values.isin(wanted if isinstance(wanted, tuple) else (wanted,))]
+        values = runs["seed"] if key == "seed" else [settings.get(key) for settings in runs["settings"]]
+        admitted = wanted if isinstance(wanted, tuple) else (wanted,)
+        # Not by isin: a column of numbers and None would become one of numbers and NaN.
+        runs = runs[pd.Series([value in admitted for value in values], runs.index, bool)]
     return runs
 
 

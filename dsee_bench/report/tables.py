@@ -7,6 +7,7 @@ implementation of the metric. Where it is not, the table is refused with the nam
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean
 
 import pandas as pd
@@ -41,9 +42,9 @@ class Table:
 
 def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
     """The table `spec` describes from the frame of all runs; None if no run belongs in it."""
-    runs = matching(runs, spec.filters or {}, f"filters of table {name}")
-    columns = spec.columns if spec.columns is not None else every_task(runs, spec.split)
-    runs = in_columns(runs, columns, spec.split)
+    filtered = partial(matching, where=spec.filters or {}, who=f"filters of table {name}")
+    columns = spec.columns if spec.columns is not None else every_task(filtered(runs), spec.split)
+    runs = filtered(in_columns(runs, columns, spec.split))  # a setting that other tasks lack is no mistake
     columns = tuple(column for column in columns if column.label in set(runs["column"]))
     rows = list(_rows(runs, columns, spec, name))
     if not rows:

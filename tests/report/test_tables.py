@@ -141,6 +141,18 @@ def test_where_picks_runs_and_filters_drop_them(make):
         grid(runs, replace(SPEC, rows=misspelt))
 
 
+def test_null_in_a_filter_is_a_setting_that_is_not_set(make):
+    """Beside a number, too, where pandas takes None for NaN: runs on all rows stand apart from those on a subset."""
+    runs = [make(value=0.5), make(value=0.9, sparsity=0.5)]
+    runs = [
+        replace(run, config=run.config | {"train": {"max_rows": limit}})
+        for run, limit in zip(runs, (None, 800), strict=True)
+    ]
+    for limit, shown in ((None, "50.0 (1)"), (800, "90.0 (1)")):
+        (row,) = grid(runs, replace(SPEC, filters={"train.max_rows": limit}))
+        assert row["RTE"] == shown
+
+
 def test_without_columns_every_task_shows_its_first_score(make):
     record = make("mrpc")
     f1 = Score("f1", 0.8, "0-1", "higher", "dev", 277, "f1|made-up")
