@@ -9,7 +9,7 @@ from dsee_bench.report.spec import MethodRow, ScoreColumn, TableSpec, Where
 
 
 def matching(runs: pd.DataFrame, where: Where, who: str) -> pd.DataFrame:
-    """The runs whose settings have the wanted values, null if not set; ValueError if no run at all has such a setting."""
+    """The runs whose settings have the wanted values (null: not set); ValueError if no run has such a setting."""
     for key, wanted in where.items():
         known = {"seed"} | {name for settings in runs["settings"] for name in settings}
         if len(runs) and key not in known:
