@@ -234,7 +234,7 @@ def test_no_weights_and_no_network_is_told_within_seconds(tmp_path):
     code, path = run_tiny(tmp_path, "backbone=bert-base", "task=toy_pairs")
     assert code == 1
     assert time.perf_counter() - started < 20, "meant to be 5 s on an idle machine"
-    for part in ("backbone.path=DIR", "fills the cache", "backbone=minilm"):
+    for part in ("backbone.path=DIR", "dsee-bench fetch", "backbone=minilm"):
         assert part in record.read(path).error
 
 
