@@ -68,6 +68,9 @@ class GroupedByLength(Dataset):
 
     The order depends on the seed and the epoch alone, so a resumed run sees the batches it would have seen
     (transformers' own grouping takes its order from the global random state).
+
+    In batches of 8 of GPT-2's tokens the padding is 1.2 % in E2E and 2.7 % in WebNLG (27 % and 47 % in random order).
+    Packing texts into full rows could save no more than that, and would change what a step sees (results/LOG.md).
     """
 
     def __init__(self, rows: Sequence[Row], batch_size: int, seed: int) -> None:
