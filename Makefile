@@ -5,10 +5,10 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint data tables plots page bench faults
+.PHONY: help install demo test test-slow lint data tables plots page bench faults
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed ## everything into .venv (2 GB)
 
@@ -24,6 +24,9 @@ demo: install ## a real DSEE experiment, offline: tune, prune, re-tune
 
 test: install ## the tests: offline, no GPU
 	$(BIN)/python -m pytest
+
+test-slow: install ## what `make test` leaves out: launchers, kills, exporters, Java's METEOR
+	$(BIN)/python -m pytest -m slow
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -154,7 +154,7 @@ def _made_with(settings: Settings) -> dict[str, Any]:
     return {
         "packages": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
         "on_cpu": on_cpu(device),
-        "bf16": use_bf16(settings.recipe.precision, device),
+        "auto_is_bf16": use_bf16("auto", device),
     }
 
 

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "faults.py"
 
 
+@pytest.mark.slow
 def test_killed_and_hindered_runs_end_as_if_left_alone():
     """The script fails where a record is broken, a run does not go on, or a score differs in its last digit."""
     words = ["--kills", "4", "--methods", "dsee", "--hinder", "lora", "--limits", "3"]

@@ -180,6 +180,7 @@ def test_a_damaged_file_is_not_trained_on(fetched, offline):
     task.load(None, seed=0)
 
 
+@pytest.mark.slow
 def test_a_run_without_network(fetched):
     quick = [
         "method=full",

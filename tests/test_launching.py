@@ -43,6 +43,7 @@ def basic(tmp_path_factory):
     return results_of(folder)
 
 
+@pytest.mark.slow
 def test_joblib_gives_the_same_records(basic, tmp_path):
     """Two workers for three runs: one is used twice, and nothing of its first run is left in its second."""
     code, said = multirun(tmp_path, "hydra/launcher=processes")
@@ -50,6 +51,7 @@ def test_joblib_gives_the_same_records(basic, tmp_path):
     assert results_of(tmp_path) == basic
 
 
+@pytest.mark.slow
 def test_submitit_gives_the_same_records(basic, tmp_path):
     """The local executor stands in for Slurm: a process a run. One run is enough: none shares anything with another."""
     code, said = multirun(tmp_path, "hydra/launcher=submitit_local", "method=dsee")
@@ -59,6 +61,7 @@ def test_submitit_gives_the_same_records(basic, tmp_path):
     assert len(found) == 1
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_no_finished_run(basic, tmp_path):
     """The worker that begins seed 9 is killed from outside; what was done stays done, and only seed 9 is left."""
     words = ["hydra/launcher=processes", "hydra.launcher.n_jobs=1", "method=full", "seed=0,9"]

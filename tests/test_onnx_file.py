@@ -30,6 +30,7 @@ def go(*asked):
     return run(OmegaConf.to_container(config.compose(asked), resolve=True), asked)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "method", "update", "why"), MODELS)
 def test_onnxruntime_answers_as_torch_does(backbone, method, update, why, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime", reason="pip install 'dsee-bench[dev]'")

@@ -18,6 +18,7 @@ RUN = [
 NOISE = 1e-5  # gradients are summed in another order; seen: 1e-7
 
 
+@pytest.mark.slow
 def test_torchrun_gives_the_record_of_one_process(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "dsee_bench.run"]
     done = subprocess.run(

@@ -1,5 +1,6 @@
 """A sweep over pruning ratios tunes what its runs have in common once a seed."""
 
+import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, record
@@ -12,6 +13,7 @@ SMALLEST = [
 ]
 
 
+@pytest.mark.slow
 def test_six_ratios_and_two_seeds_tune_the_first_stage_twice(tmp_path):
     for seed in (0, 1):
         for ratio in RATIOS:

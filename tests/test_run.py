@@ -200,6 +200,7 @@ def test_a_stopped_run_is_recorded_as_stopped(number, tmp_path):
     assert "goes on" in said
 
 
+@pytest.mark.slow
 def test_a_failing_cell_does_not_stop_a_sweep_and_the_exit_code_tells(tmp_path):
     """The first of the two cells asks for a rank that no weight has."""
     arguments = [*QUICK, "backbone=tiny-bert", "method=lora", f"results_dir={tmp_path}", "--multirun"]
@@ -217,6 +218,7 @@ def _in_process(folder):
     sys.exit(run_tiny(folder, "method=full")[0])
 
 
+@pytest.mark.slow
 def test_two_runs_started_at_once_leave_one_whole_record(tmp_path):
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_in_process, args=(tmp_path,)) for _ in range(2)]

@@ -31,7 +31,7 @@ def start_from(
             f"of {config['backbone']['name']}; an update fits the weights it was made for"
         )
     data = {name: split["sha256"] for name, split in source.data.items()}
-    kept = [key for key in keys(source.config, {"weights": inputs["weights"], "data": data}) if store.has(key)]
+    kept = [key for key in keys(source.config, {**inputs, "data": data}) if store.has(key)]
     if not kept:
         raise ValueError(f"init_from={run_id}: its states are gone from {store.folder}; run it again with force=true")
     assert state.tuner is not None  # the plan saw an update

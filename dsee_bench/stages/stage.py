@@ -6,6 +6,7 @@ the work on a real model. `restore` rebuilds the modules that `run` added, so th
 them; a stage that adds none leaves it out.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ class RunState:
     seed: int  # its seed: drawn from the run's and its name, so that it does not depend on what ran before
     folder: Path  # its work files
     device: str  # "auto" or "cpu"
-    save_every: float  # seconds between points that a stopped tuning goes on from
+    save_every: float = math.inf  # seconds between points that a stopped tuning goes on from
     fresh: "Callable[[], PreTrainedModel] | None" = None  # makes the model of before the first stage once more
     curve: "Curve | None" = None  # where a tuning's points go, beside its facts
     tuner: Any = None  # PEFT's tuner, once an update is attached

@@ -54,6 +54,7 @@ def stanford(texts: list[str], java: str) -> list[list[str]]:
     return [[word for word in line.split() if word not in DROPPED] for line in lines]
 
 
+@pytest.mark.slow
 def test_agrees_with_the_java_program(real_data):
     java = find_java()
     if java is None:
