@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
-import hydra
 from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import beside, config, logs, plan, ranks, record, stopping
@@ -39,6 +39,9 @@ def main() -> None:
     words = sys.argv[1:]
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
+    if {"--help", "-h"} & set(words):
+        print(_help())
+        return
     overrides = [word for word in words if not word.startswith("-")]
     if len(overrides) < len(words):
         _by_hydra(overrides)
@@ -53,8 +56,18 @@ def main() -> None:
     sys.exit(code)
 
 
+def _help() -> str:
+    """What conf/config.yaml says of the command, and what the groups offer; Hydra's own way takes twice as long."""
+    text = OmegaConf.load(config.CONF / "config.yaml").hydra.help
+    lines = [f"{group}: {', '.join(config.options(group))}" for group in config.GROUPS]
+    groups = "\n".join(fill(line, 118, initial_indent="  ", subsequent_indent=" " * 8) for line in lines)
+    return f"{text.header}\n\n{text.template}".replace("$GROUPS", groups)
+
+
 def _by_hydra(overrides: Sequence[str]) -> None:
-    """--help, --multirun and Hydra's other flags."""
+    """--multirun and Hydra's other flags."""
+    import hydra
+
     if overrides:
         try:
             config.check_overrides([word for word in overrides if "=" in word])  # others belong to a flag: --cfg job
