@@ -19,6 +19,7 @@ def main() -> None:
     parser.add_argument("--method", choices=["full", "lora"], default="lora")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--update-rate", type=float, help="of LoRA; default: the recipe's")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     print(f"{options.task} {options.method} seed {options.seed}: {run(options)}")
@@ -71,11 +72,12 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(gold, said)), "matthews": float(matthews_corrcoef(gold, said))}
 
     metric = task.metrics[0]
+    rates = {"full": chosen.train.full_rate, "lora": options.update_rate or chosen.train.update_rate}
     trainer = Trainer(
         model,
         TrainingArguments(
             output_dir=f"results/work/plain_script/{options.task}-{options.method}",
-            learning_rate=chosen.train.full_rate if options.method == "full" else chosen.train.update_rate,
+            learning_rate=rates[options.method],
             num_train_epochs=chosen.train.epochs,
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
