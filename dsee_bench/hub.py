@@ -11,7 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +47,19 @@ class Wanted:
 
     def __str__(self) -> str:
         return f"{self.repo} at {self.revision}"
+
+
+@dataclass(frozen=True)
+class DataRevision:
+    """The splits of a data set in one revision of a hub repository, as parquet files."""
+
+    repo: str  # "owner/name", or a folder with a copy of it
+    revision: str
+    files: Mapping[str, str]  # split -> pattern
+
+    def wanted(self, local: str) -> Wanted:
+        """All of its splits; `local` says what a user without network can give instead."""
+        return Wanted(self.repo, "dataset", self.revision, tuple(self.files.values()), local)
 
 
 def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path:

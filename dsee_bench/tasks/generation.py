@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from dsee_bench.hub import Wanted, get
+from dsee_bench.hub import DataRevision, Wanted, get
 from dsee_bench.metrics import nlg
 from dsee_bench.tasks.example import Split, split_of
 from dsee_bench.tasks.source import find_files
@@ -96,15 +96,6 @@ class Form:
 
 
 @dataclass(frozen=True)
-class HubRevision:
-    """Parquet files of one revision of a hub repository."""
-
-    repo: str  # "owner/name", or a folder with a copy of it
-    revision: str
-    files: Mapping[str, str]  # split -> pattern
-
-
-@dataclass(frozen=True)
 class DataToText:
     """A data-to-text task; a data set is a subclass that knows its forms."""
 
@@ -112,7 +103,7 @@ class DataToText:
     kind: Literal["generation"]
     metrics: tuple[str, ...]
     counts: Mapping[str, tuple[int, int]] | None  # split -> (contexts, texts) as published; None: whatever there is
-    hub: HubRevision
+    hub: DataRevision
     decode: Decoding
 
     protocol: ClassVar[nlg.Protocol]  # how its authors score
@@ -182,13 +173,7 @@ class DataToText:
 
     @property
     def _on_hub(self) -> Wanted:
-        return Wanted(
-            repo=self.hub.repo,
-            kind="dataset",
-            revision=self.hub.revision,
-            files=tuple(self.hub.files.values()),
-            local=f"data_dir=DIR with {self.name}'s published files",
-        )
+        return self.hub.wanted(f"data_dir=DIR with {self.name}'s published files")
 
     def _checked(self, split: Split[Generation], source: Path) -> Split[Generation]:
         """`split`, if it is as large as published: a wrong grouping moves BLEU by 20 points and looks like a result."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsee_bench.hub import Wanted, get
+from dsee_bench.hub import DataRevision, Wanted, get
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
 from dsee_bench.tasks.source import find_files
@@ -28,12 +28,9 @@ class TsvLayout:
 
 
 @dataclass(frozen=True)
-class HubLayout:
-    """How the parquet files of a hub repository are laid out; labels are class indices, or numbers."""
+class HubLayout(DataRevision):
+    """How its parquet files are laid out; labels are class indices, or numbers."""
 
-    repo: str  # "owner/name", or a folder with a copy of it
-    revision: str
-    files: Mapping[str, str]  # split -> pattern
     texts: tuple[str, ...]
     label: str
 
@@ -72,13 +69,8 @@ class Glue:
 
     @property
     def _on_hub(self) -> Wanted:
-        return Wanted(
-            repo=self.hub.repo,
-            kind="dataset",
-            revision=self.hub.revision,
-            files=tuple(self.hub.files.values()),
-            local=f"data_dir=DIR with the release's {self.tsv.files['train']} and {self.tsv.files['dev']}",
-        )
+        files = self.tsv.files
+        return self.hub.wanted(f"data_dir=DIR with the release's {files['train']} and {files['dev']}")
 
     def _from_tsv(self, folder: Path, file: str) -> Iterator[Example]:
         try:
