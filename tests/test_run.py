@@ -46,7 +46,13 @@ def test_there_is_something_to_run():
 
 
 # Llama has no bias to tune, and the plan says so.
-RUNS = [(method, name) for method in METHODS for name in TINY if (method, name) != ("peft/bias", "tiny-llama")]
+QUICK_ONES = ("tiny-bert", "tiny-gpt2")  # Linear and Conv1D; the others are left to `make test-slow`
+RUNS = [
+    pytest.param(method, name, marks=() if name in QUICK_ONES else pytest.mark.slow)
+    for method in METHODS
+    for name in TINY
+    if (method, name) != ("peft/bias", "tiny-llama")
+]
 
 
 @pytest.mark.parametrize(("method", "backbone"), RUNS)
