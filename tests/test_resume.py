@@ -60,7 +60,7 @@ def stop_at(monkeypatch):
         pytest.param("lora", ("train.checkpoint=last",), marks=pytest.mark.slow),
         ("dsee", ("train.precision=bf16",)),
         pytest.param("dsee_masked", ("train.eval_every=3",), marks=pytest.mark.slow),
-        ("dsee_structured", ("train.accumulate=2",)),
+        pytest.param("dsee_structured", ("train.accumulate=2",), marks=pytest.mark.slow),
         ("dsee_gradual", ("method.stages.gradual.every=2", "method.stages.gradual.prune.mask_update=true")),
         pytest.param("earlybert", (), marks=pytest.mark.slow),
         ("peft/adalora", ()),

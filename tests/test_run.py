@@ -189,7 +189,7 @@ def test_a_failed_repeat_does_not_replace_a_good_record(tmp_path, monkeypatch):
     assert path.read_text() == before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_run_is_recorded_as_stopped(number, tmp_path):
     arguments = [*QUICK, "backbone=tiny-bert", "train.max_rows=1024", "train.epochs=500", f"results_dir={tmp_path}"]
     process = subprocess.Popen(
