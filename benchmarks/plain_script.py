@@ -2,8 +2,9 @@
 
     python benchmarks/plain_script.py --task rte --method lora --data-dir data/glue
 
-Written without anything of dsee_bench but its reader of the task's files: Trainer with its own shuffling and padding,
-get_peft_model with TaskType.SEQ_CLS. Recipe: conf/train/glue_small.yaml. Without --data-dir it runs the toy task.
+Written without anything of dsee_bench but its reader of the task's files: Trainer with its own length-grouped batches
+and padding, get_peft_model with TaskType.SEQ_CLS. Recipe: conf/train/glue_small.yaml. Without --data-dir it runs the
+toy task.
 """
 
 import argparse
@@ -84,6 +85,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
             warmup_steps=chosen.train.warmup,
             weight_decay=0.0,
             bf16=True,
+            train_sampling_strategy="group_by_length",
             use_cpu=not torch.cuda.is_available(),
             eval_strategy="epoch",
             save_strategy="epoch",

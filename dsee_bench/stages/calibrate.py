@@ -1,6 +1,6 @@
-"""What a few training batches tell of each site: the size of its inputs."""
+"""What a few training batches tell of each site: its inputs' size, and what the loss would miss without them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.backbones.site import Site
@@ -47,3 +47,38 @@ def input_norms(state: RunState, sites: Sequence[Site], batches: int) -> "dict[S
         for hook in hooks:
             hook.remove()
     return {site: (sums[site.path] / tokens[site.path]).sqrt().cpu() for site in sites}
+
+
+def input_losses(state: RunState, groups: Mapping[Site, int], batches: int) -> "dict[Site, Tensor]":
+    """What zeroing each of a site's G groups of neighbouring input features would cost, to first order: (G,) each.
+
+    The sum over tokens of |dLoss/dc| at c = 1, where c scales the group as a learned coefficient would; that is
+    |x . dLoss/dx| over its features (heads: Michel et al., NeurIPS 2019; neurons: Molchanov et al., ICLR 2017).
+    """
+    from dsee_bench.backbones.access import module_at
+    from dsee_bench.train import loss_batches
+
+    sums: dict[Site, Tensor] = {}
+
+    def watch(site: Site) -> Any:
+        def see_input(_: "nn.Module", args: "tuple[Tensor, ...]") -> "tuple[Tensor, ...]":
+            x = args[0] if args[0].requires_grad else args[0].detach().requires_grad_(True)
+
+            def see_gradient(gradient: "Tensor") -> None:
+                by_group = (x.detach() * gradient).float().reshape(-1, groups[site], x.shape[-1] // groups[site])
+                sums[site] = sums.get(site, 0) + by_group.sum(-1).abs().sum(0).cpu()
+
+            x.register_hook(see_gradient)
+            return x, *args[1:]
+
+        return see_input
+
+    hooks = [module_at(state.model, site).register_forward_pre_hook(watch(site)) for site in groups]
+    try:
+        for loss in loss_batches(state.model, state.tokenizer, state.data["train"], state.recipe, batches):
+            loss.backward()
+    finally:
+        state.model.zero_grad(set_to_none=True)
+        for hook in hooks:
+            hook.remove()
+    return sums

@@ -7,21 +7,14 @@ weights (DSEE or LoRA) is narrowed with them and goes on training; masks are cut
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from dsee_bench.backbones import narrow
-from dsee_bench.backbones.site import Kind, Outline, Site, Weight
+from dsee_bench.backbones.site import Kind, Outline, Site
 from dsee_bench.stages.attach import ADAPTER
+from dsee_bench.stages.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
 from dsee_bench.stages.remove import remove, whole_weight
 from dsee_bench.stages.stage import Facts, RunState, Stage
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-GroupScore = Literal["update", "W+update", "magnitude", "coefficient", "random"]
-SCORED_HEADS: tuple[Kind, ...] = ("query", "value")  # where an update's size says how much a head matters
-FFN: tuple[Kind, ...] = (*narrow.FFN_ROWS, *narrow.FFN_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -29,8 +22,9 @@ class Narrow(Stage):
     """Remove the share `heads` of the heads and the share `ffn` of the neurons, those with the smallest scores.
 
     A head's score is the sum over its query and value rows of |U V + S2| (`update`) or of that plus |W| (`W+update`),
-    of |W| over all that goes with it (`magnitude`), its learned coefficient's size, or noise. A neuron's are the same
-    over its row in and its column out. `over` ranks within each layer, as the authors do, or over the whole model.
+    of |W| over all that goes with it (`magnitude`), its learned coefficient's size, what the loss on a few training
+    batches would miss without it (`gradient`), or noise. A neuron's are the same over its row in and its column out.
+    `over` ranks within each layer, as the authors do, or over the whole model.
     """
 
     heads: float
@@ -38,6 +32,7 @@ class Narrow(Stage):
     score: GroupScore  # of heads
     score_ffn: GroupScore
     over: Literal["layer", "model"]
+    batches: int | None = None  # of the training set, for score gradient
 
     def __post_init__(self) -> None:
         for name in ("heads", "ffn"):
@@ -47,6 +42,8 @@ class Narrow(Stage):
                 )
         if self.heads == self.ffn == 0:
             raise ValueError("heads=0 and ffn=0 remove nothing; leave the stage out")
+        if "gradient" in (self.score, self.score_ffn) and (self.batches is None or self.batches < 1):
+            raise ValueError("score gradient is read off training batches; set batches, as batches=8")
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         kinds: list[Kind] = []
@@ -88,26 +85,16 @@ class Narrow(Stage):
         from dsee_bench.sparse.groups import keep_in_each, keep_overall
 
         generator = torch.Generator().manual_seed(state.seed)
-        layers = [
-            [weight for weight in state.outline.weights if weight.site.layer == layer]
-            for layer in range(state.outline.layers)
-        ]
-        heads, ffn = _sizes(state, layers)
+        heads, ffn = _sizes(state)
         choice = []
-        for groups, share, name, score in (
-            (heads, self.heads, "heads", self.score),
-            (ffn, self.ffn, "ffn", self.score_ffn),
+        for groups, share, name, score, rows, columns in (
+            (heads, self.heads, "heads", self.score, narrow.HEAD_ROWS, narrow.HEAD_COLUMNS),
+            (ffn, self.ffn, "ffn", self.score_ffn, narrow.FFN_ROWS, narrow.FFN_COLUMNS),
         ):
             if not share:
                 choice.append([torch.arange(count) for count in groups])
                 continue
-            kinds = (
-                (narrow.HEAD_ROWS, narrow.HEAD_COLUMNS) if name == "heads" else (narrow.FFN_ROWS, narrow.FFN_COLUMNS)
-            )
-            scores = [
-                _group_scores(state, weights, score, *kinds, count, generator)
-                for weights, count in zip(layers, groups, strict=True)
-            ]
+            scores = group_scores(state, score, rows, columns, groups, batches=self.batches, generator=generator)
             gone = self._gone(groups, share, name)
             choice.append(keep_in_each(scores, gone) if self.over == "layer" else keep_overall(scores, sum(gone)))
         remove(state, *choice)
@@ -164,56 +151,11 @@ def _refuse(
         )
 
 
-def _sizes(state: RunState, layers: Sequence[Sequence[Weight]]) -> tuple[list[int], list[int]]:
+def _sizes(state: RunState) -> tuple[list[int], list[int]]:
     """Head groups and neurons of each layer as the model still has them (the outline is already the plan's)."""
     heads, ffn = [], []
-    for weights in layers:
-        by_kind = {weight.site.kind: whole_weight(state, weight.site) for weight in weights}
+    for layer in range(state.outline.layers):
+        by_kind = {w.site.kind: whole_weight(state, w.site) for w in state.outline.weights if w.site.layer == layer}
         heads.append(by_kind["out"].shape[1] // (state.outline.head_size * state.outline.queries_per_key))
         ffn.append(by_kind["ffn_out"].shape[1])
     return heads, ffn
-
-
-def _group_scores(
-    state: RunState,
-    weights: Sequence[Weight],  # of one layer
-    score: GroupScore,
-    rows: Sequence[Kind],
-    columns: Sequence[Kind],
-    groups: int,
-    generator: "torch.Generator",
-) -> "Tensor":  # (groups,)
-    import torch
-
-    from dsee_bench.backbones.access import module_at
-    from dsee_bench.backbones.coefficient import coefficients_of
-    from dsee_bench.sparse.groups import column_scores, row_scores
-
-    if score == "random":
-        return torch.rand(groups, generator=generator)
-    total = torch.zeros(groups)
-    for weight in weights:
-        kind, module = weight.site.kind, module_at(state.model, weight.site)
-        if score == "coefficient":
-            values = coefficients_of(module) if kind in columns else None
-            if values is not None:
-                total += row_scores(values.detach()[:, None], groups).cpu()
-            continue
-        if kind not in (*rows, *columns) or (score != "magnitude" and kind not in (*SCORED_HEADS, *FFN)):
-            continue
-        sums = row_scores if kind in rows else column_scores
-        if score in ("magnitude", "W+update"):
-            total += sums(whole_weight(state, weight.site), groups).cpu()
-        delta = None if score == "magnitude" else _update(module)
-        if delta is not None:
-            total += sums(delta, groups).cpu()
-    return total
-
-
-def _update(module: Any) -> "Tensor | None":
-    """U V + S2 (O, I) without s, of a DSEE or a LoRA layer; None where there is no update."""
-    if hasattr(module, "low_rank_delta"):
-        return module.low_rank_delta(ADAPTER) + module.sparse_delta(ADAPTER)
-    if hasattr(module, "lora_A"):
-        return module.lora_B[ADAPTER].weight.detach() @ module.lora_A[ADAPTER].weight.detach()
-    return None
