@@ -1,5 +1,7 @@
 """What the loss would miss without a head or a neuron, against factors that are really differentiated; its use."""
 
+from functools import partial
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -18,9 +20,10 @@ def settings_of(*overrides):
     return plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
 
 
-def prepared(name, folder, method="dsee_structured", *overrides):
-    """The state before the `narrow` stage, with an update that is not zero."""
-    settings = settings_of(f"backbone={name}", f"task={TASK.get(name, 'toy_sentences')}", f"method={method}", *overrides)
+def prepared(name, folder, *overrides):
+    """The state of dsee_structured before its `narrow` stage, with an update that is not zero."""
+    task = TASK.get(name, "toy_sentences")
+    settings = settings_of(f"backbone={name}", f"task={task}", "method=dsee_structured", *overrides)
     state, _ = execute.prepare(settings, folder)
     for stage in ("low_rank", "sparse"):
         execute._run_stage(settings, state, stage, folder)
@@ -40,10 +43,17 @@ def groups_of(state):
     }
 
 
+def scale(factors, site, groups, _, arguments):
+    """A forward pre-hook: the input times a factor of one for each row, token and group, which is kept."""
+    x = arguments[0]
+    factors[site] = torch.ones(*x.shape[:-1], groups, requires_grad=True)
+    return x * factors[site].repeat_interleave(x.shape[-1] // groups, dim=-1), *arguments[1:]
+
+
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-deberta-v2", "tiny-gpt2", "tiny-llama"])
 def test_derivative_of_a_factor_on_each_token(name, tmp_path):
-    """A factor of one for each row, token and group, differentiated by autograd; their absolute values summed."""
-    _, state = prepared(name, tmp_path, "dsee_structured", f"method.stages.low_rank.kinds={KINDS}")
+    """Autograd's derivatives of such factors, their absolute values summed."""
+    _, state = prepared(name, tmp_path, f"method.stages.low_rank.kinds={KINDS}")
     groups = groups_of(state)
     found = input_losses(state, groups, 2)
     assert not any(parameter.grad is not None for parameter in state.model.parameters())
@@ -52,17 +62,11 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
     state.model.eval()
     expected = dict.fromkeys(groups, 0)
     for start in (0, 8):
-        factors = {}
-
-        def scale(site, factors=factors):
-            def hook(_, arguments):
-                x = arguments[0]
-                factors[site] = torch.ones(*x.shape[:-1], groups[site], requires_grad=True)
-                return (x * factors[site].repeat_interleave(x.shape[-1] // groups[site], dim=-1), *arguments[1:])
-
-            return hook
-
-        hooks = [module_at(state.model, site).register_forward_pre_hook(scale(site)) for site in groups]
+        factors = {site: None for site in groups}
+        hooks = [
+            module_at(state.model, site).register_forward_pre_hook(partial(scale, factors, site, count))
+            for site, count in groups.items()
+        ]
         state.model(**collator(state.tokenizer)(rows[start : start + 8])).loss.backward()
         for hook in hooks:
             hook.remove()
@@ -76,7 +80,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
 def test_what_nothing_reads_goes_first(tmp_path):
     """Heads and neurons whose columns of the weight out are zero are those that are removed."""
     settings, state = prepared(
-        "tiny-bert", tmp_path, "dsee_structured",
+        "tiny-bert", tmp_path,
         *(f"method.stages.narrow.{item}" for item in ("score=gradient", "score_ffn=gradient", "batches=1")),
     )  # fmt: skip
     dead = {"out": slice(8, 16), "ffn_out": slice(16, 32)}  # head 1 of 4; a quarter of 64 neurons
