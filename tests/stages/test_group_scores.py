@@ -62,7 +62,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
     state.model.eval()
     expected = dict.fromkeys(groups, 0)
     for start in (0, 8):
-        factors = {site: None for site in groups}
+        factors = dict.fromkeys(groups)
         hooks = [
             module_at(state.model, site).register_forward_pre_hook(partial(scale, factors, site, count))
             for site, count in groups.items()
