@@ -160,7 +160,13 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
 def _done(settings: Settings, results_dir: Path) -> bool:
     """Whether the run is done and not to be forced; says where its record is."""
     path = record.path_of(settings.run_id, results_dir)
-    if settings.launch.force or not path.is_file() or record.read(path).status != "ok":
+    if settings.launch.force or not path.is_file():
+        return False
+    try:
+        found = record.read(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if found.status != "ok":
         return False
     if settings.launch.export is None:
         print(f"{settings.run_id} is done already: {path}\nforce=true runs it again.")

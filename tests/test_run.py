@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import config, execute, plan, record
 from dsee_bench.backbones.access import weight_of
+from dsee_bench.config import ConfigError
 from dsee_bench.run import STOPPED, run
 from dsee_bench.stages.tune import head_parameters
 
@@ -169,6 +171,16 @@ def test_a_common_first_stage_is_tuned_once_and_changes_nothing(tmp_path):
     assert alone.scores == shared.scores
     assert [cost.value for cost in alone.costs] == [cost.value for cost in shared.costs]
     assert alone.stages[-1].facts["curve"] == shared.stages[-1].facts["curve"]
+
+
+def test_a_corrupt_record_is_named_with_the_way_out(tmp_path):
+    path = record.path_of(config.run_id(resolved("backbone=tiny-bert", "method=full")), tmp_path)
+    path.parent.mkdir()
+    path.write_text('{"run_id": "cut o')
+    with pytest.raises(ConfigError, match=rf"{re.escape(str(path))} is not a record.*delete it"):
+        run_tiny(tmp_path, "method=full")
+    code, _ = run_tiny(tmp_path, "method=full", "force=true")
+    assert (code, record.read(path).status) == (0, "ok")
 
 
 def test_a_failed_run_is_recorded_as_failed(tmp_path, capsys):
