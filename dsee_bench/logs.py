@@ -35,7 +35,8 @@ def fail(text: str) -> None:
 
 def show(text: str) -> None:
     """What a run is for, on stdout."""
-    print(text)
+    with suppress(BrokenPipeError):  # `| head` has gone; the record is there all the same
+        print(text, flush=True)
     note(text)
 
 
@@ -108,7 +109,8 @@ class _Console(logging.Handler):
         from tqdm import tqdm
 
         lines = self.format(record).splitlines()
-        tqdm.write("\n".join(self._name + line for line in lines), file=sys.stderr)
+        with suppress(OSError):  # whoever followed has gone (`2>&1 | head`); the run goes on, and the file has it all
+            tqdm.write("\n".join(self._name + line for line in lines), file=sys.stderr)
 
 
 class _File(logging.FileHandler):

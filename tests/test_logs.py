@@ -2,14 +2,16 @@
 
 import logging
 import multiprocessing
+import os
 import re
+import subprocess
 import sys
 import warnings
 
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench import config, logs
+from dsee_bench import config, logs, record
 from dsee_bench.run import run
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
@@ -110,3 +112,16 @@ def test_a_quiet_run_shows_its_table_alone_and_keeps_the_rest(tmp_path, capsys):
     assert "\r" not in kept
     loud = OmegaConf.to_container(config.compose([*words[:-1], f"results_dir={tmp_path}"]), resolve=True)
     assert config.run_id(loud) == config.run_id(content), "how loud a run is changes no result"
+
+
+def test_a_run_outlives_who_follows_it(tmp_path):
+    """Both streams go to a pipe that nobody reads any more, as after `2>&1 | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["backbone=tiny-bert", "train.max_rows=32", "train.epochs=1", "method=full", f"results_dir={tmp_path}"]
+    code = subprocess.call([sys.executable, "-m", "dsee_bench.run", *words], stdout=writer, stderr=writer)
+    os.close(writer)
+    (made,) = (tmp_path / "runs").glob("*.json")
+    assert record.read(made).status == "ok"
+    assert "tune  step" in (tmp_path / "work" / made.stem / "log.txt").read_text()
+    assert code in (0, 120), "120 is Python's own word that stdout could not be flushed"
