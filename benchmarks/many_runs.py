@@ -11,8 +11,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from dsee_bench import config, plan, record, sweep
+from dsee_bench import config, plan, record
 from dsee_bench.record import Record
+from dsee_bench.sweeps import sweep
 
 SWEEP = [
     *("backbone=minilm", "train=glue_small", "seed=range(25)", "task=rte,mrpc,cola,stsb"),

@@ -18,15 +18,14 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from dsee_bench import ranks, record
+from dsee_bench import record
 from dsee_bench.backbones.load import Loaded
-from dsee_bench.curve import Curve
-from dsee_bench.decode import check_splits, decode_and_score
-from dsee_bench.evaluate import Answers, evaluate, on_cpu, use_bf16
-from dsee_bench.export import detached, export
-from dsee_bench.logs import tell
-from dsee_bench.manifest import Manifest
-from dsee_bench.measure import Clock, costs, disk_bytes, latencies
+from dsee_bench.deploy.export import detached, export
+from dsee_bench.deploy.manifest import Manifest
+from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
+from dsee_bench.follow.curve import Curve
+from dsee_bench.follow.logs import tell
+from dsee_bench.follow.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, StageLog
 from dsee_bench.stages.initial import start_from
@@ -34,8 +33,10 @@ from dsee_bench.stages.kept import about
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
+from dsee_bench.system import ranks
 from dsee_bench.tasks.generation import completions
-from dsee_bench.tracking import Tracker
+from dsee_bench.training.decode import check_splits, decode_and_score
+from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 
 
 def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> Record:

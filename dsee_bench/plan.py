@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from dsee_bench import config, cost, ranks
+from dsee_bench import config, cost
 from dsee_bench.backbones.load import Checkpoint
 from dsee_bench.backbones.site import Outline
 from dsee_bench.config import ConfigError, Recipe
-from dsee_bench.manifest import Folding, Storage
+from dsee_bench.deploy.manifest import Folding, Storage
+from dsee_bench.follow.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
+from dsee_bench.system import ranks
 from dsee_bench.tasks.example import Task
-from dsee_bench.tracking import Tracking
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 

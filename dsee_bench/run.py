@@ -20,17 +20,20 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import beside, config, logs, plan, ranks, record, stopping
+from dsee_bench import config, plan, record
 from dsee_bench.config import ConfigError
-from dsee_bench.launching import share_of
-from dsee_bench.locks import run_lock
+from dsee_bench.follow import logs
+from dsee_bench.follow.tracking import Tracker
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
-from dsee_bench.stopping import STOPPED
-from dsee_bench.tracking import Tracker
+from dsee_bench.sweeps import beside
+from dsee_bench.sweeps.launching import share_of
+from dsee_bench.system import ranks, stopping
+from dsee_bench.system.locks import run_lock
+from dsee_bench.system.stopping import STOPPED
 
 # First words that are no run; each module has a main(words).
-COMMANDS = {"cache": "dsee_bench.cache", "fetch": "dsee_bench.fetch"}
+COMMANDS = {"cache": "dsee_bench.sweeps.cache", "fetch": "dsee_bench.sweeps.fetch"}
 
 
 def main() -> None:
@@ -175,8 +178,8 @@ def _done(settings: Settings, results_dir: Path) -> bool:
 
 def _check_export(settings: Settings) -> None:
     """ConfigError before anything is trained if the folder for the export is taken, or ONNX cannot be written."""
-    from dsee_bench.manifest import check_target
-    from dsee_bench.onnx_file import check_onnx
+    from dsee_bench.deploy.manifest import check_target
+    from dsee_bench.deploy.onnx_file import check_onnx
 
     if settings.launch.export is not None:
         try:
@@ -279,7 +282,7 @@ def _before_imports() -> None:
 def _made_by(settings: Settings, overrides: Sequence[str], started: float) -> dict[str, Any]:
     import torch
 
-    from dsee_bench.provenance import device_name, made_by
+    from dsee_bench.system.provenance import device_name, made_by
 
     return {
         **made_by(overrides, device_name(settings.launch.device), torch.get_num_threads()),

@@ -17,7 +17,7 @@ class UnfinishedSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from dsee_bench.config import default_results_dir
-        from dsee_bench.sweep import product, unfinished
+        from dsee_bench.sweeps.sweep import product, unfinished
 
         assert self.config is not None
         cells = product(arguments, self.params)

@@ -1,4 +1,4 @@
-"""Imports point down: run, report > stages > train, evaluate, export > dsee, cost > backbones, tasks > config."""
+"""Imports point down: run, report, sweeps > stages > training, deploy > dsee, cost > backbones, tasks > config."""
 
 import ast
 from pathlib import Path
@@ -9,25 +9,12 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "report", "score", "execute", "plan", "cache", "sweep", "fetch", "launching", "beside", "__init__"},
+    {"run", "report", "score", "execute", "plan", "sweeps", "__init__"},
     {"stages"},
-    {"train", "trainer", "checkpoint", "evaluate", "export", "manifest", "onnx_file", "decode", "measure"},
-    {"dsee", "cost", "progress"},
-    {"backbones", "tasks", "hub", "checksum", "outputs"},
-    {
-        "config",
-        "record",
-        "metrics",
-        "sparse",
-        "provenance",
-        "stopping",
-        "locks",
-        "ranks",
-        "seal",
-        "logs",
-        "curve",
-        "tracking",
-    },
+    {"training", "deploy"},
+    {"dsee", "cost"},
+    {"backbones", "tasks", "hub"},
+    {"config", "record", "metrics", "sparse", "follow", "system"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

@@ -8,8 +8,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dsee_bench import checkpoint, config, execute, plan, stopping
-from dsee_bench.seal import SEAL, is_whole, seal
+from dsee_bench import config, execute, plan
+from dsee_bench.system import stopping
+from dsee_bench.system.seal import SEAL, is_whole, seal
+from dsee_bench.training import checkpoint
 
 QUICK = (
     "backbone=tiny-bert",

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 import dsee_bench
 from dsee_bench import config, execute, plan
 from dsee_bench.backbones.access import weight_of
-from dsee_bench.export import export
+from dsee_bench.deploy.export import export
 from dsee_bench.metrics import score
 from dsee_bench.stages.tune import Tune, choose_trainable, head_parameters
 

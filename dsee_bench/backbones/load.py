@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
-from dsee_bench.checksum import sha256
 from dsee_bench.hub import Wanted, get
+from dsee_bench.system.checksum import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

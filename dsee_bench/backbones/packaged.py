@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from dsee_bench.checksum import sha256
+from dsee_bench.system.checksum import sha256
 
 
 def package_folder(package: str) -> Path:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dsee_bench.locks import held, run_lock
 from dsee_bench.record import Record, path_of, read
+from dsee_bench.system.locks import held, run_lock
 
 Name = Literal["done", "running", "stopped", "failed", "unreadable", "missing"]
 NAMES: tuple[Name, ...] = ("done", "running", "stopped", "failed", "unreadable", "missing")

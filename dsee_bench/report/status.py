@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from dsee_bench.config import parse
 from dsee_bench.report.state import NAMES, State, every_state, state_of
-from dsee_bench.sweep import Cell, expand
+from dsee_bench.sweeps.sweep import Cell, expand
 
 
 def status_text(results_dir: Path) -> str:

@@ -15,7 +15,7 @@ def input_norms(state: RunState, sites: Sequence[Site], batches: int) -> "dict[S
     import torch
 
     from dsee_bench.backbones.access import pretrained_module
-    from dsee_bench.train import loss_batches
+    from dsee_bench.training.train import loss_batches
 
     mask: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
@@ -56,7 +56,7 @@ def input_losses(state: RunState, groups: Mapping[Site, int], batches: int) -> "
     |x . dLoss/dx| over its features (heads: Michel et al., NeurIPS 2019; neurons: Molchanov et al., ICLR 2017).
     """
     from dsee_bench.backbones.access import module_at
-    from dsee_bench.train import loss_batches
+    from dsee_bench.training.train import loss_batches
 
     sums: dict[Site, Tensor] = {}
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dsee_bench.locks import held
+from dsee_bench.system.locks import held
 
 TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
 TUNING = ".tuning"  # the end of the name of a folder with the points that a stopped tuning goes on from

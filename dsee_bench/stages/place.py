@@ -43,7 +43,7 @@ def choose_positions(
 def weight_gradients(state: RunState, sites: Sequence[Site], batches: int) -> "dict[Site, Tensor]":
     """dLoss/dW (O, I) of each site, summed over `batches` training batches, on the CPU; the model is left as it was."""
     from dsee_bench.backbones.access import pretrained_module
-    from dsee_bench.train import loss_batches
+    from dsee_bench.training.train import loss_batches
 
     weights = {site: pretrained_module(state.model, site).get_parameter("weight") for site in sites}
     trained = [parameter for parameter in state.model.parameters() if parameter.requires_grad]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from dsee_bench.curve import Curve
-    from dsee_bench.trainer import StepHook
+    from dsee_bench.follow.curve import Curve
+    from dsee_bench.training.trainer import StepHook
 
 Facts = dict[str, Any]  # plain values for the record
 

@@ -20,10 +20,10 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from dsee_bench.config import digest
 from dsee_bench.record import StageLog
-from dsee_bench.seal import is_whole, seal
 from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, TUNING, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
+from dsee_bench.system.seal import is_whole, seal
 
 VERSION = 2  # of the stages' code: raise it when the same settings give another state
 NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs

@@ -37,7 +37,7 @@ class Tune(Stage):
 
     def run(self, state: RunState) -> Facts:
         from dsee_bench.stages.adalora import follow_budget
-        from dsee_bench.train import Job, tune
+        from dsee_bench.training.train import Job, tune
 
         choose_trainable(state, self.what)
         follow_budget(state, state.recipe.steps(len(state.data["train"]), self.epochs))

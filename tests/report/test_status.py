@@ -5,11 +5,12 @@ import time
 import pytest
 from filelock import FileLock
 
-from dsee_bench import record, sweep
-from dsee_bench.locks import run_lock
+from dsee_bench import record
 from dsee_bench.record import Record
 from dsee_bench.report.cli import main
 from dsee_bench.report.state import every_state, state_of
+from dsee_bench.sweeps import sweep
+from dsee_bench.system.locks import run_lock
 
 WORDS = ["task=rte,mrpc", "seed=0,1,2", "method=lora", "backbone=tiny-bert"]
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, measure, plan
+from dsee_bench import config, execute, plan
 from dsee_bench.backbones.access import module_at, weight_of
 from dsee_bench.config import ConfigError
+from dsee_bench.deploy import measure
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.calibrate import input_norms
 from dsee_bench.stages.store import Store

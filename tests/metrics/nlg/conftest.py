@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from dsee_bench.metrics.nlg.corpus import Corpus, corpus_of
-from dsee_bench.outputs import read_outputs, read_texts
 from dsee_bench.tasks.e2e import read_release
+from dsee_bench.tasks.outputs import read_outputs, read_texts
 
 WEBNLG_REFERENCES = [f"metrics/webnlg2017/references/gold-all-cat-reference{number}.lex" for number in range(3)]
 

@@ -1,8 +1,8 @@
 import pytest
 
 from dsee_bench.metrics.nlg.prepare import fold, is_prepared, spaced
-from dsee_bench.outputs import read_texts
 from dsee_bench.tasks.dart import read_xml as read_dart
+from dsee_bench.tasks.outputs import read_texts
 from dsee_bench.tasks.webnlg import read_xml
 
 

@@ -1,0 +1,295 @@
+"""A finished model in a folder of its own, and back: smaller on disk where it has zeros, narrow where parts are gone.
+
+A folder that is neither narrowed, compressed nor has its update apart loads with transformers' own from_pretrained;
+`load` reads all of them. In the others the weights are in `weights.safetensors`, which from_pretrained does not look
+for: it must fail there rather than give back half a model.
+"""
+
+import copy
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.initialization import no_init_weights
+
+from dsee_bench.backbones.access import weight_of
+from dsee_bench.backbones.fused import join, split
+from dsee_bench.backbones.site import Outline
+from dsee_bench.deploy import manifest
+from dsee_bench.deploy.manifest import Folding, Manifest, Storage, check_target
+from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
+from dsee_bench.sparse.storage import PARTS, compress, expand, size
+from dsee_bench.tasks.example import Task
+
+ADAPTER = "adapter"  # the folder of an update that lies apart, in PEFT's form
+HEADS: Mapping[str, Any] = {"classifier": AutoModelForSequenceClassification, "language_model": AutoModelForCausalLM}
+
+
+def export(
+    model: PreTrainedModel,
+    tuner: Any,  # PEFT's, None where no update is attached
+    outline: Outline,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    folder: Path,
+    *,
+    backbone: str,
+    update: Folding,
+    storage: Storage,
+    force: bool,
+    onnx: bool = False,
+) -> Manifest:
+    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
+    check_target(folder, force)
+    plain, folded, adapter = detached(model, tuner, outline, update)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _name_labels(plain, task)
+        plain.config.save_pretrained(making)
+        if getattr(plain, "generation_config", None) is not None and task.kind == "generation":
+            plain.generation_config.save_pretrained(making)
+        tokenizer.save_pretrained(making)
+        if adapter is not None:
+            _save_adapter(adapter, making / ADAPTER)
+        sites = _sites(plain, outline)
+        if adapter is None:  # an update that lies apart sits on the parts of a fused weight
+            join(plain)
+        parameters, attributes = _narrowed(plain, _head(task), parts=adapter is not None)
+        by_transformers = storage == "dense" and adapter is None and not parameters
+        weights = "model.safetensors" if by_transformers else "weights.safetensors"
+        tensors, compressed = _tensors(plain, outline, storage)
+        save_file(tensors, making / weights, metadata={"format": "pt"})
+        if onnx:
+            write_onnx(plain if adapter is None else _merged(model, tuner, outline), tokenizer, making / ONNX_FILE)
+        described = Manifest(
+            backbone=backbone,
+            task={"name": task.name, "kind": task.kind, "labels": list(task.labels)},
+            head=_head(task),
+            update=folded,
+            storage=storage,
+            weights=weights,
+            compressed=compressed,
+            sites=sites,
+            heads=outline.attention,
+            parameters=parameters,
+            attributes=attributes,
+            files=manifest.describe_files(making),
+        )
+        manifest.write(described, making)
+        making.chmod(0o755)  # mkdtemp's folder is its owner's alone
+        _put(making, folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+    return described
+
+
+def detached(
+    model: PreTrainedModel, tuner: Any, outline: Outline, update: Folding
+) -> tuple[PreTrainedModel, manifest.Update, Any]:
+    """A copy of the model without adapter modules, what became of the update, and its tuner where it lies apart."""
+    if tuner is None:
+        return copy.deepcopy(model), "none", None
+    copied = copy.deepcopy(tuner)
+    fold = update == "merged" or (update == "auto" and all(w.merges for w in outline.weights if w.update))
+    return (copied.merge_and_unload(), "merged", None) if fold else (copied.unload(), "apart", tuner)
+
+
+def _merged(model: PreTrainedModel, tuner: Any, outline: Outline) -> PreTrainedModel:
+    """A copy with the update merged, in transformers' own modules."""
+    plain, _, _ = detached(model, tuner, outline, "merged")
+    join(plain)
+    return plain
+
+
+def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
+    """The exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not one of ours."""
+    folder = Path(folder)
+    described = manifest.read(folder)
+    if described.head not in HEADS:
+        raise ValueError(f"{folder} has a head {described.head!r}; there is {', '.join(HEADS)}")
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with no_init_weights():
+        model = HEADS[described.head].from_config(config, trust_remote_code=False)
+    if described.update == "apart":
+        split(model)
+    _narrow(model, described, folder)
+    _fill(model, _read_tensors(folder, described, model), folder)
+    if described.update == "apart":
+        model = _attach_adapter(model, folder / ADAPTER)
+    return model.eval()
+
+
+def _head(task: Task) -> Literal["classifier", "language_model"]:
+    return "language_model" if task.kind == "generation" else "classifier"
+
+
+def _name_labels(model: PreTrainedModel, task: Task) -> None:
+    model.config.architectures = [type(model).__name__]
+    if task.kind == "classification":
+        model.config.id2label = dict(enumerate(task.labels))
+        model.config.label2id = {label: index for index, label in enumerate(task.labels)}
+
+
+def _save_adapter(tuner: Any, folder: Path) -> None:
+    """The update as PeftModel.from_pretrained reads it."""
+    from peft import get_peft_model_state_dict
+
+    folder.mkdir()
+    found = get_peft_model_state_dict(tuner)
+    tensors = {
+        f"base_model.{name}": tensor.contiguous().clone() for name, tensor in found.items()
+    }  # none shares memory
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    tuner.peft_config["default"].save_pretrained(folder)
+
+
+def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
+    """The model with the update of `folder` beside its weights; PEFT only warns of tensors that are not there."""
+    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+
+    import dsee_bench.dsee  # noqa: F401  # makes the DSEE update known to PEFT
+
+    adapted = get_peft_model(model, PeftConfig.from_pretrained(folder))
+    tensors = load_file(folder / "adapter_model.safetensors")
+    found = set_peft_model_state_dict(adapted, tensors)
+    prefix = adapted.base_model.prefix
+    odd = [*(name for name in found.missing_keys if prefix in name), *found.unexpected_keys]
+    if odd:
+        raise ValueError(f"the update in {folder} does not fit the model: {odd[0]} ({len(odd)} in all)")
+    return adapted.base_model.model
+
+
+def _narrowed(
+    model: PreTrainedModel, head: str, *, parts: bool
+) -> tuple[dict[str, tuple[int, ...]], dict[str, dict[str, int]]]:
+    """What of the model is not as its configuration says: parameters' shapes, and whole numbers of its modules."""
+    with torch.device("meta"):
+        fresh = HEADS[head].from_config(model.config)
+        if parts:
+            split(fresh)
+    expected = {name: tuple(parameter.shape) for name, parameter in fresh.named_parameters()}
+    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
+    if expected.keys() != found.keys():
+        odd = sorted(expected.keys() ^ found.keys())
+        raise ValueError(f"the model cannot be rebuilt from its configuration: {odd[0]} ({len(odd)} parameters differ)")
+    parameters = {name: shape for name, shape in found.items() if shape != expected[name]}
+    modules = dict(fresh.named_modules())
+    attributes = {name: _numbers(module, modules[name]) for name, module in model.named_modules() if name in modules}
+    return parameters, {name: changed for name, changed in attributes.items() if changed}
+
+
+def _numbers(module: nn.Module, fresh: nn.Module) -> dict[str, int]:
+    """Public attributes of type int that differ from those of `fresh`: numbers of heads and features."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if type(value) is int and not name.startswith("_") and value != getattr(fresh, name, value)
+    }
+
+
+def _narrow(model: PreTrainedModel, described: Manifest, folder: Path) -> None:
+    """Give the model, fresh from its configuration, the shapes and numbers of the exported one."""
+    where = folder / manifest.NAME
+    for name, shape in described.parameters.items():
+        path, _, leaf = name.rpartition(".")
+        parent = _module(model, path, folder)
+        full = getattr(parent, leaf, None)
+        if not isinstance(full, nn.Parameter) or not _fits(shape, full.shape):
+            raise ValueError(f"{where} asks {name} to be {shape}, which its configuration has no room for")
+        setattr(parent, leaf, nn.Parameter(full.new_empty(tuple(shape)), requires_grad=full.requires_grad))
+    for path, numbers in described.attributes.items():
+        module = _module(model, path, folder)
+        for name, value in numbers.items():
+            if type(vars(module).get(name)) is not int or type(value) is not int:
+                raise ValueError(f"{where} sets {path}.{name}={value!r}, which is no number of that module")
+            setattr(module, name, value)
+
+
+def _fits(shape: Sequence[int], full: Sequence[int]) -> bool:
+    return len(shape) == len(full) and all(0 < new <= old for new, old in zip(shape, full, strict=True))
+
+
+def _module(model: PreTrainedModel, path: str, folder: Path) -> nn.Module:
+    try:
+        return model.get_submodule(path)
+    except AttributeError as error:
+        raise ValueError(f"{folder / manifest.NAME} names a module {path}, which the model lacks") from error
+
+
+def _tensors(model: PreTrainedModel, outline: Outline, storage: Storage) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """What goes into the file, one tensor for all names that share it, and the names that are compressed."""
+    paths = {weight.site.path for weight in outline.weights}
+    prunable = {f"{path}.weight" for path in paths | {path.rpartition(".")[0] for path in paths}}  # or fused again
+    tensors: dict[str, Tensor] = {}
+    compressed: list[str] = []
+    seen: set[int] = set()
+    for name, tensor in model.state_dict().items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            continue
+        seen.add(tensor.data_ptr())
+        parts = compress(tensor, storage) if storage != "dense" and name in prunable else None
+        if parts is not None and size(parts) < tensor.numel() * tensor.element_size():
+            tensors |= {f"{name}:{part}": value.cpu() for part, value in parts.items()}
+            compressed.append(name)
+        else:
+            tensors[name] = tensor.cpu().contiguous()
+    return tensors, tuple(compressed)
+
+
+def _read_tensors(folder: Path, described: Manifest, model: PreTrainedModel) -> dict[str, Tensor]:
+    tensors = load_file(folder / described.weights)
+    shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    for name in described.compressed:
+        try:
+            parts = {part: tensors.pop(f"{name}:{part}") for part in PARTS[described.storage]}
+            tensors[name] = expand(parts, shapes[name], described.storage)  # type: ignore[arg-type]
+        except (KeyError, ValueError) as error:
+            raise ValueError(f"{name} in {folder / described.weights} cannot be read: {error}") from error
+    return tensors
+
+
+def _fill(model: PreTrainedModel, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Load the tensors; every parameter must get one, its own or that of a name it shares memory with."""
+    try:
+        found = model.load_state_dict(tensors, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {folder} do not fit its configuration: {error}") from error
+    filled = {value.data_ptr() for name, value in model.state_dict().items() if name in tensors}
+    missing = [name for name in found.missing_keys if model.state_dict()[name].data_ptr() not in filled]
+    if missing or found.unexpected_keys:
+        odd = [*missing, *found.unexpected_keys]
+        raise ValueError(f"{folder} does not hold the model that its configuration names: {odd[0]} ({len(odd)} in all)")
+
+
+def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, dict[str, Any]]:
+    found = {}
+    for weight in outline.weights:
+        seen = weight_of(model, weight.site)
+        found[weight.site.path] = {"shape": list(seen.shape), "kept": int(seen.count_nonzero())}
+    return found
+
+
+def _put(making: Path, folder: Path) -> None:
+    """Rename the whole new folder into place; what it replaces goes only once it is there."""
+    if not folder.exists():
+        making.rename(folder)
+        return
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    folder.rename(aside / "old")
+    making.rename(folder)
+    shutil.rmtree(aside)

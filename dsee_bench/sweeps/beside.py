@@ -1,0 +1,45 @@
+"""The processes beside the first in a run of several: they tune and answer along with it, and write and say nothing."""
+
+from pathlib import Path
+from typing import Literal
+
+from dsee_bench.plan import Settings
+from dsee_bench.system import ranks, stopping
+
+Task = Literal["run", "export"] | None  # what the first process asks of the others; None: there is nothing to do
+
+
+def meet(settings: Settings) -> None:
+    """With the other processes of this run, which torchrun or `accelerate launch` started."""
+    from dsee_bench.training.evaluate import on_cpu
+
+    ranks.join(on_cpu=on_cpu(settings.launch.device))
+
+
+def ask(what: Task) -> int:
+    """Tell the others what there is to do; the exit code where that is nothing."""
+    ranks.by_first(lambda: what)
+    return 0
+
+
+def assist(settings: Settings, work: Path, states: Path) -> int:
+    """Do what the first process asks for; the exit code."""
+    asked: Task = ranks.by_first(lambda: None)
+    if asked is None:
+        return 0
+    stopping.listen()
+    try:
+        _follow(settings, work, states, score=asked == "run")
+    except KeyboardInterrupt:
+        return stopping.STOPPED
+    return 0
+
+
+def _follow(settings: Settings, work: Path, states: Path, *, score: bool) -> None:
+    from dsee_bench.execute import answered, prepare, run_stages
+
+    state, inputs = prepare(settings, work)
+    run_stages(settings, state, work, states, inputs)
+    if score and settings.task.kind != "generation":  # texts are written by the first process alone
+        for _ in answered(state, work):
+            pass

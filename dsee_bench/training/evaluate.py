@@ -1,0 +1,114 @@
+"""A model's answers on a split, and their scores."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from dsee_bench.config import Recipe
+from dsee_bench.follow.progress import Answering
+from dsee_bench.metrics import score
+from dsee_bench.record import Score
+from dsee_bench.system import ranks
+from dsee_bench.tasks.batch import SortedByLength, collator, encode
+from dsee_bench.tasks.example import Split, Task
+
+EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model said on one split, in the split's own order, and how good it was."""
+
+    split: str
+    answers: tuple[float, ...]
+    references: tuple[float, ...]
+    scores: tuple[Score, ...]
+
+
+def use_bf16(precision: str, device: str) -> bool:
+    """Whether to compute in bfloat16: as asked, or for `auto` where the processor multiplies it natively."""
+    if precision != "auto":
+        return precision == "bf16"
+    if not on_cpu(device):
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def on_cpu(device: str) -> bool:
+    """Whether a run computes on the processor: asked for, or nothing else is there."""
+    return device == "cpu" or not torch.accelerator.is_available()
+
+
+def arguments(
+    folder: Path, recipe: Recipe, device: str, *, eval_batch: int = EVAL_BATCH, **more: Any
+) -> TrainingArguments:
+    """TrainingArguments with what training and scoring share. A process computes on one GPU, whatever it sees: with
+    several, Trainer would put the batch of each on top."""
+    found = TrainingArguments(
+        output_dir=str(folder),
+        per_device_eval_batch_size=eval_batch,
+        bf16=use_bf16(recipe.precision, device),
+        use_cpu=on_cpu(device),
+        dataloader_pin_memory=not on_cpu(device),
+        remove_unused_columns=False,
+        report_to=[],
+        disable_tqdm=True,
+        ddp_backend="gloo" if ranks.world() > 1 and on_cpu(device) else None,
+        ddp_find_unused_parameters=False,
+        **more,
+    )
+    found._n_gpu = min(found.n_gpu, 1)
+    return found
+
+
+def answers_of(logits: np.ndarray, kind: str) -> list[float]:
+    """The answers that logits (n, labels) stand for: the largest class, or the number itself for a regression."""
+    return logits.reshape(-1).tolist() if kind == "regression" else logits.argmax(-1).tolist()
+
+
+def metrics_of(task: Task, split: str) -> Callable[[EvalPrediction], dict[str, float]]:
+    """Trainer's compute_metrics for a task. An undefined value ranks below all others when the best is chosen."""
+
+    def compute(prediction: EvalPrediction) -> dict[str, float]:
+        said = answers_of(np.asarray(prediction.predictions), task.kind)
+        scores = score(task.metrics, said, np.asarray(prediction.label_ids).tolist(), split)
+        return {item.name: float("-inf") if item.value is None else item.value for item in scores}
+
+    return compute
+
+
+def release(trainer: Trainer, model: PreTrainedModel) -> None:
+    """Take off what accelerate wrapped around the model. It marks the model as prepared, and the next Trainer would
+    then leave it as it is: a second tuning would run in float32 where the first ran in bfloat16."""
+    trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
+    model.__dict__.pop("_is_accelerate_prepared", None)
+
+
+def evaluate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    split: Split,
+    recipe: Recipe,
+    *,
+    folder: Path,
+    device: str,
+) -> Answers:
+    """Answer every example of `split` and score the answers with the task's metrics."""
+    rows = SortedByLength(encode(split.examples, tokenizer, recipe.max_length))
+    trainer = Trainer(
+        model,
+        arguments(folder, recipe, device),
+        data_collator=collator(tokenizer),
+        callbacks=[Answering(split.name)],
+    )
+    output = trainer.predict(rows)
+    release(trainer, model)
+    said = rows.restore(answers_of(np.asarray(output.predictions), task.kind))
+    references = rows.restore(np.asarray(output.label_ids).tolist())
+    return Answers(split.name, tuple(said), tuple(references), score(task.metrics, said, references, split.name))

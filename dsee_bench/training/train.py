@@ -1,0 +1,178 @@
+"""One tuning stage on transformers' Trainer: batches of like length, masks that hold, the best checkpoint kept."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
+from transformers.trainer_callback import PrinterCallback
+
+from dsee_bench.config import Recipe
+from dsee_bench.follow.curve import Curve
+from dsee_bench.follow.logs import tell
+from dsee_bench.follow.progress import Answering, Progress
+from dsee_bench.system import ranks
+from dsee_bench.tasks.batch import GroupedByLength, SortedByLength, collator, encode
+from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.generation import completions
+from dsee_bench.training import checkpoint
+from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
+from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween, StepHook
+
+CURVE_POINTS = 50  # of the training loss, in the record
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that one tuning needs."""
+
+    name: str  # of the stage, for the progress line
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    train: Split
+    dev: Split
+    recipe: Recipe
+    epochs: float
+    learning_rate: float
+    seed: int
+    folder: Path
+    device: str
+    masks: Sequence[tuple[Tensor, Tensor]]  # (parameter, mask of its shape, True where kept)
+    after_step: Sequence[StepHook]
+    penalties: Sequence[Callable[[], Tensor]]
+    save_every: float  # seconds between points that a stopped run goes on from, beside those of evaluations
+    curve: Curve | None = None  # where points of loss and dev score go, beside the facts
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is a language model that learns to complete contexts."""
+        return self.task.kind == "generation"
+
+    @property
+    def ranked_by(self) -> str:
+        """What the dev split is measured by while training: the task's first metric; of texts to write, the loss."""
+        return "loss" if self.writes else self.task.metrics[0]
+
+
+def tune(job: Job) -> dict[str, Any]:
+    """Train the parameters that have gradients; the model ends with the best or the last weights, as the recipe says.
+
+    Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped. Returns
+    facts for the record: steps, seconds a step, the learning rate, and the curves of loss and dev scores.
+    """
+    recipe = job.recipe
+    set_seed(job.seed)
+    # Trainer takes any model with **kwargs for one that divides its loss by the tokens of the whole batch; classifiers
+    # do not, and would get their gradient multiplied by the number of accumulated parts.
+    job.model.accepts_loss_kwargs = job.writes
+    examples = job.train.examples[: recipe.rows_used(len(job.train))]
+    dev = completions(job.dev) if job.writes else job.dev
+    dev_rows = encode(dev.examples[: recipe.dev_rows], job.tokenizer, recipe.max_length)
+    progress = Progress(job.name, job.ranked_by, job.curve)
+    masks = HoldMasks(job.masks)
+    trainer = ResumingTrainer(
+        job.penalties,
+        # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
+        1 / recipe.accumulate if job.writes else 1.0,
+        job.after_step,
+        model=job.model,
+        args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
+        train_dataset=GroupedByLength(encode(examples, job.tokenizer, recipe.max_length), recipe.batch_size, job.seed),
+        eval_dataset=SortedByLength(dev_rows),
+        data_collator=collator(job.tokenizer),
+        compute_metrics=None if job.writes else metrics_of(job.task, "dev"),
+        callbacks=[progress, Answering("dev"), masks, SaveBetween(job.save_every)],
+    )
+    trainer.remove_callback(PrinterCallback)
+    start = ranks.by_first(lambda: checkpoint.newest(job.folder))
+    before = 0 if start is None else checkpoint.step_of(start)
+    if before:
+        tell(f"  {job.name}: goes on from step {before}")
+    started = time.perf_counter()
+    try:
+        trainer.train(resume_from_checkpoint=None if start is None else str(start))
+    finally:
+        masks.release()
+        release(trainer, job.model)
+        progress.close()
+    here = trainer.state.global_step - before
+    return _facts(trainer, job, (time.perf_counter() - started) / max(here, 1))
+
+
+def loss_batches(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, train: Split, recipe: Recipe, batches: int
+) -> Iterator[Tensor]:
+    """The loss of the first `batches` training batches, without dropout: what a first-order score is made of."""
+    rows = encode(train.examples[: batches * recipe.batch_size], tokenizer, recipe.max_length)
+    pad = collator(tokenizer)
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(rows), recipe.batch_size):
+            batch = pad(rows[start : start + recipe.batch_size]).to(model.device)
+            yield model(**batch).loss
+    finally:
+        model.train(was_training)
+
+
+def _arguments(job: Job, steps_: int) -> Any:
+    recipe = job.recipe
+    by_epoch = recipe.eval_every == "epoch"
+    best = recipe.checkpoint == "best"
+    when = "epoch" if by_epoch else "steps"
+    part = ranks.share(recipe.batch_size // recipe.accumulate)
+    return arguments(
+        job.folder,
+        recipe,
+        job.device,
+        num_train_epochs=job.epochs,
+        learning_rate=job.learning_rate,
+        per_device_train_batch_size=part,
+        eval_batch=part if job.writes else EVAL_BATCH,  # a language model's logits are as large as its vocabulary
+        gradient_accumulation_steps=recipe.accumulate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup if recipe.warmup < 1 else int(recipe.warmup),
+        weight_decay=recipe.weight_decay,
+        adam_beta1=recipe.betas[0],
+        adam_beta2=recipe.betas[1],
+        adam_epsilon=recipe.eps,
+        max_grad_norm=0.0 if recipe.clip is None else recipe.clip,
+        seed=job.seed,
+        data_seed=job.seed,
+        train_sampling_strategy="sequential",  # the data set orders itself
+        eval_strategy=when,
+        eval_steps=None if by_epoch else recipe.eval_every,
+        save_strategy=when if best else "no",
+        save_steps=500 if by_epoch else recipe.eval_every,
+        load_best_model_at_end=best,
+        metric_for_best_model=job.ranked_by,
+        greater_is_better=not job.writes,
+        label_smoothing_factor=recipe.label_smoothing or 0.0,
+        logging_strategy="steps",
+        logging_steps=max(1, steps_ // CURVE_POINTS),
+    )
+
+
+def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any]:
+    history = trainer.state.log_history
+    metric = f"eval_{job.ranked_by}"
+    return {
+        "steps": trainer.state.global_step,
+        "epochs": job.epochs,
+        "learning_rate": job.learning_rate,
+        "rows": len(trainer.train_dataset),
+        "precision": "bf16" if trainer.args.bf16 else "fp32",
+        "seconds_per_step": round(seconds_per_step, 4),
+        "curve": [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log],
+        "dev": [
+            {"step": log["step"], job.ranked_by: log[metric] if math.isfinite(log[metric]) else None}
+            for log in history
+            if metric in log
+        ],
+        "best_step": trainer.state.best_global_step if job.recipe.checkpoint == "best" else None,
+    }

@@ -1,0 +1,148 @@
+"""transformers' Trainer with what our tunings add: penalties, hooks after each step, masks that hold, and checkpoints
+that a stopped tuning goes on from.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Trainer, TrainerCallback
+from transformers.utils import SAFE_WEIGHTS_NAME
+
+from dsee_bench.system import ranks
+from dsee_bench.system.seal import seal
+from dsee_bench.training import checkpoint
+
+HOOKS = "hooks.safetensors"  # in a checkpoint: what the step hooks keep
+SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
+
+
+class StepHook(Protocol):
+    """Called with the step after the optimizer's; what it keeps from step to step is saved with each checkpoint."""
+
+    def __call__(self, step: int, /) -> None: ...
+    def tensors(self) -> dict[str, Tensor]: ...
+    def load(self, tensors: dict[str, Tensor]) -> None: ...
+
+
+class ResumingTrainer(Trainer):
+    """Trainer with penalties added to the loss, and checkpoints of what is trained, sealed."""
+
+    def __init__(
+        self,
+        penalties: Sequence[Callable[[], Tensor]],
+        share: float,  # of a penalty, that each part of an accumulated batch has
+        hooks: Sequence[StepHook],
+        **arguments: Any,
+    ) -> None:
+        super().__init__(**arguments)
+        if not ranks.first():
+            torch.manual_seed(self.args.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out
+        self._penalties, self._share, self._hooks = penalties, share, hooks
+        self.add_callback(AfterStep(hooks))
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
+        if model.training:
+            for penalty in self._penalties:
+                loss = loss + self._share * penalty()
+        return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        # What a tuning leaves as it was is not written each time. Places of sparse entries are no parameters.
+        folder = Path(output_dir or self.args.output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        model = self.accelerator.unwrap_model(self.model)
+        trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        kept = model.state_dict().keys()
+        buffers = {name: value for name, value in model.named_buffers() if name in kept}
+        tensors = {name: value.detach().contiguous() for name, value in (trained | buffers).items()}
+        save_file(tensors, folder / SAFE_WEIGHTS_NAME)
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        if load_result.unexpected_keys:
+            raise ValueError(f"a checkpoint of another model: it has {load_result.unexpected_keys[0]}")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = checkpoint.folder_of(Path(self.args.output_dir), self.state.global_step)
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {
+            f"{index}.{name}": value.contiguous()
+            for index, hook in enumerate(self._hooks)
+            for name, value in hook.tensors().items()
+        }
+        if ranks.first():
+            save_file(kept, folder / HOOKS)
+        super()._save_checkpoint(model, trial)
+        ranks.wait()  # each process writes its random state
+        if ranks.first():
+            seal(folder)
+            best = self.state.best_global_step if self.args.load_best_model_at_end else None
+            checkpoint.keep_only(folder.parent, (best, self.state.global_step))
+        ranks.wait()
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        kept = load_file(Path(resume_from_checkpoint) / HOOKS)
+        for index, hook in enumerate(self._hooks):
+            mine = {name.split(".", 1)[1]: value for name, value in kept.items() if name.split(".", 1)[0] == str(index)}
+            hook.load(mine)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # after the hooks: masks are tensors of the model
+
+
+class HoldMasks(TrainerCallback):
+    """Masked weights get no gradient, and are zeroed again after each step, whatever the optimizer added to them."""
+
+    def __init__(self, masks: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self._masks = masks
+        self._hooks = [parameter.register_hook(_masked_gradient(mask)) for parameter, mask in masks]
+
+    def release(self) -> None:
+        """Let gradients through again."""
+        for hook in self._hooks:
+            hook.remove()
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        with torch.no_grad():
+            for parameter, mask in self._masks:
+                parameter.masked_fill_(~mask.to(parameter.device), 0)
+
+
+class AfterStep(TrainerCallback):
+    def __init__(self, hooks: Sequence[StepHook]) -> None:
+        self._hooks = hooks
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        for hook in self._hooks:
+            hook(state.global_step)
+
+
+class SaveBetween(TrainerCallback):
+    """Asks for a checkpoint every so many seconds, but not where an epoch ends: one written there would lack the
+    evaluation that follows, and a resume from it would leave that out."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._asked = self._due = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._due = time.perf_counter() + self._seconds
+
+    def on_step_end(self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **_: Any) -> None:
+        now = time.perf_counter()
+        in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
+        at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
+        if now >= self._due and not at_end and args.world_size == 1:  # the clocks of several processes differ
+            self._asked, control.should_save = now, True
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        now = time.perf_counter()
+        took = now - self._asked if self._asked else 0.0
+        self._due, self._asked = now + max(self._seconds, SAVING_SHARE * took), 0.0
+
+
+def _masked_gradient(mask: Tensor) -> Callable[[Tensor], Tensor]:
+    return lambda gradient: gradient.masked_fill(~mask.to(gradient.device), 0)

@@ -1,0 +1,336 @@
+"""A model written to a folder and read back: equal outputs for every method and storage, and every damage named."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+import dsee_bench
+from dsee_bench import config, execute, plan
+from dsee_bench.deploy import manifest
+from dsee_bench.deploy.export import export
+from dsee_bench.deploy.manifest import check_target
+
+QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2", "threads=1"]
+METHODS = config.options("method")
+ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
+CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # merging adds the same numbers in another order
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run's settings and state after all of its stages, each method run once."""
+    done = {}
+
+    def get(method, *overrides, backbone="tiny-bert"):
+        key = (method, backbone, *overrides)
+        if key not in done:
+            asked = [*QUICK, f"method={method}", f"backbone={backbone}", *overrides]
+            settings = plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+            folder = tmp_path_factory.mktemp("run")
+            state, inputs = execute.prepare(settings, folder)
+            execute.run_stages(settings, state, folder, folder / "states", inputs)
+            done[key] = settings, state
+        return done[key]
+
+    return get
+
+
+def write(run, folder, *, update="merged", storage="dense", force=False):
+    settings, state = run
+    return export(
+        state.model,
+        state.tuner,
+        state.outline,
+        state.tokenizer,
+        state.task,
+        folder,
+        backbone=settings.backbone.name,
+        update=update,
+        storage=storage,
+        force=force,
+    )
+
+
+def logits(model, tokenizer):
+    texts = ["a small test", "of two rows, the second a good deal longer than the first"]
+    batch = tokenizer(texts, texts[::-1], padding=True, return_tensors="pt")
+    model.eval()
+    with torch.no_grad():
+        return model(**batch).logits
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_comes_back_with_its_update_merged_and_apart(method, finished, tmp_path):
+    run = finished(method, *ON_TINY.get(method, ()))
+    before = logits(run[1].model, run[1].tokenizer)
+    for update in ("merged", "apart"):
+        described = write(run, tmp_path / update, update=update)
+        assert described.update == ("none" if run[1].tuner is None else update)
+        loaded = dsee_bench.load(tmp_path / update)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / update)
+        torch.testing.assert_close(logits(loaded, tokenizer), before, **CLOSE)
+    torch.testing.assert_close(
+        logits(run[1].model, run[1].tokenizer), before, rtol=0, atol=0
+    )  # the run's own is as before
+
+
+TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
+NARROWED = [
+    # method, and its settings: parts removed,                                           what else is there
+    ("dsee_structured", "low_rank.rank=4", "an update"),
+    ("earlybert", "search.epochs=1", "coefficients, folded"),
+]
+
+
+@pytest.mark.parametrize(("method", "setting", "what"), NARROWED)
+@pytest.mark.parametrize("backbone", TINY)
+def test_every_family_comes_back_narrowed(backbone, method, setting, what, finished, tmp_path):
+    run = finished(method, f"method.stages.{setting}", backbone=backbone)
+    before = logits(run[1].model, run[1].tokenizer)
+    for update in ("merged", "apart"):
+        described = write(run, tmp_path / update, update=update, storage="bitmask")
+        assert described.narrowed, what
+        loaded = dsee_bench.load(tmp_path / update)
+        torch.testing.assert_close(logits(loaded, run[1].tokenizer), before, **CLOSE)
+
+
+def test_a_masked_update_is_narrowed_and_comes_back(finished, tmp_path):
+    """dsee_masked, and heads and neurons removed after it: the masks of the update lose the same rows and columns."""
+    settings = OmegaConf.to_container(OmegaConf.load(config.CONF / "stage" / "narrow.yaml"))
+    narrow = "+method.stages.narrow={" + ", ".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()) + "}"
+    run = finished("dsee_masked", narrow)
+    before = logits(run[1].model, run[1].tokenizer)
+    for update in ("merged", "apart"):
+        write(run, tmp_path / update, update=update)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
+
+
+def test_a_merged_model_loads_with_plain_transformers(finished, tmp_path):
+    run = finished("dsee")
+    write(run, tmp_path / "out")
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert torch.equal(logits(plain, run[1].tokenizer), logits(dsee_bench.load(tmp_path / "out"), run[1].tokenizer))
+    assert list(plain.config.id2label.values()) == list(run[0].task.labels)
+
+
+def test_plain_transformers_does_not_give_half_a_model(finished, tmp_path):
+    write(finished("dsee"), tmp_path / "out", update="apart")
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+
+
+AUTO = [
+    # method,       folded,   why
+    ("dsee_update", "merged", "nothing is masked, so nothing is filled"),
+    ("lora_omp", "apart", "merging would fill the zeros"),
+]
+
+
+@pytest.mark.parametrize(("method", "folded", "why"), AUTO)
+def test_auto_merges_where_no_zero_is_filled(method, folded, why, finished, tmp_path):
+    assert write(finished(method), tmp_path / "out", update="auto").update == folded, why
+
+
+@pytest.mark.parametrize("storage", ["bitmask", "csr"])
+def test_compressed_is_smaller_and_equal_to_the_last_bit(storage, finished, tmp_path):
+    run = finished("omp", "method.stages.prune.sparsity=0.7")
+    dense = write(run, tmp_path / "dense")
+    packed = write(run, tmp_path / "packed", storage=storage)
+    assert packed.files[packed.weights]["bytes"] < dense.files[dense.weights]["bytes"]
+    assert len(packed.compressed) == len(run[1].outline.weights)
+    one, other = dsee_bench.load(tmp_path / "dense"), dsee_bench.load(tmp_path / "packed")
+    for (name, value), again in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
+        assert torch.equal(value, again), name
+
+
+def test_a_weight_that_would_grow_is_stored_plain(finished, tmp_path):
+    packed = write(finished("full"), tmp_path / "out", storage="csr")
+    assert packed.compressed == ()
+
+
+def test_the_manifest_counts_what_is_in_the_file(finished, tmp_path):
+    run = finished("omp", "method.stages.prune.sparsity=0.7")
+    described = write(run, tmp_path / "out")
+    tensors = load_file(tmp_path / "out" / "model.safetensors")
+    assert len(described.sites) == 13  # 6 in each of two layers, and the pooler
+    for name, site in described.sites.items():
+        assert site["shape"] == list(tensors[f"{name}.weight"].shape)
+        assert site["kept"] == int(tensors[f"{name}.weight"].count_nonzero())
+    assert sum(site["kept"] for site in described.sites.values()) == sum(w.kept for w in run[1].outline.weights)
+    assert described.heads == (4, 4)
+
+
+def test_a_narrowed_model_is_rebuilt(finished, tmp_path):
+    """Head 1 of 4 and half of the neurons taken out of layer 0 by hand, as any narrowing stage would leave it."""
+    import copy
+    from dataclasses import replace
+
+    settings, state = finished("full")
+    model = copy.deepcopy(state.model)
+    layer, size = model.bert.encoder.layer[0], 8
+    rows = torch.cat([torch.arange(size), torch.arange(2 * size, 4 * size)])
+    attention = layer.attention.self
+    for linear in (attention.query, attention.key, attention.value):
+        _narrow(linear, rows=rows)
+    attention.num_attention_heads, attention.all_head_size = 3, 3 * size
+    _narrow(layer.attention.output.dense, columns=rows)
+    _narrow(layer.intermediate.dense, rows=torch.arange(32))
+    _narrow(layer.output.dense, columns=torch.arange(32))
+    shapes = {w.site: model.get_submodule(w.site.path).weight.shape for w in state.outline.weights}
+    weights = tuple(replace(w, outputs=shapes[w.site][0], inputs=shapes[w.site][1]) for w in state.outline.weights)
+    narrow = replace(state, model=model, outline=replace(state.outline, weights=weights, attention=(3, 4)))
+    described = write((settings, narrow), tmp_path / "out")
+    assert described.attributes["bert.encoder.layer.0.attention.self"] == {
+        "num_attention_heads": 3,
+        "all_head_size": 24,
+    }
+    assert described.parameters["bert.encoder.layer.0.intermediate.dense.weight"] == (32, 32)
+    loaded = dsee_bench.load(tmp_path / "out")
+    assert torch.equal(logits(loaded, state.tokenizer), logits(model, state.tokenizer))
+    assert loaded.bert.encoder.layer[0].intermediate.dense.out_features == 32
+
+
+def _narrow(linear, rows=None, columns=None):
+    weight = linear.weight.data
+    if rows is not None:
+        weight, linear.out_features = weight[rows], len(rows)
+        linear.bias = torch.nn.Parameter(linear.bias.data[rows])
+    if columns is not None:
+        weight, linear.in_features = weight[:, columns], len(columns)
+    linear.weight = torch.nn.Parameter(weight.contiguous())
+
+
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exports") / "out"
+    write(finished("dsee"), folder, update="apart", storage="bitmask")
+    return folder
+
+
+def _edit_manifest(folder, change):
+    content = json.loads((folder / manifest.NAME).read_text())
+    change(content)
+    (folder / manifest.NAME).write_text(json.dumps(content))
+
+
+def _cut(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+DAMAGES = [
+    # what is done to the folder,                                              what load says
+    (lambda f: (f / "manifest.json").unlink(), r"is no exported model: it has no manifest\.json"),
+    (lambda f: _cut(f / "manifest.json"), "is damaged"),
+    (lambda f: (f / "manifest.json").write_text('{"format": "other"}'), "is not of dsee-bench"),
+    (lambda f: _edit_manifest(f, lambda c: c.update(version=9)), "has version 9, this release reads 1"),
+    (lambda f: _edit_manifest(f, lambda c: c["heads"].pop()), "its seal is broken"),
+    (lambda f: _cut(f / "weights.safetensors"), "cut off or changed"),
+    (lambda f: _flip(f / "weights.safetensors"), "its sha256 is another"),
+    (lambda f: _flip(f / "adapter" / "adapter_model.safetensors"), "its sha256 is another"),
+    (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
+]
+
+
+@pytest.mark.parametrize(("damage", "message"), DAMAGES)
+def test_a_damaged_folder_is_refused(damage, message, exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    damage(folder)
+    with pytest.raises(ValueError, match=message):
+        dsee_bench.load(folder)
+
+
+def _resealed(folder, change):
+    def seal(content):
+        change(content)
+        content["seal"] = manifest._seal(content)
+
+    _edit_manifest(folder, seal)
+
+
+FORGED = [
+    # what a forged manifest says,                                              what load says
+    (lambda c: c["files"].update({"../x": {"bytes": 0, "sha256": ""}}), "lies outside the folder"),
+    (lambda c: c["parameters"].update({"bert.pooler.dense.weight": [64, 32]}), "has no room for"),
+    (lambda c: c["attributes"].update({"bert.pooler": {"forward": 1}}), "which is no number of that module"),
+    (lambda c: c["attributes"].update({"bert.other": {"x": 1}}), r"a module bert\.other, which the model lacks"),
+    (lambda c: c["compressed"].append("bert.other.weight"), r"bert\.other\.weight in .* cannot be read"),
+    (lambda c: c.pop("heads"), "lacks fields"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), FORGED)
+def test_a_forged_manifest_is_refused(change, message, exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    _resealed(folder, change)
+    with pytest.raises(ValueError, match=message):
+        dsee_bench.load(folder)
+
+
+def test_a_pickle_beside_the_weights_is_never_opened(exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    for name in ("pytorch_model.bin", "adapter/adapter_model.bin"):
+        (folder / name).write_bytes(b"not even a pickle")
+    dsee_bench.load(folder)
+
+
+def test_nothing_is_lost_where_the_folder_is_taken(finished, exported, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    for force in (False, True):
+        with pytest.raises(ValueError, match="holds other files"):
+            write(finished("dsee"), mine, force=force)
+    assert [path.name for path in mine.iterdir()] == ["thesis.tex"]
+    with pytest.raises(ValueError, match="holds an exported model; give another folder, or force=true"):
+        check_target(exported, force=False)
+
+
+def test_an_export_is_replaced_under_force_and_an_empty_folder_is_used(finished, tmp_path):
+    folder = tmp_path / "out"
+    folder.mkdir()
+    write(finished("dsee"), folder, update="apart")
+    write(finished("dsee"), folder, force=True)
+    assert manifest.read(folder).update == "merged"
+    assert not (folder / "adapter").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]  # no leavings
+
+
+def test_loading_leaves_the_random_state_alone(exported):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    dsee_bench.load(exported)
+    assert torch.equal(torch.rand(1), expected)
+
+
+def test_the_command_exports_also_a_run_that_is_done(tmp_path):
+    from dsee_bench.config import ConfigError
+    from dsee_bench.run import run
+
+    def go(*more):
+        asked = [*QUICK, "method=dsee_update", "backbone=tiny-bert", f"results_dir={tmp_path}", *more]
+        return run(OmegaConf.to_container(config.compose(asked), resolve=True), asked)
+
+    assert go() == 0
+    (record,) = (tmp_path / "runs").glob("*.json")
+    before = record.read_bytes()
+    assert go(f"export={tmp_path}/out", "export_update=apart") == 0
+    assert record.read_bytes() == before
+    assert dsee_bench.load(tmp_path / "out").config.num_labels == 2
+    with pytest.raises(ConfigError, match="holds an exported model"):
+        go(f"export={tmp_path}/out", "seed=1")
+    assert len(list((tmp_path / "runs").glob("*.json"))) == 1  # refused before anything ran

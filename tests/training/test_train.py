@@ -1,0 +1,130 @@
+"""One tuning: accumulated batches, masks against any optimizer, best and last checkpoints."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from dsee_bench import config, plan
+from dsee_bench.training.evaluate import evaluate
+from dsee_bench.training.train import Job, loss_batches, tune
+
+
+def job(tmp_path, *overrides, dropout=False):
+    chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
+    settings = plan.read(OmegaConf.to_container(config.compose(chosen), resolve=True))
+    torch.manual_seed(0)
+    loaded = settings.backbone.load(2, False)
+    if not dropout:
+        for module in loaded.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    data = settings.task.load(None, 0)
+    return Job(
+        name="tune",
+        model=loaded.model,
+        tokenizer=loaded.tokenizer,
+        task=settings.task,
+        train=data["train"],
+        dev=data["dev"],
+        recipe=settings.recipe,
+        epochs=settings.recipe.epochs,
+        learning_rate=1e-3,
+        seed=0,
+        folder=Path(tempfile.mkdtemp(dir=tmp_path)),  # none goes on from another
+        device="cpu",
+        masks=(),
+        after_step=(),
+        penalties=(),
+        save_every=3600,
+    )
+
+
+def weights(model):
+    return torch.cat([value.detach().flatten() for value in model.parameters()])
+
+
+def test_accumulated_parts_give_the_same_steps_as_whole_batches(tmp_path):
+    """transformers' Trainer multiplies a classifier's loss by the number of parts unless told otherwise."""
+    same = ["train.checkpoint=last", "train.clip=null", "train.batch_size=16", "train.epochs=1"]
+    ends = []
+    for accumulate in (1, 4):
+        one = job(tmp_path, *same, f"train.accumulate={accumulate}")
+        assert tune(one)["steps"] == 4
+        ends.append(weights(one.model))
+    assert torch.allclose(*ends, atol=2e-5)
+
+
+def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path):
+    """AdamW's step hardly shows the gradient's size, so look at the gradient itself."""
+    seen = []
+    for accumulate in (1, 4):
+        settings = ["train.batch_size=16", "train.epochs=1", "train.clip=null", f"train.accumulate={accumulate}"]
+        one = job(tmp_path, *settings)
+        norms = []
+        head = one.model.classifier.weight
+        look = Mock(side_effect=lambda _, norms=norms, w=head: norms.append(float(w.grad.norm())), tensors=dict)
+        tune(dataclasses.replace(one, after_step=(look,)))
+        seen.append(norms[0])
+    assert seen[0] == pytest.approx(seen[1], rel=1e-3)
+
+
+def test_masked_weights_stay_zero_whatever_the_optimizer_does(tmp_path):
+    one = job(tmp_path, "train.weight_decay=0.1", "train.checkpoint=last", "train.epochs=2")
+    parameter = one.model.bert.encoder.layer[0].attention.self.query.weight
+    mask = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0)) > 0.5
+    with torch.no_grad():
+        parameter.masked_fill_(~mask, 0)
+    before = parameter.detach().clone()
+    tune(dataclasses.replace(one, masks=((parameter, mask),)))
+    assert not parameter[~mask].any()
+    assert (parameter[mask] != before[mask]).float().mean() > 0.9
+
+
+def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
+    """A rate that wrecks the model late: best keeps an earlier score, last does not."""
+    scores = {}
+    for checkpoint in ("best", "last"):
+        one = job(tmp_path, f"train.checkpoint={checkpoint}", "train.epochs=4", "train.schedule=constant")
+        facts = tune(dataclasses.replace(one, learning_rate=3e-2))
+        found = evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+        scores[checkpoint] = (found.scores[0].value, [point["accuracy"] for point in facts["dev"]])
+    value, curve = scores["best"]
+    assert value == max(curve)
+    value, curve = scores["last"]
+    assert value == curve[-1]
+
+
+def test_a_penalty_is_added_to_the_loss(tmp_path):
+    one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
+    plain = tune(one)["curve"][0]["loss"]
+    one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
+    punished = tune(dataclasses.replace(one, penalties=(lambda: torch.tensor(2.5),)))["curve"][0]["loss"]
+    assert punished == pytest.approx(plain + 2.5, abs=1e-3)
+
+
+def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
+    one = job(tmp_path, dropout=True)
+    one.model.train()
+    losses = [
+        [float(loss.detach()) for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, 2)]
+        for _ in range(2)
+    ]
+    assert one.model.training
+    assert losses[0] == losses[1]
+    assert len(losses[0]) == 2
+
+
+def test_a_second_tuning_computes_in_the_same_precision(tmp_path, monkeypatch):
+    """accelerate marks a model that it wrapped, and leaves a marked one without autocast."""
+    seen = []
+    one = job(tmp_path, "train.precision=bf16", "train.epochs=1", "train.checkpoint=last")
+    one.model.classifier.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    for _ in range(2):
+        tune(one)
+        evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+    assert set(seen) == {torch.bfloat16}
