@@ -124,14 +124,10 @@ def read(path: Path) -> Record:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not UTF-8
-        raise ValueError(
-            f"{path} is not a record: {error}; delete it, or repeat its run by force=true"
-        ) from error
+        raise ValueError(f"{path} is not a record: {error}; delete it, or repeat its run by force=true") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = content.get("schema") if isinstance(content, dict) else None
-        raise ValueError(
-            f"{path} has schema {found}, this version reads {SCHEMA}; force=true repeats its run"
-        )
+        raise ValueError(f"{path} has schema {found}, this version reads {SCHEMA}; force=true repeats its run")
     lists: dict[str, type] = {"scores": Score, "costs": Cost, "stages": StageLog}
     try:
         fields: dict[str, Any] = {
