@@ -49,18 +49,19 @@ def test_there_is_something_to_run():
 
 # Llama has no bias to tune, and the plan says so.
 QUICK_ONES = ("tiny-bert", "tiny-gpt2")  # Linear and Conv1D; the others are left to `make test-slow`
+NEW_POOLER = ["full", "dsee", "omp", "dsee_structured"]  # a pooler that is tuned with the head, on tiny-bert
 RUNS = [
     pytest.param(method, name, marks=() if name in QUICK_ONES else pytest.mark.slow)
     for method in METHODS
     for name in TINY
     if (method, name) != ("peft/bias", "tiny-llama")
-]
+] + [(method, "tiny-bert backbone.new_pooler=true") for method in NEW_POOLER]
 
 
 @pytest.mark.parametrize(("method", "backbone"), RUNS)
 def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     """What is frozen does not move, masks hold bit for bit, and the model costs what the plan said."""
-    settings = plan.read(resolved(f"method={method}", f"backbone={backbone}", *ON_TINY.get(method, ())))
+    settings = plan.read(resolved(f"method={method}", *f"backbone={backbone}".split(), *ON_TINY.get(method, ())))
     planned = plan.plan(settings).final
     state, inputs = execute.prepare(settings, tmp_path)
     before = {name: value.clone() for name, value in state.model.named_parameters()}
@@ -68,8 +69,8 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     assert [log.name for log in logs] == list(settings.stages)
 
     after = {name.replace("base_layer.", ""): value for name, value in state.model.named_parameters()}
-    head = head_parameters(state.model)
-    assert head
+    head = head_parameters(state)
+    assert sum(before[name].numel() for name in head) == planned.head > 0
     # A narrowed weight has another shape; that its rows are the right ones is stages/test_narrow.py's to show.
     alike = [name for name in before if name in after and before[name].shape == after[name].shape]
     moved = {name for name in alike if not torch.equal(before[name], after[name])}

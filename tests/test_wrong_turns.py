@@ -120,7 +120,7 @@ def test_no_backbone_is_forgotten_in_a_name_test(backbone, tmp_path):
     asked = [f"backbone={backbone}", "method=dsee_update", "method.stages.low_rank.rank=4"]
     _, state = untuned(tmp_path, *asked)
     choose_trainable(state, "update")
-    head = head_parameters(state.model)
+    head = head_parameters(state)
     trained = {name for name, value in state.model.named_parameters() if value.requires_grad}
     assert head < trained
     assert all("dsee_" in name for name in trained - head)

@@ -41,13 +41,17 @@ class Bert:
     vocabulary: int
     positions: int
     types: int
+    new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
 
     def __post_init__(self) -> None:
         check_sizes(self, "layers", "hidden", "heads", "ffn", "vocabulary", "positions", "types")
+        if self.new_pooler and self.model_type != "bert":
+            raise ValueError(f"new_pooler=true is for a pooler in the checkpoint, and {self.model_type} has none")
 
     @property
     def pooled(self) -> bool:
-        return self.model_type == "bert"
+        """Whether the pooler is one of the pretrained weights; RoBERTa's head has a dense layer of its own instead."""
+        return self.model_type == "bert" and not self.new_pooler
 
     def outline(self, labels: int | None) -> Outline:
         """The untouched model with a head of `labels` outputs."""
@@ -69,7 +73,7 @@ class Bert:
         if self.pooled:
             weights.append(dense(Site("bert.pooler.dense", "pooler", None), self.hidden, self.hidden))
         offsets = (1 + 2 * self.layers) * self.hidden  # of the norms after the embeddings, the attention and the FFN
-        head_body = 0 if self.pooled else self.hidden * (self.hidden + 1)  # RoBERTa's head has a dense layer of its own
+        head_body = 0 if self.pooled else self.hidden * (self.hidden + 1)
         return Outline(
             weights=tuple(weights),
             layers=self.layers,
@@ -79,6 +83,7 @@ class Bert:
             head=head_body + labels * (self.hidden + 1),
             head_size=self.hidden // self.heads,
             attention=(self.heads,) * self.layers,
+            head_modules=("bert.pooler",) if self.new_pooler else (),
         )
 
     def config_settings(self) -> dict[str, object]:

@@ -88,6 +88,7 @@ class Outline:
     queries_per_key: int = 1  # query heads that share one key and value head
     relative: Relative | None = None
     unembedding: int = 0  # vocabulary x hidden of a language-model head: FLOPs a token, shares the embedding's weights
+    head_modules: tuple[str, ...] = ()  # of the head, though they lie in what transformers calls the pretrained part
     tuned: Tuned = "nothing"  # what the last tuning stage trains, besides the head
 
     def pick(self, kinds: Sequence[Kind]) -> tuple[Site, ...]:

@@ -68,7 +68,7 @@ class Tune(Stage):
 
 def choose_trainable(state: RunState, what: str) -> None:
     """Set which parameters have gradients: the task head and coefficients always, and what `what` names."""
-    head = head_parameters(state.model)
+    head = head_parameters(state)
     update = _update_parameters(state)
     norms = _norm_parameters(state.model)
     for name, parameter in state.model.named_parameters():
@@ -82,10 +82,13 @@ def choose_trainable(state: RunState, what: str) -> None:
         )
 
 
-def head_parameters(model: "PreTrainedModel") -> set[str]:
-    """Names of the task head's parameters: what lies outside the pretrained part of a transformers model."""
-    prefix = f"{model.base_model_prefix}."
-    return {name for name, _ in model.named_parameters() if not name.startswith(prefix)}
+def head_parameters(state: RunState) -> set[str]:
+    """Names of the task head's parameters: what lies outside the pretrained part, and what the outline adds to it."""
+    prefix = f"{state.model.base_model_prefix}."
+    inside = tuple(f"{path}." for path in state.outline.head_modules)
+    return {
+        name for name, _ in state.model.named_parameters() if not name.startswith(prefix) or name.startswith(inside)
+    }
 
 
 def _update_parameters(state: RunState) -> set[str]:

@@ -79,6 +79,15 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
     )  # the run's own is as before
 
 
+@pytest.mark.parametrize("method", ["dsee", "dsee_structured"])
+def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tmp_path):
+    run = finished(method, "backbone.new_pooler=true")
+    before = logits(run[1].model, run[1].tokenizer)
+    for update in ("merged", "apart"):
+        write(run, tmp_path / update, update=update)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
+
+
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
 NARROWED = [
     # method, and its settings: parts removed,                                           what else is there
