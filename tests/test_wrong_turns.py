@@ -25,7 +25,7 @@ ELSEWHERE = [
         "test_the_authors_rule_keeps_every_entry_where_ours_raises",
     ),
     ("scores that forget s", "sparse/test_masks.py", "test_the_authors_wabs_ranks_otherwise"),
-    ("a pruned model that cannot be loaded", "test_export.py", "test_a_narrowed_model_is_rebuilt"),
+    ("a pruned model that cannot be loaded", "deploy/test_export.py", "test_a_narrowed_model_is_rebuilt"),
     ("seeds share a record", "test_run.py", "test_force_runs_again_and_seeds_do_not_share_a_record"),
     (
         "best dev and last epoch in one table",
