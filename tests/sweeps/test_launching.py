@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import asdict
 
+import killing
 import pytest
 
 from dsee_bench import record
@@ -20,7 +21,7 @@ SWEEP = [
 def multirun(folder, *words):
     """`dsee-bench --multirun` over SWEEP with these words; its exit code, and what it said."""
     command = [sys.executable, "-m", "dsee_bench.run", "--multirun", *SWEEP, f"results_dir={folder}", *words]
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(__file__)}
+    environment = {**os.environ, "PYTHONPATH": os.path.dirname(killing.__file__)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
     return done.returncode, done.stdout + done.stderr
 
