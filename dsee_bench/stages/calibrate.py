@@ -1,6 +1,6 @@
-"""What a few training batches tell of each site: its inputs' size, and what the loss would miss without them."""
+"""What a few training batches tell of each site: its inputs' size, its gradient, and what the loss would miss."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.backbones.site import Site
@@ -10,12 +10,20 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+def losses(state: RunState, batches: int) -> "Iterator[Tensor]":
+    """The loss of each of `batches` batches, drawn from the training set by the stage's seed."""
+    from dsee_bench.training.train import loss_batches
+
+    return loss_batches(
+        state.model, state.tokenizer, state.data["train"], state.recipe, batches=batches, seed=state.seed
+    )
+
+
 def input_norms(state: RunState, sites: Sequence[Site], batches: int) -> "dict[Site, Tensor]":
     """Root mean square (I,) of each input feature over the tokens of `batches` training batches, padding left out."""
     import torch
 
     from dsee_bench.backbones.access import pretrained_module
-    from dsee_bench.training.train import loss_batches
 
     mask: dict[str, Tensor] = {}
     sums: dict[str, Tensor] = {}
@@ -41,7 +49,7 @@ def input_norms(state: RunState, sites: Sequence[Site], batches: int) -> "dict[S
     ]
     try:
         with torch.no_grad():
-            for _ in loss_batches(state.model, state.tokenizer, state.data["train"], state.recipe, batches):
+            for _ in losses(state, batches):
                 pass
     finally:
         for hook in hooks:
@@ -56,7 +64,6 @@ def input_losses(state: RunState, groups: Mapping[Site, int], batches: int) -> "
     |x . dLoss/dx| over its features (heads: Michel et al., NeurIPS 2019; neurons: Molchanov et al., ICLR 2017).
     """
     from dsee_bench.backbones.access import module_at
-    from dsee_bench.training.train import loss_batches
 
     sums: dict[Site, Tensor] = {}
 
@@ -75,10 +82,32 @@ def input_losses(state: RunState, groups: Mapping[Site, int], batches: int) -> "
 
     hooks = [module_at(state.model, site).register_forward_pre_hook(watch(site)) for site in groups]
     try:
-        for loss in loss_batches(state.model, state.tokenizer, state.data["train"], state.recipe, batches):
+        for loss in losses(state, batches):
             loss.backward()
     finally:
         state.model.zero_grad(set_to_none=True)
         for hook in hooks:
             hook.remove()
     return sums
+
+
+def weight_gradients(state: RunState, sites: Sequence[Site], batches: int) -> "dict[Site, Tensor]":
+    """dLoss/dW (O, I) of each site, summed over `batches` training batches, on the CPU; the model is left as it was."""
+    from dsee_bench.backbones.access import pretrained_module
+
+    weights = {site: pretrained_module(state.model, site).get_parameter("weight") for site in sites}
+    trained = [parameter for parameter in state.model.parameters() if parameter.requires_grad]
+    for weight in weights.values():
+        weight.requires_grad_(True)
+    try:
+        state.model.zero_grad(set_to_none=True)
+        for loss in losses(state, batches):
+            loss.backward()
+        found = {site: weight.grad for site, weight in weights.items() if weight.grad is not None}
+        return {site: (stored.T if site.transposed else stored).float().cpu().clone() for site, stored in found.items()}
+    finally:
+        state.model.zero_grad(set_to_none=True)
+        for weight in weights.values():
+            weight.requires_grad_(False)
+        for parameter in trained:
+            parameter.requires_grad_(True)

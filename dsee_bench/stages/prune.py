@@ -159,8 +159,7 @@ class PruneWeights(Stage):
 
     def _read(self, state: RunState, pool: Pool) -> "Mapping[Site, Tensor]":
         """What the pool's score needs from training batches: input norms, gradients, or nothing."""
-        from dsee_bench.stages.calibrate import input_norms
-        from dsee_bench.stages.place import weight_gradients
+        from dsee_bench.stages.calibrate import input_norms, weight_gradients
 
         sites = [weight.site for weight in pool.weights]
         if pool.score not in get_args(DataScore):

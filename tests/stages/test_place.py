@@ -1,12 +1,15 @@
 """Where sparse entries sit, on a real (tiny) model: counts, determinism, and the gradient against autograd's own."""
 
+import random
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from dsee_bench import config, execute, plan
 from dsee_bench.backbones.access import module_at, pretrained_module
-from dsee_bench.stages.place import choose_positions, weight_gradients
+from dsee_bench.stages.calibrate import weight_gradients
+from dsee_bench.stages.place import choose_positions
 
 
 @pytest.fixture
@@ -47,7 +50,8 @@ def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
 
     from dsee_bench.tasks.batch import collator, encode
 
-    rows = encode(state.data["train"].examples[:8], state.tokenizer, state.recipe.max_length)
+    drawn = random.Random(state.seed).sample(state.data["train"].examples, 8)
+    rows = encode(drawn, state.tokenizer, state.recipe.max_length)
     weight = pretrained_module(state.model, sites[0]).weight.requires_grad_(True)
     loss = state.model.eval()(**collator(state.tokenizer)(rows)).loss
     (expected,) = torch.autograd.grad(loss, weight)

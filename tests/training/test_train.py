@@ -111,12 +111,26 @@ def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
     one = job(tmp_path, dropout=True)
     one.model.train()
     losses = [
-        [float(loss.detach()) for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, 2)]
-        for _ in range(2)
+        [float(loss) for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, batches=2, seed=seed)]
+        for seed in (0, 0, 1)
     ]
     assert one.model.training
-    assert losses[0] == losses[1]
+    assert losses[0] == losses[1] != losses[2]
     assert len(losses[0]) == 2
+
+
+def test_loss_batches_come_from_the_whole_of_a_sorted_file(tmp_path):
+    one = job(tmp_path)
+    answers = [example.label for example in one.train.examples]
+    by_answer = dataclasses.replace(one.train, examples=sorted(one.train.examples, key=lambda example: example.label))
+    seen = []
+    one.model.register_forward_pre_hook(lambda _, __, inputs: seen.append(inputs["labels"]), with_kwargs=True)
+    list(loss_batches(one.model, one.tokenizer, by_answer, one.recipe, batches=len(answers), seed=0))
+    assert sorted(torch.cat(seen).tolist()) == sorted(answers)
+    seen.clear()
+    half = len(answers) // one.recipe.batch_size // 2
+    list(loss_batches(one.model, one.tokenizer, by_answer, one.recipe, batches=half, seed=0))
+    assert len(torch.cat(seen).unique()) > 1
 
 
 def test_a_second_tuning_computes_in_the_same_precision(tmp_path, monkeypatch):
