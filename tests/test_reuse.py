@@ -1,10 +1,11 @@
-"""A sweep over pruning ratios tunes what its runs have in common once a seed."""
+"""What the runs of a sweep have in common is tuned once: pruning ratios, and methods that begin alike."""
 
 import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.run import run
+from dsee_bench.stages import store
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 SMALLEST = [
@@ -27,3 +28,21 @@ def test_six_ratios_and_two_seeds_tune_the_first_stage_twice(tmp_path):
         tuned[log.name] += "reused" not in log.facts
     assert tuned == {"tune": 2, "retune": 12}
     assert len({found.cost("sparsity_masked") for found in records}) == 6
+
+
+@pytest.mark.parametrize(
+    ("method", "like", "shared"),
+    [
+        ("omp", "full", ["tune"]),
+        ("imp", "full", ["tune"]),
+        ("dsee", "dsee_update", ["low_rank", "sparse", "tune"]),
+        ("dsee_magnitude", "dsee_update", ["low_rank"]),
+        ("lora", "full", []),
+    ],
+)
+def test_methods_that_begin_alike_share_their_first_stages(method, like, shared):
+    found = []
+    for name in (method, like):
+        resolved = OmegaConf.to_container(config.compose([f"method={name}", "backbone=tiny-bert"]), resolve=True)
+        found.append(dict(zip(store.keys(resolved, {}), resolved["method"]["stages"], strict=True)))
+    assert [name for key, name in found[0].items() if key in found[1]] == shared
