@@ -117,7 +117,7 @@ def loss_batches(
     """The loss of `batches` batches without dropout: what a first-order score is made of.
 
     Their rows are drawn by `seed` from all of `train`: the first ones of a file that is sorted say little of the rest
-    (E2E's first 64 texts are about one restaurant).
+    (E2E's first 64 texts are about six restaurants).
     """
     size = min(batches * recipe.batch_size, len(train.examples))
     rows = encode(random.Random(seed).sample(train.examples, size), tokenizer, recipe.max_length)
