@@ -43,7 +43,7 @@ def main() -> None:
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
     if {"--help", "-h"} & set(words):
-        print(_help())
+        logs.show(_help())
         return
     overrides = [word for word in words if not word.startswith("-")]
     if len(overrides) < len(words):
@@ -118,7 +118,7 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
     planned = plan.plan(settings)
     if settings.launch.plan:
         if ranks.first():
-            print(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
+            logs.show(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
         return 0
     results_dir = (settings.launch.results_dir or config.default_results_dir()).resolve()
     work = results_dir / "work" / settings.run_id
@@ -172,7 +172,7 @@ def _done(settings: Settings, results_dir: Path) -> bool:
     if found.status != "ok":
         return False
     if settings.launch.export is None:
-        print(f"{settings.run_id} is done already: {path}\nforce=true runs it again.")
+        logs.show(f"{settings.run_id} is done already: {path}\nforce=true runs it again.")
     return True
 
 
