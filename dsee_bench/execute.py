@@ -71,12 +71,14 @@ def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) ->
     return Curve(file, tracker.add)
 
 
-def export_again(settings: Settings, work: Path, states: Path) -> None:
-    """Export a run that is done: its stages are taken from the kept states, or repeated where these are gone."""
+def rebuild(settings: Settings, work: Path, states: Path, *, measure: bool) -> tuple[Cost, ...]:
+    """The model of a run that is done, once more: exported if asked for, and what was measured of it. Its stages are
+    taken from the kept states, or repeated where these are gone."""
     state, inputs = prepare(settings, work)
     run_stages(settings, state, work, states, inputs)
-    assert settings.launch.export is not None
-    _export(settings, state, settings.launch.export)
+    if settings.launch.export is not None:
+        _export(settings, state, settings.launch.export)
+    return _measured(settings, state) if measure else ()
 
 
 def _export(settings: Settings, state: RunState, folder: Path) -> None:

@@ -44,7 +44,7 @@ class Launch:
     export_update: Folding
     export_storage: Storage
     export_onnx: bool
-    measure: bool
+    measure: Literal["again"] | bool
     quiet: bool
     tracking: Tracking
 

@@ -1,6 +1,6 @@
 """One JSON file a run: what was asked, what came out, how it was made.
 
-A record is written once and atomically (a temporary file beside it, flushed to disk, then renamed), so a reader sees
+A record is written atomically (a temporary file beside it, flushed to disk, then renamed), so a reader sees
 the old file or the new one, never half of one. A number that could not be had is None, with the reason beside it.
 """
 

@@ -128,16 +128,14 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
     if not ranks.first():
         return beside.assist(settings, work, results_dir / "work" / "states")
     _check_export(settings)
-    if _done(settings, results_dir) and settings.launch.export is None:
+    if _left(settings, results_dir) is None:
         return beside.ask(None)
     with _alone(settings, results_dir, work):
-        if not _done(settings, results_dir):
-            beside.ask("run")
+        left = _left(settings, results_dir)  # another process may have done it while we waited
+        beside.ask(left)
+        if left == "run":
             return _run_and_record(settings, planned, results_dir, work, overrides)
-        if settings.launch.export is None:
-            return beside.ask(None)
-        beside.ask("export")
-        return _export_done(settings, results_dir, work)
+        return 0 if left is None else _rebuild(settings, results_dir, work, overrides)
 
 
 @contextmanager
@@ -160,20 +158,29 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
         yield
 
 
-def _done(settings: Settings, results_dir: Path) -> bool:
-    """Whether the run is done and not to be forced; says where its record is."""
+def _left(settings: Settings, results_dir: Path) -> beside.Task:
+    """What is left to do: the run; of one that is done and not to be forced, its model once more, to export or measure
+    it; or nothing, and then it says where the record is."""
     path = record.path_of(settings.run_id, results_dir)
     if settings.launch.force or not path.is_file():
-        return False
+        return "run"
     try:
         found = record.read(path)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     if found.status != "ok":
-        return False
-    if settings.launch.export is None:
-        logs.show(f"{settings.run_id} is done already: {path}\nforce=true runs it again.")
-    return True
+        return "run"
+    if settings.launch.export is not None or _to_measure(settings, found):
+        return "rebuild"
+    again = "; measure=again times it again" if settings.launch.measure else ""
+    logs.show(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
+    return None
+
+
+def _to_measure(settings: Settings, found: Record) -> bool:
+    """Whether the model of a run that is done is to be timed: where its record has no time, or by measure=again."""
+    timed = any(cost.name == "latency_ms" for cost in found.costs)
+    return settings.launch.measure == "again" or bool(settings.launch.measure and not timed)
 
 
 def _check_export(settings: Settings) -> None:
@@ -190,12 +197,22 @@ def _check_export(settings: Settings) -> None:
             raise ConfigError(str(error)) from error
 
 
-def _export_done(settings: Settings, results_dir: Path, work: Path) -> int:
-    """Export a run that is done already; its record stays as it is."""
+def _rebuild(settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str]) -> int:
+    """Export and measure, as asked, a run that is done; what is measured goes into its record, all else there stays."""
+    started = time.time()
+    found = record.read(record.path_of(settings.run_id, results_dir))
+    measure = _to_measure(settings, found)
     _before_imports()
-    from dsee_bench.execute import export_again
+    from dsee_bench.execute import rebuild
 
-    export_again(settings, work, results_dir / "work" / "states")
+    measured = rebuild(settings, work, results_dir / "work" / "states", measure=measure)
+    if measure:
+        new = {cost.name for cost in measured}
+        costs = (*(cost for cost in found.costs if cost.name not in new), *measured)
+        made_by = {**found.made_by, "measured": _made_by(settings, overrides, started)}
+        written = record.write(replace(found, costs=costs, made_by=made_by), results_dir)
+        told = [f"{cost.name} {cost.value:,.1f}" for cost in measured]
+        logs.show(f"{settings.run_id}: {', '.join(told)}\nrecord: {written}")
     return 0
 
 

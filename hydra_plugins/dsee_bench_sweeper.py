@@ -13,7 +13,8 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 
 class UnfinishedSweeper(BasicSweeper):
-    """Launches the cells of a sweep whose record is not there or says that the run did not end well."""
+    """Launches the cells of a sweep whose record is not there or says that the run did not end well; all, where more
+    than a record is asked for: each run knows what is left of it."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from dsee_bench.config import default_results_dir
@@ -22,7 +23,7 @@ class UnfinishedSweeper(BasicSweeper):
         assert self.config is not None
         cells = product(arguments, self.params)
         left, launch = cells, self.config
-        if not (launch.force or launch.plan or launch.export):
+        if not (launch.force or launch.plan or launch.export or launch.measure):
             left = unfinished(cells, Path(launch.results_dir or default_results_dir()))
         self._left = {cell.overrides for cell in left}
         if len(left) < len(cells):

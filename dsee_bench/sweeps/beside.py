@@ -6,7 +6,8 @@ from typing import Literal
 from dsee_bench.plan import Settings
 from dsee_bench.system import ranks, stopping
 
-Task = Literal["run", "export"] | None  # what the first process asks of the others; None: there is nothing to do
+# What the first process asks of the others: all of the run, or its model once more; None: there is nothing to do.
+Task = Literal["run", "rebuild"] | None
 
 
 def meet(settings: Settings) -> None:
