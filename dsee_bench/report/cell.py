@@ -67,7 +67,7 @@ def cell_of(runs: Sequence[Line], column: ScoreColumn, spec: TableSpec, where: s
         raise ValueError(f"{where}: two runs of one seed, {names}; remove one of the records")
     factor = 100 if had[0]["unit"] in PERCENT_UNITS else 1
     digits = spec.digits if column.digits is None else column.digits
-    costs = {name: _mean([run.get(name) for run in had]) for name in had[0]["counts"]}
+    costs = {name: mean_of([run.get(name) for run in had]) for name in had[0]["counts"]}
     return Cell(tuple(factor * run["value"] for run in had), seeds, digits, had[0]["better"], costs)
 
 
@@ -103,6 +103,7 @@ def _mark(cell: Cell, best: Cell, tie: bool) -> Mark | None:
     return "best" if cell.mean == best.mean else "tie" if tie else None
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that are known; None if none is."""
     known = [value for value in values if value is not None and value == value]  # a frame's missing is NaN
     return fmean(known) if known else None

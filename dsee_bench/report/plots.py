@@ -37,9 +37,9 @@ def draw(table: Table, records: Sequence[Record], folder: Path) -> Iterator[Path
 
 
 def _scores(table: Table, rows: Sequence[Row], figure: Figure, path: Path) -> list[Path]:
-    """A panel for each column in which some row has a cell."""
-    places = [place for place in range(len(table.columns)) if any(row.cells[place] for row in rows)]
-    titles = [table.columns[place].label for place in places]
+    """A panel for each column, and for the average, in which some row has a cell."""
+    places = [place for place in range(len(table.heads)) if any(row.cells[place] for row in rows)]
+    titles = [table.heads[place] for place in places]
     size = (3.4, 0.5 + 0.22 * len(rows)) if figure.kind == "dots" else PANEL
     with panels(titles, across=2 if figure.kind == "dots" else 3, size=size) as sheet:
         pairs = zip(sheet.axes, places, strict=True)

@@ -102,10 +102,8 @@ def shown(table: Table, style: Style) -> pd.DataFrame:
 
 
 def _texts(table: Table, row: Row, style: Style) -> dict[str, str]:
-    heads = [column.label for column in table.columns]
-    heads += [table.spec.average.label] if table.spec.average is not None else []
     texts = {"Backbone": style.escape(row.backbone), "Method": style.escape(row.label)}
-    texts |= {head: _cell(cell, style) for head, cell in zip(heads, row.cells, strict=True)}
+    texts |= {head: _cell(cell, style) for head, cell in zip(table.heads, row.cells, strict=True)}
     costs = zip(table.spec.costs, row.costs, strict=True)
     texts |= {column.label: style.escape(DASH if cost is None else cost) for column, cost in costs}
     return texts | {"Checkpoint": style.escape(row.checkpoint)}
@@ -123,7 +121,7 @@ def _cell(cell: Cell | None, style: Style) -> str:
 
 
 def _alignment(table: Table) -> tuple[str, ...]:
-    numbers = len(table.columns) + len(table.spec.costs) + (table.spec.average is not None)
+    numbers = len(table.heads) + len(table.spec.costs)
     return ("left", "left", *["right"] * numbers, "left")
 
 

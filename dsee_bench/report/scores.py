@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
 from dsee_bench.report.cell import Cell
 from dsee_bench.report.figure import Ink, ink
@@ -119,3 +119,5 @@ def _cost_axis(axes: Axes, figure: Figure) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if figure.scale == "log":
         axes.xaxis.set_minor_formatter(NullFormatter())
+    elif axes.get_xlim()[1] > 1e6:
+        axes.xaxis.set_major_formatter(EngFormatter())  # 2.5 G, where matplotlib would set 1e9 in the corner

@@ -12,7 +12,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from dsee_bench.report.cell import Cell, Line, cell_of, marked, refuse_mixed
+from dsee_bench.report.cell import Cell, Line, cell_of, marked, mean_of, refuse_mixed
 from dsee_bench.report.notes import notes
 from dsee_bench.report.select import every_task, in_columns, matching, method_rows
 from dsee_bench.report.spec import Average, CostColumn, Published, ScoreColumn, TableSpec
@@ -38,6 +38,12 @@ class Table:
     rows: tuple[Row, ...]
     published: tuple[Published, ...]  # those with a number in one of the columns
     notes: tuple[str, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Above the cells of a row: the columns' labels, then the average's."""
+        average = () if self.spec.average is None else (self.spec.average.label,)
+        return (*(column.label for column in self.columns), *average)
 
 
 def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
@@ -93,10 +99,11 @@ def _average(average: Average, cells: dict[str, Cell | None], digits: int) -> Ce
     if len(chosen) < len(average.over) or len({cell.better for cell in chosen}) > 1:
         return None
     better = chosen[0].better
+    costs = {name: mean_of([cell.costs.get(name) for cell in chosen]) for name in chosen[0].costs}
     if len({cell.seeds for cell in chosen}) > 1:
-        return Cell((fmean(cell.mean for cell in chosen),), (), digits, better)
+        return Cell((fmean(cell.mean for cell in chosen),), (), digits, better, costs)
     by_seed = zip(*(cell.values for cell in chosen), strict=True)
-    return Cell(tuple(fmean(values) for values in by_seed), chosen[0].seeds, digits, better)
+    return Cell(tuple(fmean(values) for values in by_seed), chosen[0].seeds, digits, better, costs)
 
 
 def _with_marks(rows: list[Row]) -> Iterator[Row]:

@@ -10,7 +10,7 @@ from dsee_bench.report.frame import frame
 from dsee_bench.report.plots import draw
 from dsee_bench.report.scores import Point, curve, pareto, tradeoff
 from dsee_bench.report.sites import grid, masks_text, mean_by_site
-from dsee_bench.report.spec import CostColumn, Figure, MethodRow, ScoreColumn, TableSpec
+from dsee_bench.report.spec import Average, CostColumn, Figure, MethodRow, ScoreColumn, TableSpec
 from dsee_bench.report.tables import build
 from dsee_bench.report.training import along, metric_of, stage_starts
 
@@ -85,6 +85,32 @@ def test_a_curve_is_a_line_a_method_and_a_level_for_one_point(runs):
         assert len(sheet.axes[0].collections) >= 1  # the band
     assert [pytest.approx([0.2, 0.5]), pytest.approx([70.0, 40.0])] in drawn
     assert [pytest.approx([0, 1]), pytest.approx([80.0, 80.0])] in drawn  # LoRA's level, over the whole width
+
+
+def test_the_average_over_tasks_is_drawn_at_its_mean_cost(make):
+    runs = [make("rte", value=0.5, parameters=100), make("sst2", value=0.9, parameters=300)]
+    columns = (ScoreColumn("rte", "accuracy", "RTE"), ScoreColumn("sst2", "accuracy", "SST-2"))
+    table = build(frame(runs), replace(spec(), columns=columns, average=Average("Avg", ("RTE", "SST-2"))), "t")
+    assert table.heads == ("RTE", "SST-2", "Avg")
+    with panels(table.heads) as sheet:
+        assert tradeoff(sheet.axes[2], table.rows, 2, BY_COST)
+        (front,) = [line for line in sheet.axes[2].get_lines() if line.get_label() == "Pareto front"]
+    assert (list(front.get_xdata()), list(front.get_ydata())) == ([200.0], [70.0])
+
+
+TICKS = [(2.5e9, "2.5 G"), (900.0, "900")]
+
+
+@pytest.mark.parametrize(("cost", "tick"), TICKS)
+def test_large_costs_are_read_off_with_a_unit(make, cost, tick):
+    runs = [replace(make(method=name), costs=(Cost("flops_final", share * cost, "", ""),))
+            for name, share in (("a", 0.5), ("b", 1.5))]  # fmt: skip
+    table = build(frame(runs), replace(spec(), costs=()), "t")
+    with panels(["RTE"]) as sheet:
+        assert tradeoff(sheet.axes[0], table.rows, 0, Figure("tradeoff", "flops_final", "FLOPs", "linear"))
+        formatter = sheet.axes[0].xaxis.get_major_formatter()
+        formatter.set_locs([0.0, cost])
+        assert formatter(cost) == tick
 
 
 FRONTS = [
