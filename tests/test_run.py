@@ -202,6 +202,25 @@ def test_a_failed_repeat_does_not_replace_a_good_record(tmp_path, monkeypatch):
     assert path.read_text() == before
 
 
+@pytest.mark.parametrize(
+    ("wrong", "code", "says"), [(KeyboardInterrupt(), STOPPED, "stopped"), (OSError("disk is full"), 1, "disk is full")]
+)
+def test_a_done_run_that_cannot_be_measured_stays_as_it_is(wrong, code, says, tmp_path, monkeypatch, capsys):
+    _, path = run_tiny(tmp_path, "method=full")
+    before = path.read_text()
+
+    def measured(*_):
+        raise wrong
+
+    monkeypatch.setattr(execute, "_measured", measured)
+    capsys.readouterr()
+    assert run_tiny(tmp_path, "method=full", "measure=true") == (code, path)
+    said = capsys.readouterr().err
+    assert says in said
+    assert "reused from an earlier run" in said, "it tells what it does"
+    assert path.read_text() == before
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_stopped_run_is_recorded_as_stopped(number, tmp_path):
     arguments = [*QUICK, "backbone=tiny-bert", "train.max_rows=1024", "train.epochs=500", f"results_dir={tmp_path}"]
