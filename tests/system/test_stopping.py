@@ -6,7 +6,7 @@ import signal
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, record
+from dsee_bench import attempt, config, execute, record
 from dsee_bench import run as command
 from dsee_bench.system import stopping
 
@@ -57,11 +57,11 @@ def test_a_second_ctrl_c_does_not_lose_the_record(where, tmp_path, monkeypatch):
     """The first one stops the run; the second comes while the record is made or written."""
     monkeypatch.setattr(execute, "execute", interrupted(lambda *_: pytest.fail("not stopped")))
     if where == "made_by":
-        monkeypatch.setattr(command, "_made_by", interrupted(command._made_by))
+        monkeypatch.setattr(attempt, "_made_by", interrupted(attempt._made_by))
     if where == "write":
         monkeypatch.setattr(record, "write_atomically", interrupted(record.write_atomically))
     if where == "outcome":
-        monkeypatch.setattr(command, "Record", interrupted(record.Record))
+        monkeypatch.setattr(attempt, "Record", interrupted(record.Record))
     content = OmegaConf.to_container(config.compose(["backbone=tiny-bert", f"results_dir={tmp_path}"]), resolve=True)
     assert command.run(content) == command.STOPPED
     assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "stopped"
@@ -70,7 +70,7 @@ def test_a_second_ctrl_c_does_not_lose_the_record(where, tmp_path, monkeypatch):
 def test_ctrl_c_while_a_good_record_is_written_ends_the_sweep_after_it(tmp_path, monkeypatch):
     words = ["backbone=tiny-bert", "method=full", "train.max_rows=32", "train.epochs=1", "threads=1"]
     content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path}"]), resolve=True)
-    monkeypatch.setattr(command, "_made_by", interrupted(command._made_by))
+    monkeypatch.setattr(attempt, "_made_by", interrupted(attempt._made_by))
     assert command.run(content) == 0
     assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "ok"
     assert stopping.asked(), "what a sweep asks before its next run"
