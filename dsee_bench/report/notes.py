@@ -37,8 +37,7 @@ def notes(
         counts = {counts[cost.cost] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
-    for label, variant in rows.items():
-        yield from recipe(label, variant)
+    yield from recipe(rows)
     for number, row in enumerate(published, 1):
         yield f"[{number}] {row.label}, {row.backbone}: {row.source}"
     yield _made(runs)

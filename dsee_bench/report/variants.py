@@ -4,7 +4,8 @@ Two runs on the same task that differ in any other setting are two variants, nam
 differs between tasks only (a learning rate chosen for each task) does not split a row: it is the method's recipe.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,17 +40,42 @@ def variants(runs: pd.DataFrame) -> list[Variant]:
     return [made[place] for place in sorted(range(len(made)), key=order.__getitem__)]
 
 
-def recipe(label: str, variant: Variant) -> Iterator[str]:
-    """What the label leaves out: other settings that set the variant apart, and those chosen for each task."""
-    if variant.also:
-        yield f"{label}: also {', '.join(f'{short(key)}={show(value)}' for key, value in variant.also.items())}"
-    by_task = {str(task): part["settings"].iloc[0] for task, part in variant.runs.groupby("task")}
-    for key in sorted(
-        {key for settings in by_task.values() for key in settings if key.startswith(("method.", "train."))}
-    ):
-        values = {task: show(settings.get(key)) for task, settings in by_task.items()}
-        if len(set(values.values())) > 1:
-            yield f"{label}: {short(key)} is {', '.join(f'{value} for {task}' for task, value in values.items())}"
+def recipe(rows: Mapping[str, Variant]) -> Iterator[str]:
+    """What the labels leave out: other settings that set a variant apart, and those chosen for each task. What is
+    chosen for a task alike in all rows is said once."""
+    for label, variant in rows.items():
+        if variant.also:
+            yield f"{label}: also {', '.join(f'{short(key)}={show(value)}' for key, value in variant.also.items())}"
+    chosen = {label: _by_task(variant) for label, variant in rows.items()}
+    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for key in sorted({key for values in chosen.values() for key in values}):
+        rows_with = {label: values[key] for label, values in chosen.items() if key in values}
+        everywhere = dict(pair for values in rows_with.values() for pair in values.items())
+        if all(values.items() <= everywhere.items() for values in rows_with.values()):
+            rows_with = {"": everywhere}
+        for label, values in rows_with.items():
+            if len(set(values.values())) > 1:
+                said[label, _wording(values)].append(short(key))
+    for (label, wording), names in said.items():
+        yield f"{label}{': ' if label else ''}{', '.join(names)} {'is' if len(names) == 1 else 'are'} {wording}"
+
+
+def _by_task(variant: Variant) -> dict[str, dict[str, str]]:
+    """Value by task of each setting of the method and of training; what a stage only takes over from training is left
+    out."""
+    settings = {str(task): part["settings"].iloc[0] for task, part in variant.runs.groupby("task")}
+    keys = {key for each in settings.values() for key in each if key.startswith(("method.", "train."))}
+    found = {key: {task: show(each.get(key)) for task, each in settings.items()} for key in keys}
+    trained = [values for key, values in found.items() if key.startswith("train.")]
+    return {key: values for key, values in found.items() if key.startswith("train.") or values not in trained}
+
+
+def _wording(values: Mapping[str, str]) -> str:
+    """`1 for sst2; 3 for cola, rte`."""
+    tasks = defaultdict(list)
+    for task, value in sorted(values.items()):
+        tasks[value].append(task)
+    return "; ".join(f"{value} for {', '.join(tasks[value])}" for value in sorted(tasks))
 
 
 def differing(runs: pd.DataFrame) -> list[str]:

@@ -256,10 +256,25 @@ def test_the_notes_say_what_a_reader_must_know(make):
         "RTE: accuracy on 277 examples of dev; accuracy|made-up",
         f"RTE: no value, and so left out, in {runs[2].run_id}",
         "Trainable: adapter and head",
-        "dsee: train.learning_rate is 0.0005 for rte, 0.0002 for sst2",
+        "\ntrain.learning_rate is 0.0002 for sst2; 0.0005 for rte\n",
         "3 runs, made at c0ffee, on a made-up machine",
     ):
         assert said in notes
+
+
+def test_what_is_chosen_for_a_task_is_said_once_where_the_rows_agree(make):
+    def run(task, method, epochs, rate=5e-4):
+        made = make(task, method, learning_rate=rate)
+        stages = {"tune": {"epochs": epochs}, "search": {"epochs": 1}}
+        train = {"epochs": epochs, "retune_epochs": epochs, "learning_rate": rate}
+        return replace(made, config=made.config | {"method": {"name": method, "stages": stages}, "train": train})
+
+    runs = [run("rte", "a", 3), run("sst2", "a", 1, rate=1e-4), run("rte", "b", 3), run("sst2", "b", 1)]
+    notes = build(frame([*runs, run("rte", "c", 3)]), SPEC, "t").notes
+    assert [note for note in notes if " for rte" in note] == [
+        "train.epochs, train.retune_epochs are 1 for sst2; 3 for rte",  # tune.epochs only takes it over
+        "a: train.learning_rate is 0.0001 for sst2; 0.0005 for rte",
+    ]
 
 
 def test_a_page_cannot_be_broken_by_a_name(make):
