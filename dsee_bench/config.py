@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from omegaconf import OmegaConf
+
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
@@ -44,6 +46,15 @@ NOT_IDENTITY = (
     "quiet",
     "tracking",
 )
+
+
+def _times(factor: float, value: object) -> object:
+    """`${times:10,${train.update_rate}}` in a YAML file: the rate of a method whose steps are not of an update's size.
+    What is no number is handed on, for the types to refuse."""
+    return factor * value if isinstance(value, int | float) else value
+
+
+OmegaConf.register_new_resolver("times", _times, replace=True)
 
 
 class ConfigError(ValueError):

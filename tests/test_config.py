@@ -90,6 +90,12 @@ def test_stages_that_cannot_follow_are_told(overrides, parts):
         assert part in str(error.value)
 
 
+def test_a_rate_may_be_a_multiple_of_the_recipes():
+    assert settings("method=peft/ia3", "train.update_rate=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
+    with pytest.raises(ConfigError, match=r"learning_rate=None: input should be a valid number"):
+        settings("method=peft/ia3", "train.update_rate=null")
+
+
 def test_seed_zero_and_every_seed_has_its_own_record():
     """Wrong turns of the field: seed 0 ignored by `if seed:`, seeds overwriting each other's folder."""
     ids = [settings(f"seed={seed}").run_id for seed in (0, 1, 2)]
