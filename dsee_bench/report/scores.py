@@ -119,5 +119,7 @@ def _cost_axis(axes: Axes, figure: Figure) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(5))
     if figure.scale == "log":
         axes.xaxis.set_minor_formatter(NullFormatter())
-    elif axes.get_xlim()[1] > 1e6:
+        return
+    axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))  # more would run into each other
+    if axes.get_xlim()[1] > 1e6:
         axes.xaxis.set_major_formatter(EngFormatter())  # 2.5 G, where matplotlib would set 1e9 in the corner
