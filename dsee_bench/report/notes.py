@@ -34,7 +34,8 @@ def notes(
     if spec.average is not None:
         yield f"{spec.average.label}: mean over {', '.join(spec.average.over)}, where a row has them all"
     for cost in spec.costs:
-        counts = {counts[cost.cost] for counts in runs["counts"] if cost.cost in counts}
+        # Quartiles of a time are those of one run: they stand in its record, and are no part of what is counted.
+        counts = {counts[cost.cost].split(", quartiles ")[0] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
     yield from recipe(rows)

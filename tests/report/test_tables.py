@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsee_bench.config import CONF
-from dsee_bench.record import Score, read_all
+from dsee_bench.record import Cost, Score, read_all
 from dsee_bench.report import render
 from dsee_bench.report.frame import flatten, frame
 from dsee_bench.report.spec import (
@@ -59,6 +59,29 @@ def test_costs_show_their_range_over_tasks(make):
     (row,) = grid([make("rte", parameters=592_896), make("sst2", parameters=594_434)])
     assert row["Trainable"] == "592,896–594,434"
     assert row["Saved"] == "25.0 %"
+
+
+def test_time_saved_is_the_share_of_the_untouched_models(make):
+    spec = replace(
+        SPEC, costs=(CostColumn("latency_saved", "Time saved", "percent"), CostColumn("latency_ms", "ms", "plain"))
+    )
+
+    def timed(task, final, dense, seed=0):
+        record, spread = make(task, seed=seed), f"quartiles {final - 1} and {final + 1}, fastest {final - 2}"
+        times = [
+            Cost(name, value, "ms", f"one forward pass, 1 threads; median of 7, {spread}")
+            for name, value in (("latency_ms", final), ("latency_dense_ms", dense))
+        ]
+        return replace(record, costs=(*record.costs, *times))
+
+    table = build(frame([timed("rte", 75.0, 100.0), timed("sst2", 45.0, 90.0)]), spec, "t")
+    (row,) = render.shown(table, PLAIN).to_dict("records")
+    assert (row["Time saved"], row["ms"]) == ("25.0 %–50.0 %", "45.0–75.0")
+    assert "ms: one forward pass, 1 threads; median of 7" in table.notes  # once, though each run has its own quartiles
+    (row,) = grid([make(), timed("rte", 75.0, 100.0, seed=1)], spec)
+    assert row["Time saved"] == "25.0 %"  # of the seeds that were timed
+    (row,) = grid([make()], spec)
+    assert row["Time saved"] == "–"
 
 
 def test_runs_that_differ_in_a_setting_are_rows_of_their_own(make):
