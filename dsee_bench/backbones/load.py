@@ -121,6 +121,11 @@ def _load(checkpoint: Checkpoint, auto_class: str, **head: object) -> Loaded:
     model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
     _refuse_missing(checkpoint.name, folder, info["missing_keys"])
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of no files
+        raise ValueError(
+            f"{folder} has no vocabulary for its tokenizer; put the tokenizer's files (tokenizer.json, or vocab.txt "
+            "and the like) beside the weights, as tokenizer.save_pretrained does"
+        )
     if tokenizer.pad_token is None:  # GPT-2: padding is masked out, so any token serves
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id

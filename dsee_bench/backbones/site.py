@@ -42,6 +42,7 @@ class Weight:
     entries: int = 0  # K, trainable entries of the sparse update
     extra: int = 0  # trainable parameters of an update that is neither (IA3's vectors, say)
     coefficients: int = 0  # trained factors on its inputs: one a head or a neuron (stages/coefficients.py)
+    update_type: str | None = None  # DSEE, or PEFT's name of the update's method; None where there is no update
     merges: bool = True  # merging the update into W leaves W's zeros as they are
 
     @property

@@ -9,7 +9,8 @@ import copy
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -150,12 +151,26 @@ def _save_adapter(tuner: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict
 
     folder.mkdir()
-    found = get_peft_model_state_dict(tuner)
+    with _every_rank(tuner.peft_config["default"]) as config:
+        found = get_peft_model_state_dict(tuner)
+        config.save_pretrained(folder)
     tensors = {
         f"base_model.{name}": tensor.contiguous().clone() for name, tensor in found.items()
     }  # none shares memory
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    tuner.peft_config["default"].save_pretrained(folder)
+
+
+@contextmanager
+def _every_rank(config: Any) -> Iterator[Any]:
+    """PEFT cuts AdaLoRA's ranks to the pattern of the last step; the weights kept may be of a step that had more."""
+    pattern = getattr(config, "rank_pattern", None)
+    if config.peft_type == "ADALORA":
+        config.rank_pattern = None
+    try:
+        yield config
+    finally:
+        if config.peft_type == "ADALORA":
+            config.rank_pattern = pattern
 
 
 def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:

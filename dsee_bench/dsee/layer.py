@@ -144,8 +144,8 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         return [self.oriented_weight[start:stop] for start, stop in self.blocks[adapter]]
 
     def low_rank_delta(self, adapter: str) -> Tensor:
-        """U V as (O, I), without s; rows outside the blocks are zero."""
-        u, v = self.dsee_u[adapter].detach(), self.dsee_v[adapter].detach()
+        """U V as (O, I), without s, with gradients; rows outside the blocks are zero."""
+        u, v = self.dsee_u[adapter], self.dsee_v[adapter]
         delta = u.new_zeros(self.oriented_weight.shape)
         parts = zip(self.blocks[adapter], self._by_block(u, adapter), v.split(u.shape[1]), strict=True)
         for (start, stop), block_u, block_v in parts:
@@ -162,7 +162,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
 
     def get_delta_weight(self, adapter: str) -> Tensor:
         """s (U V + S2), masked where it is, laid out and typed as the module's own weight."""
-        delta = self.scaling[adapter] * (self.low_rank_delta(adapter) + self.sparse_delta(adapter))
+        delta = self.scaling[adapter] * (self.low_rank_delta(adapter).detach() + self.sparse_delta(adapter))
         if adapter in self.dsee_masks:
             delta = delta * self.dsee_masks[adapter]
         return (delta.T if self.transposed else delta).to(self.weight.dtype)
@@ -199,30 +199,23 @@ class DseeLayer(nn.Module, BaseTunerLayer):
     def _add_update(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
         """`result` + s (U V + S2) x."""
         v, scale = self.dsee_v[adapter], self.scaling[adapter]
+        masked = adapter in self.dsee_masks
         # Under autocast both parts are to save one and the same low-precision x for the backward.
         x = x.to(result.dtype if torch.is_autocast_enabled(x.device.type) else v.dtype)
-        if adapter in self.dsee_masks:
-            return result + functional.linear(self.dsee_dropout[adapter](x), self._masked_delta(adapter))
-        down = functional.linear(self.dsee_dropout[adapter](x), v) * scale  # here, where it is smallest
-        result = result + self._up(down, result.shape[-1], adapter)
+        dropped = self.dsee_dropout[adapter](x)
+        if not masked:
+            down = functional.linear(dropped, v) * scale  # here, where it is smallest
+            result = result + self._up(down, result.shape[-1], adapter)
+        else:  # a mask on U V leaves no way round the whole matrix
+            result = result + functional.linear(
+                dropped, scale * self.low_rank_delta(adapter) * self.dsee_masks[adapter]
+            )
         if adapter in self.dsee_s2:
-            result = AddEntries.apply(result, x, self.dsee_s2[adapter] * scale, self.dsee_positions[adapter])
+            values, positions = self.dsee_s2[adapter] * scale, self.dsee_positions[adapter]
+            if masked:
+                values = values * self.dsee_masks[adapter][tuple(positions.long())]
+            result = AddEntries.apply(result, x, values, positions)
         return result
-
-    def _masked_delta(self, adapter: str) -> Tensor:  # (O, I)
-        """s (U V + S2) under its mask, with gradients; a mask on U V leaves no way round the whole matrix."""
-        u, v, inputs = self.dsee_u[adapter], self.dsee_v[adapter], self.oriented_weight.shape[1]
-        pieces, end = [], 0
-        for (start, stop), block_u, block_v in zip(
-            self.blocks[adapter], self._by_block(u, adapter), v.split(u.shape[1]), strict=True
-        ):
-            pieces += [u.new_zeros(start - end, inputs), block_u @ block_v]
-            end = stop
-        delta = torch.cat([*pieces, u.new_zeros(self.oriented_weight.shape[0] - end, inputs)])
-        if adapter in self.dsee_s2:
-            rows, columns = self.dsee_positions[adapter].long()
-            delta = delta.index_put((rows, columns), self.dsee_s2[adapter], accumulate=True)
-        return self.scaling[adapter] * delta * self.dsee_masks[adapter]
 
     def _up(
         self,

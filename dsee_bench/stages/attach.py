@@ -40,7 +40,7 @@ class LowRank(Stage):
                     f"rank {self.rank} is more than {weight.site.path} ({weight.outputs} x {weight.inputs}) allows; "
                     f"use at most {min(weight.outputs, weight.inputs)}"
                 )
-            return replace(weight, rank=self.rank)
+            return replace(weight, rank=self.rank, update_type="DSEE")
 
         return outline.change(self.kinds, attach)
 
@@ -86,7 +86,7 @@ class SparseEntries(Stage):
         return 0 if self.where == "none" else self.kept
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
-        sites = tuple(weight.site for weight in outline.weights if weight.rank)
+        sites = tuple(weight.site for weight in outline.weights if weight.update_type == "DSEE")
         if not sites:
             raise ValueError("sparse entries stand beside a low-rank update; put a low_rank stage before them")
         return sites
@@ -135,6 +135,9 @@ class Peft(Stage):
     kinds: tuple[Kind, ...]
 
     def __post_init__(self) -> None:
+        lacking = [name for name in NEEDED.get(self.type, ()) if name not in self.settings]
+        if lacking:
+            raise ValueError(f"{self.type} needs settings.{lacking[0]}, which says how much is trained")
         rank = self.settings.get("r", 1)
         if not isinstance(rank, int) or rank < 1:
             raise ValueError(f"settings.r must be at least 1, got {rank}")
@@ -145,14 +148,19 @@ class Peft(Stage):
     def plan(self, outline: Outline) -> Outline:
         def attach(weight: Weight) -> Weight:
             _refuse_second(weight)
-            return COUNTS[self.type](weight, self.settings)
+            return replace(COUNTS[self.type](weight, self.settings), update_type=self.type)
 
         return outline.change(self.kinds, attach)
 
     def run(self, state: RunState) -> Facts:
         from peft import get_peft_model
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+        from transformers import set_seed
 
+        from dsee_bench.stages.tune import update_parameters
+
+        if state.outline.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
+            set_seed(state.seed)  # before from a kept state has drawn less
         sites = self.sites(state.outline)
         settings = dict(self.settings)
         if self.type == "IA3":
@@ -162,6 +170,14 @@ class Peft(Stage):
         targets = [site.path for site in sites]
         config = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](target_modules=targets, **settings)
         state.tuner = get_peft_model(state.model, config).base_model
+        found = update_parameters(state)
+        trained = sum(parameter.numel() for name, parameter in state.model.named_parameters() if name in found)
+        if trained != state.outline.adapter:
+            raise ValueError(
+                f"{self.type} with settings {self.settings} trains {trained:,} numbers, the plan counts "
+                f"{state.outline.adapter:,}; leave out what is not its own {', '.join(NEEDED.get(self.type, ()))}, "
+                "a rate or a start (use_dora, bias, rank_pattern and their like are not counted)"
+            )
         return {"type": self.type}
 
     def restore(self, state: RunState, facts: Facts) -> None:
@@ -178,6 +194,14 @@ def _refuse_second(weight: Weight) -> None:
 def _low_rank(weight: Weight, settings: dict[str, Any]) -> Weight:
     return replace(weight, rank=settings["r"])
 
+
+NEEDED = {  # the settings that COUNTS reads
+    "LORA": ("r",),
+    "ADALORA": ("init_r",),
+    "VERA": ("r",),
+    "SHIRA": ("r",),
+    "SUPERTUNING": ("r", "sparsity"),
+}
 
 # Trainable parameters of each PEFT method on one weight, from the papers' definitions.
 COUNTS: dict[str, Callable[[Weight, dict[str, Any]], Weight]] = {

@@ -35,7 +35,8 @@ def input_norms(state: RunState, sites: Sequence[Site], batches: int) -> "dict[S
     def watch(path: str) -> Any:
         def see_input(_: "nn.Module", args: "tuple[Tensor, ...]") -> None:
             x = args[0].detach()
-            seen = x[mask["now"]] if x.shape[:2] == mask["now"].shape else x  # the pooler sees one token a row
+            tokenwise = x.dim() == 3 and x.shape[:2] == mask["now"].shape  # the pooler sees one token a row
+            seen = x[mask["now"]] if tokenwise else x
             seen = seen.reshape(-1, x.shape[-1]).float()
             sums[path] = sums.get(path, 0) + seen.square().sum(0)
             tokens[path] = tokens.get(path, 0) + len(seen)

@@ -90,8 +90,7 @@ class Schedule:
         from dsee_bench.stages.masking import apply_masks, mask_updates
 
         sites = {weight.site.path: weight.site for weight in self._state.outline.weights}
-        device = self._state.model.device
-        self._state.masks.update({sites[name]: mask.to(device) for name, mask in tensors.items()})
+        self._state.masks.update({sites[name]: mask for name, mask in tensors.items()})
         apply_masks(self._state)
         if self._prune.mask_update and tensors:  # before the first are taken the update has none
             mask_updates(self._state)

@@ -108,7 +108,7 @@ def _losses(
 def _update(module: Any) -> "Tensor | None":
     """U V + S2 (O, I) without s, of a DSEE or a LoRA layer; None where there is no update."""
     if hasattr(module, "low_rank_delta"):
-        return module.low_rank_delta(ADAPTER) + module.sparse_delta(ADAPTER)
+        return module.low_rank_delta(ADAPTER).detach() + module.sparse_delta(ADAPTER)
     if hasattr(module, "lora_A"):
         return module.lora_B[ADAPTER].weight.detach() @ module.lora_A[ADAPTER].weight.detach()
     return None

@@ -7,9 +7,11 @@ import torch
 from safetensors import safe_open
 
 from dsee_bench import record
+from dsee_bench.config import build
 from dsee_bench.stages.kept import TENSORS
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
+from dsee_bench.stages.tune import Tune
 
 
 def start_from(
@@ -31,12 +33,21 @@ def start_from(
             f"of {config['backbone']['name']}; an update fits the weights it was made for"
         )
     data = {name: split["sha256"] for name, split in source.data.items()}
-    kept = [key for key in keys(source.config, {**inputs, "data": data}) if store.has(key)]
-    if not kept:
-        raise ValueError(f"init_from={run_id}: its states are gone from {store.folder}; run it again with force=true")
+    stages = source.config["method"]["stages"]
+    after = zip(keys(source.config, {**inputs, "data": data}), stages.items(), strict=True)
+    tuned = [key for key, (name, stage) in after if isinstance(build(stage, name), Tune)]
+    if not tuned or not store.has(tuned[-1]):
+        raise ValueError(
+            f"init_from={run_id}: its last state is gone from {store.folder}; run it again with force=true"
+        )
+    there, here = _alpha(stages), _alpha(config["method"]["stages"])
+    if there != here:
+        raise ValueError(
+            f"init_from={run_id}: alpha is {there} there and {here} here, which scales the update; use one"
+        )
     assert state.tuner is not None  # the plan saw an update
     update = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
-    with safe_open(store.folder / kept[-1] / TENSORS, framework="pt") as file:
+    with safe_open(store.folder / tuned[-1] / TENSORS, framework="pt") as file:
         there = set(file.keys())
         for name, value in update.items():
             shape = tuple(file.get_slice(name).get_shape()) if name in there else None
@@ -48,3 +59,9 @@ def start_from(
         with torch.no_grad():
             for name, value in update.items():
                 value.copy_(file.get_tensor(name))
+
+
+def _alpha(stages: Mapping[str, Any]) -> float | None:
+    """What the update is scaled by, before the rank divides it; None where its method has no such number."""
+    found = [stage.get("alpha", (stage.get("settings") or {}).get("lora_alpha")) for stage in stages.values()]
+    return next((alpha for alpha in found if alpha is not None), None)

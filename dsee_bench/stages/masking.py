@@ -31,8 +31,6 @@ def mask_updates(state: RunState) -> None:
         layer: Any = module_at(state.model, weight.site)
         if not weight.update:
             continue
-        if not hasattr(layer, "set_mask"):
-            raise ValueError("mask_update=true needs the DSEE update (low_rank and sparse), not another PEFT method")
         mask = state.masks.get(weight.site)
         everything = torch.ones(layer.oriented_weight.shape, dtype=torch.bool)
         layer.set_mask(ADAPTER, everything if mask is None else mask.clone())

@@ -135,7 +135,7 @@ def _refuse(
     outline: Outline, share: float, score: str, updated: Sequence[Kind], scaled: Sequence[Kind], name: str
 ) -> None:
     """ValueError for a score that this outline cannot give, or an update that cannot be narrowed."""
-    if any(weight.extra or (weight.entries and not weight.rank) for weight in outline.weights):
+    if any(weight.update_type not in (None, "DSEE", "LORA") for weight in outline.weights):
         raise ValueError("an update other than DSEE's or LoRA's cannot be narrowed; attach one of these, or none")
     if not share:
         return

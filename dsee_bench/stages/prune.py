@@ -4,7 +4,7 @@ The pools are the weights that carry the update (query and value in the paper), 
 the rest, ranked by size. Embeddings, biases, LayerNorms and the task head are no sites, so they are never pruned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -92,15 +92,15 @@ class PruneWeights(Stage):
     def plan(self, outline: Outline) -> Outline:
         """Each weight keeps its pool's share: where the zeros fall in a pool is known only from the weights."""
         self.sites(outline)
-        if self.mask_update and not any(weight.rank for weight in outline.weights):
-            raise ValueError("mask_update=true masks a DSEE update, but there is none; attach one before")
+        if self.mask_update:
+            updated = [weight for weight in outline.weights if weight.update]
+            _refuse_without_dsee("mask_update=true masks the update", "leave it out", updated)
         kept: dict[Site, int] = {}
         for pool in self.pools(outline):
-            if pool.score not in WITHOUT_UPDATE and any(not weight.update for weight in pool.weights):
-                raise ValueError(
-                    f"score={pool.score} ranks by the update, but there is none; attach one before, or use score=W"
-                )
-            kept |= self._planned(pool)
+            if pool.score not in WITHOUT_UPDATE:
+                _refuse_without_dsee(f"score={pool.score} ranks by the update", "use score=W", pool.weights)
+            planned = self._planned(pool)
+            kept |= {weight.site: min(planned[weight.site], weight.kept) for weight in pool.weights}
         return with_kept(outline, kept, self.mask_update)
 
     def run(self, state: RunState) -> Facts:
@@ -140,7 +140,9 @@ class PruneWeights(Stage):
             scores = [self._scores(state, weight, pool.score, generator, read) for weight in pool.weights]
             within = "all" if self.within is None or pool.sparsity == 0 else self.within
             masks = masks_within(scores, part * pool.sparsity, within)
-            found.update({weight.site: mask for weight, mask in zip(pool.weights, masks, strict=True)})
+            for weight, mask in zip(pool.weights, masks, strict=True):
+                earlier = state.masks.get(weight.site)
+                found[weight.site] = mask if earlier is None else mask & earlier  # what is gone stays gone
         return found
 
     def _planned(self, pool: Pool) -> dict[Site, int]:
@@ -190,11 +192,19 @@ class PruneWeights(Stage):
             scale = 1.0
             layer: Any = module_at(state.model, weight.site)  # a layer of PEFT's, where there is an update
             if weight.update and score not in WITHOUT_UPDATE:
-                if not hasattr(layer, "low_rank_delta"):
-                    raise ValueError(f"score={score} needs the DSEE update; other PEFT methods are pruned by score=W")
                 low_rank = layer.low_rank_delta(ADAPTER).detach().float().cpu()
                 sparse = layer.sparse_delta(ADAPTER).detach().float().cpu()
                 scale = layer.scaling[ADAPTER]
             scores = entry_scores(score, seen, low_rank, sparse, scale, authors=self.authors, generator=generator)
         earlier = state.masks.get(weight.site)
         return scores if earlier is None else scores.masked_fill(~earlier, -1.0)
+
+
+def _refuse_without_dsee(asked: str, way_out: str, weights: Sequence[Weight]) -> None:
+    """ValueError unless the DSEE update stands beside these weights."""
+    types = {weight.update_type for weight in weights}
+    others = sorted(found for found in types if found not in (None, "DSEE"))
+    if others:
+        raise ValueError(f"{asked}: it needs the DSEE update (low_rank and sparse stages), not {others[0]}; {way_out}")
+    if types != {"DSEE"}:
+        raise ValueError(f"{asked}, but there is none; attach one before, or {way_out}")

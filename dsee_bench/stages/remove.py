@@ -101,14 +101,16 @@ def _described(state: RunState, weight: Weight) -> Weight:
     from dsee_bench.backbones.access import module_at
 
     outputs, inputs = whole_weight(state, weight.site).shape
-    mask = state.masks.get(weight.site)
+    mask, size = state.masks.get(weight.site), outputs * inputs
+    # A masked weight of a state that is being rebuilt: its mask is loaded later, what is planned holds until then.
+    unmasked = size if weight.kept == weight.size else min(weight.kept, size - 1)
     layer: Any = module_at(state.model, weight.site)
     return replace(
         weight,
         outputs=outputs,
         inputs=inputs,
         bias=outputs if weight.bias else 0,
-        kept=outputs * inputs if mask is None else int(mask.sum()),
+        kept=unmasked if mask is None else int(mask.sum()),
         entries=layer.entries(ADAPTER) if hasattr(layer, "entries") else weight.entries,
         coefficients=0,
     )

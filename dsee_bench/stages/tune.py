@@ -69,7 +69,7 @@ class Tune(Stage):
 def choose_trainable(state: RunState, what: str) -> None:
     """Set which parameters have gradients: the task head and coefficients always, and what `what` names."""
     head = head_parameters(state)
-    update = _update_parameters(state)
+    update = update_parameters(state)
     norms = _norm_parameters(state.model)
     for name, parameter in state.model.named_parameters():
         parameter.requires_grad_(
@@ -91,7 +91,7 @@ def head_parameters(state: RunState) -> set[str]:
     }
 
 
-def _update_parameters(state: RunState) -> set[str]:
+def update_parameters(state: RunState) -> set[str]:
     """Names of the parameters that PEFT's tuner says are its own and trainable."""
     if state.tuner is None:
         return set()

@@ -17,7 +17,7 @@ from dsee_bench.follow.curve import Curve
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.progress import Answering, Progress
 from dsee_bench.system import ranks
-from dsee_bench.tasks.batch import GroupedByLength, SortedByLength, collator, encode
+from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
@@ -114,7 +114,8 @@ def loss_batches(
     batches: int,
     seed: int,
 ) -> Iterator[Tensor]:
-    """The loss of `batches` batches without dropout: what a first-order score is made of.
+    """The losses of `batches` batches without dropout, whose gradients first-order scores are made of. Of a batch that
+    is tuned on in parts (`accumulate`), those of its parts: they add up to its own.
 
     Their rows are drawn by `seed` from all of `train`: the first ones of a file that is sorted say little of the rest
     (E2E's first 64 texts are about six restaurants).
@@ -126,10 +127,18 @@ def loss_batches(
     model.eval()
     try:
         for start in range(0, len(rows), recipe.batch_size):
-            batch = pad(rows[start : start + recipe.batch_size]).to(model.device)
-            yield model(**batch).loss
+            batch = rows[start : start + recipe.batch_size]
+            size = -(-len(batch) // recipe.accumulate)
+            for part in (batch[begin : begin + size] for begin in range(0, len(batch), size)):
+                yield model(**pad(part).to(model.device)).loss * (_counted(part) / _counted(batch))
     finally:
         model.train(was_training)
+
+
+def _counted(rows: Sequence[Any]) -> int:
+    """What the mean in a loss is taken over: rows, or the tokens of texts that are to be learned."""
+    labels = [row["labels"] for row in rows]
+    return sum(sum(token != NO_LOSS for token in each) if isinstance(each, list) else 1 for each in labels)
 
 
 def _arguments(job: Job, steps_: int) -> Any:

@@ -72,6 +72,15 @@ def test_a_package_that_is_not_installed():
         package_folder("no_such_weights")
 
 
+def test_weights_without_a_tokenizer_are_refused(tmp_path):
+    """transformers makes a tokenizer of the special tokens alone there, to which every word is unknown."""
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).symlink_to(package_folder(node("minilm")["package"]) / name)
+    backbone = config.build(node("minilm") | {"path": str(tmp_path)}, "backbone")
+    with pytest.raises(ValueError, match="has no vocabulary for its tokenizer"):
+        backbone.load(2, regression=False)
+
+
 def test_tiny_tokenizer_gives_back_every_text():
     tokenizer = tiny_tokenizer()
     texts = [text for context in every_context()[::50] for text in describe(context)] + ["Ünseen  | wörds : 12\n£"]

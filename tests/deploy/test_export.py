@@ -79,6 +79,19 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
     )  # the run's own is as before
 
 
+def test_adalora_comes_back_after_ranks_were_taken_from_it(finished, tmp_path):
+    """Ten steps: PEFT then notes which ranks are left. The weights kept may be of a step that had more."""
+    run = finished("peft/adalora", "train.epochs=10")
+    assert run[1].tuner.peft_config["default"].rank_pattern
+    with torch.no_grad():
+        for name, value in run[1].model.named_parameters():
+            if "lora_" in name:  # no rank is zero, as at an earlier step
+                value.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
+    write(run, tmp_path / "apart", update="apart")
+    before = logits(run[1].model, run[1].tokenizer)
+    torch.testing.assert_close(logits(dsee_bench.load(tmp_path / "apart"), run[1].tokenizer), before, **CLOSE)
+
+
 @pytest.mark.parametrize("method", ["dsee", "dsee_structured"])
 def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tmp_path):
     run = finished(method, "backbone.new_pooler=true")

@@ -59,7 +59,7 @@ def test_the_effective_weight(module, row_blocks, rows, why):
     bias = getattr(layer.base_layer, "bias", None)
     torch.testing.assert_close(layer(x), nn.functional.linear(x, effective, bias))
     torch.testing.assert_close(seen(layer, layer.get_delta_weight("default")), 3 * delta)
-    torch.testing.assert_close(layer.low_rank_delta("default") + layer.sparse_delta("default"), delta)
+    torch.testing.assert_close(layer.low_rank_delta("default").detach() + layer.sparse_delta("default"), delta)
     assert int(layer.sparse_delta("default").count_nonzero()) == 5 * len(layer.blocks["default"])
     layer.merge()
     torch.testing.assert_close(layer(x), nn.functional.linear(x, effective, bias))
@@ -161,12 +161,18 @@ def test_a_merged_layer_keeps_its_support():
         layer.set_support("default", [torch.tensor([1])])
 
 
-def test_dropout_is_on_the_low_rank_path_alone():
+@pytest.mark.parametrize("masked", [False, True])
+def test_dropout_is_on_the_low_rank_path_alone(masked):
     layer = layer_around(nn.Linear(7, 12), dropout=0.5).train()
+    mask = torch.ones(12, 7, dtype=torch.bool)
+    if masked:
+        mask = torch.rand(12, 7, generator=torch.Generator().manual_seed(0)) < 0.5
+        layer.set_mask("default", mask)
     x = torch.randn(50, 7)
     assert not torch.equal(layer(x), layer(x))
     layer.dsee_u["default"].data.zero_()
-    torch.testing.assert_close(layer(x), layer.base_layer(x) + 3 * x @ layer.sparse_delta("default").T)
+    expected = layer.base_layer(x) + 3 * x @ (layer.sparse_delta("default") * mask).T
+    torch.testing.assert_close(layer(x), expected)
 
 
 def test_under_bf16_autocast():

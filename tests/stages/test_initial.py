@@ -1,5 +1,7 @@
 """A run that starts from another run's update: the same values, a new head, and every mismatch named."""
 
+import shutil
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -74,6 +76,7 @@ REFUSED = [
     (["method=dsee_update", "init_from=mnli-s0"], "there is no record"),
     (["method=dsee_update", "method.stages.sparse.kept=8", "init_from=RUN"], "use the same update settings"),
     (["method=dsee_update", "backbone=tiny-roberta", "init_from=RUN"], "an update fits the weights it was made for"),
+    (["method=dsee_update", "method.stages.low_rank.alpha=8", "init_from=RUN"], "alpha is 32 there and 8 here"),
 ]
 
 
@@ -83,6 +86,17 @@ def test_what_does_not_fit_is_refused(overrides, message, source, tmp_path):
     content = resolved(*[item.replace("RUN", run_id) for item in overrides], f"results_dir={folder}")
     assert run(content) == 1
     assert message in record.read(record.path_of(config.run_id(content), folder)).error
+
+
+def test_an_earlier_tuning_does_not_stand_in_for_the_last(tmp_path):
+    """What `cache prune` may leave of a pruned run: the tuning before the pruning."""
+    content = resolved("method=dsee", "train.retune_epochs=1", f"results_dir={tmp_path}")
+    assert run(content) == 0
+    states = sorted((tmp_path / "work" / "states").glob("*/stages.json"), key=lambda found: len(found.read_text()))
+    shutil.rmtree(states[-1].parent)
+    asked = resolved("method=dsee_update", f"init_from={config.run_id(content)}", f"results_dir={tmp_path}")
+    assert run(asked) == 1
+    assert "state is gone" in record.read(record.path_of(config.run_id(asked), tmp_path)).error
 
 
 def test_a_method_without_an_update_has_nothing_to_start():

@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from dsee_bench import config, cost, plan
 from dsee_bench.backbones.access import module_at, pretrained_module
 from dsee_bench.backbones.coefficient import coefficients_of
+from dsee_bench.record import StageLog
 from dsee_bench.sparse.groups import members
 from dsee_bench.stages.attach import LowRank, Peft, SparseEntries
 from dsee_bench.stages.coefficients import Coefficients
@@ -242,6 +243,28 @@ def test_a_kept_state_is_rebuilt(name, tmp_path):
     assert torch.equal(again.model(**inputs_of(state)).logits, state.model(**inputs_of(state)).logits)
 
 
+def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path):
+    """Masked, then narrowed: what merging fills decides the FLOPs and how the model is exported."""
+    from dsee_bench.stages.prune import PruneWeights
+    from dsee_bench.stages.store import Store
+
+    pruning = PruneWeights(
+        0.5, None, None, "update", "W", False, ("query", "value"), ("key", "out", "ffn_in", "ffn_out"), mask_update=True
+    )
+    stages = {"low_rank": LowRank(4, 8, 0.0, ("query", "value")), "prune": pruning,
+              "narrow": Narrow(0.25, 0.25, "magnitude", "magnitude", "layer")}  # fmt: skip
+    straight = state_of("tiny-bert", [])
+    logs = []
+    for name, stage in stages.items():
+        logs.append(StageLog(name, 0.0, None, json.loads(json.dumps(step(straight, stage)))))
+    store = Store(tmp_path)
+    store.save("key", straight, logs, {})
+    again = state_of("tiny-bert", [])
+    store.load("key", again, stages, built=0)
+    assert again.outline == straight.outline
+    assert all(weight.merges for weight in again.outline.weights)
+
+
 LEFT = [
     # heads, ffn, share of BERT-base's 22,348,431,360 FLOPs at 128 tokens, origin
     (0.25, 0.0, 0.912, "science: 9 of 12 heads"),
@@ -307,6 +330,11 @@ REFUSED = [
     ([], (0.9, 0.25, "magnitude", "magnitude", "model"), "one must stay in each layer"),
     ([], (0.1, 0.25, "magnitude", "magnitude", "layer"), "removes none of the 4"),
     ([Peft("IA3", {}, ("query", "value"))], (0.25, 0.25, "magnitude", "magnitude", "layer"), "cannot be narrowed"),
+    (
+        [Peft("SUPERTUNING", {"r": 4, "sparsity": 0.9}, ("query", "value"))],
+        (0.25, 0.25, "magnitude", "magnitude", "layer"),
+        "cannot be narrowed",
+    ),
 ]
 
 

@@ -1,6 +1,7 @@
 """Masks on a real tiny model: exact counts whatever competes, scores from data, and zeros that outlive a merge."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -108,6 +109,35 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     torch.testing.assert_close(norms, (squares / tokens).sqrt(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_path):
+    """The pooler sees (rows, 32); of 32 tokens a row, the mask has that shape too."""
+    settings = settings_of("method=full", "train.max_length=32")
+    state, _ = execute.prepare(settings, tmp_path)
+    example = state.data["train"].examples[0]
+    long = replace(example, texts=("word " * 40, "word"))
+    state.data["train"] = replace(state.data["train"], examples=(long, *state.data["train"].examples[1:32]))
+    weight = next(weight for weight in state.outline.weights if weight.site.kind == "pooler")
+    seen = []
+    hook = module_at(state.model, weight.site).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    norms = input_norms(state, [weight.site], 1)[weight.site]
+    hook.remove()
+    assert seen[0].shape == (32, 32)
+    torch.testing.assert_close(norms, seen[0].square().mean(0).sqrt())
+
+
+def test_a_second_pruning_gives_no_weight_back(tmp_path):
+    """One shot over the pool, then half of each row: a row that had lost more keeps its zeros."""
+    settings, state, _ = pruned(tmp_path, "method=omp", "method.stages.prune.sparsity=0.5")
+    gone = {site: ~mask for site, mask in state.masks.items()}
+    stage = replace(settings.stages["prune"], within="row")
+    state.outline = stage.plan(state.outline)
+    stage.run(state)
+    for weight in state.outline.weights:
+        mask = state.masks[weight.site]
+        assert not mask[gone[weight.site]].any()
+        assert int(mask.sum()) == weight.kept == int(weight_of(state.model, weight.site).count_nonzero())
+
+
 def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
     settings = settings_of("method=wanda")
     state, _ = execute.prepare(settings, tmp_path)
@@ -178,7 +208,7 @@ REFUSED = [
     # method,    settings,                                       the error says
     ("dsee", "within=2:4", r"zeroes 0\.5 of a pool, got sparsity 0\.2; set sparsity=0\.5"),
     ("dsee", "score=wanda", "is read off training batches; set batches, as batches=8"),
-    ("omp", "mask_update=true", "masks a DSEE update, but there is none"),
+    ("omp", "mask_update=true", "masks the update, but there is none"),
     ("omp", "score=update", "ranks by the update, but there is none"),
     ("omp", "sparsity=1", r"sparsity must lie in \[0, 1\), got 1"),
     ("omp", "kinds_rest=[query]", "kinds_qv and kinds_rest both name query"),

@@ -10,6 +10,7 @@ from dsee_bench import config, execute, plan
 from dsee_bench.backbones.access import weight_of
 from dsee_bench.config import ConfigError
 from dsee_bench.sparse.masks import cubic_sparsity
+from dsee_bench.stages.gradual import Schedule
 
 QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.batch_size=4", "train.epochs=1", "train.retune_epochs=1"]
 
@@ -91,6 +92,17 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
     assert sum(facts["sparsity_by_site"].values()) > 0
     assert state.outline.kept == plan.plan(settings).steps[0].outline.kept
     assert state.recipe.checkpoint == settings.recipe.checkpoint
+
+
+def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
+    """Scores are taken on the CPU, so the masks they are held against must be there, wherever the model is."""
+    settings = settings_of("method=gmp")
+    state, _ = execute.prepare(settings, tmp_path)
+    weight = state.outline.weights[0]
+    state.model.to("meta")  # a device that is not the CPU, without one
+    schedule = Schedule(settings.stages["gradual"].prune, state, every=1, last=2)
+    schedule.load({weight.site.path: torch.ones(weight.outputs, weight.inputs, dtype=torch.bool)})
+    assert state.masks[weight.site].device.type == "cpu"
 
 
 GRADUAL = [

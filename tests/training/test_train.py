@@ -10,6 +10,7 @@ import torch
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
+from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
 from dsee_bench.training.train import Job, loss_batches, tune
 
@@ -117,6 +118,32 @@ def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
     assert one.model.training
     assert losses[0] == losses[1] != losses[2]
     assert len(losses[0]) == 2
+
+
+@pytest.mark.parametrize("writes", [False, True])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, writes):
+    gradients, largest = [], []
+    for parts in (1, 4):
+        one = job(tmp_path, f"train.accumulate={parts}")
+        model, train, seen = one.model, one.train, []
+        if writes:
+            task = plan.read(
+                OmegaConf.to_container(config.compose(["task=toy_d2t", "backbone=tiny-gpt2"]), resolve=True)
+            )
+            torch.manual_seed(0)
+            loaded = task.backbone.load_lm()
+            model, train = loaded.model, completions(task.task.load(None, 0)["train"])
+            one = dataclasses.replace(one, tokenizer=loaded.tokenizer)
+        model.register_forward_pre_hook(
+            lambda _, __, inputs, seen=seen: seen.append(len(inputs["labels"])), with_kwargs=True
+        )
+        for loss in loss_batches(model, one.tokenizer, train, one.recipe, batches=1, seed=0):
+            loss.backward()
+        gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
+        largest.append(max(seen))
+    assert largest == [one.recipe.batch_size, one.recipe.batch_size // 4]
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_loss_batches_come_from_the_whole_of_a_sorted_file(tmp_path):

@@ -1,0 +1,50 @@
+"""PEFT's methods as stages: what they train is what the plan counts, and they start alike on every way to them."""
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from dsee_bench import config, execute, plan
+from dsee_bench.config import ConfigError
+
+
+def settings_of(*overrides):
+    asked = ["backbone=tiny-bert", "train.max_rows=32", "threads=1", *overrides]
+    return plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+
+
+REFUSED = [
+    # overrides,                                                     the error says
+    ("method=lora_omp method.stages.prune.score=update", "score=update .* needs the DSEE update .* not LORA"),
+    ("method=lora_omp method.stages.prune.mask_update=true", "mask_update=true .* DSEE update .* not LORA"),
+    ("method=lora method.stages.lora.type=ADALORA", r"ADALORA needs settings.init_r"),
+    ("method=peft/ia3 method.stages.ia3.type=LORA", r"LORA needs settings.r"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "message"), REFUSED)
+def test_refused_before_anything_is_tuned(overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        plan.plan(settings_of(*overrides.split()))
+
+
+def test_what_the_plan_does_not_count_is_refused(tmp_path):
+    settings = settings_of("method=lora", "+method.stages.lora.settings.use_dora=true")
+    state, _ = execute.prepare(settings, tmp_path)
+    with pytest.raises(ValueError, match="trains 4,224 numbers, the plan counts 4,096"):  # DoRA: O more a weight
+        execute._run_stage(settings, state, "lora", tmp_path)
+
+
+def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(tmp_path):
+    """A run that takes the tuning from a kept state has not drawn what the tuning draws."""
+    settings = settings_of("method=full")
+    lora = settings_of("method=lora").stages["lora"]
+    starts = []
+    for drawn in (0, 5):
+        state, _ = execute.prepare(settings, tmp_path)
+        state.outline = lora.plan(settings.stages["tune"].plan(state.outline))
+        torch.rand(drawn)
+        lora.run(state)
+        starts.append({name: value for name, value in state.model.named_parameters() if "lora_A" in name})
+    assert starts[0].keys() == starts[1].keys() != set()
+    assert all(torch.equal(value, starts[1][name]) for name, value in starts[0].items())
