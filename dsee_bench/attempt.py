@@ -65,11 +65,19 @@ def _recorded(
         outcome = Record(settings.run_id, "stopped", settings.config, {}, error="stopped by a signal")
     finished = replace(outcome, made_by=_made_by(settings, overrides, started))
     path = record.path_of(settings.run_id, results_dir)
-    if finished.status != "ok" and path.is_file() and record.read(path).status == "ok":
+    if finished.status != "ok" and _is_good(path):
         logs.tell(f"the earlier record of this run is kept: {path}")
     else:
         record.write(finished, results_dir)
     return finished, path
+
+
+def _is_good(path: Path) -> bool:
+    """Whether there is a record of a run that ended well."""
+    try:
+        return path.is_file() and record.read(path).status == "ok"
+    except ValueError:  # damaged, or of another release
+        return False
 
 
 def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str], tracker: Tracker) -> Record:

@@ -184,6 +184,16 @@ def test_a_corrupt_record_is_named_with_the_way_out(tmp_path):
     assert (code, record.read(path).status) == (0, "ok")
 
 
+def test_a_failure_is_told_also_where_a_corrupt_record_lies(tmp_path, capsys):
+    overrides = ("task=rte", f"data_dir={tmp_path}/nothing", "force=true")
+    path = record.path_of(config.run_id(resolved("backbone=tiny-bert", *overrides)), tmp_path)
+    path.parent.mkdir()
+    path.write_text('{"run_id": "cut o')
+    assert run_tiny(tmp_path, *overrides) == (1, path)
+    assert "FileNotFoundError" in capsys.readouterr().err
+    assert record.read(path).status == "failed"
+
+
 def test_a_failed_run_is_recorded_as_failed(tmp_path, capsys):
     code, path = run_tiny(tmp_path, "task=rte", f"data_dir={tmp_path}/nothing")
     found = record.read(path)

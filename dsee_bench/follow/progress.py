@@ -1,5 +1,6 @@
 """What a person sees while a model trains or answers: a bar on a terminal, a line now and then elsewhere."""
 
+import math
 import time
 from typing import Any
 
@@ -49,6 +50,7 @@ class Progress(TrainerCallback):
         if "loss" not in logs:
             return
         self._loss = logs["loss"]
+        self._refuse_divergence("training loss", self._loss, state.global_step)
         if self._curve is not None:
             self._curve.add(state.global_step, loss=self._loss, learning_rate=logs.get("learning_rate"))
         if self._bar is not None:
@@ -56,9 +58,18 @@ class Progress(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
         value = metrics.get(f"eval_{self._metric}")
+        if value is not None and math.isnan(value):  # -inf: a metric that is undefined for these answers
+            self._refuse_divergence(f"dev {self._metric}", value, state.global_step)
         if self._curve is not None:
             self._curve.add(state.global_step, metric=self._metric, dev=value)
         self._tell(state, "" if value is None else f"  dev {self._metric} {value:.4f}")
+
+    def _refuse_divergence(self, what: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self._name}: the {what} is {value} at step {step}; the tuning diverged: use a smaller learning rate "
+                "(train.update_rate, train.full_rate), a warm-up (train.warmup) or clipping (train.clip)"
+            )
 
     def _tell(self, state: Any, dev: str) -> None:
         if not state.is_world_process_zero:

@@ -67,8 +67,8 @@ def cell_of(runs: Sequence[Line], column: ScoreColumn, spec: TableSpec, where: s
         raise ValueError(f"{where}: two runs of one seed, {names}; remove one of the records")
     factor = 100 if had[0]["unit"] in PERCENT_UNITS else 1
     digits = spec.digits if column.digits is None else column.digits
-    names = dict.fromkeys(name for run in had for name in run["counts"])  # some seeds may have been timed, others not
-    costs = {name: mean_of([run.get(name) for run in had]) for name in names}
+    known = dict.fromkeys(name for run in had for name in run["counts"])  # some seeds may have been timed, others not
+    costs = {name: mean_of([run.get(name) for run in had]) for name in known}
     return Cell(tuple(factor * run["value"] for run in had), seeds, digits, had[0]["better"], costs)
 
 

@@ -40,10 +40,10 @@ def start_from(
         raise ValueError(
             f"init_from={run_id}: its last state is gone from {store.folder}; run it again with force=true"
         )
-    there, here = _alpha(stages), _alpha(config["method"]["stages"])
-    if there != here:
+    theirs, ours = _alpha(stages), _alpha(config["method"]["stages"])
+    if theirs != ours:
         raise ValueError(
-            f"init_from={run_id}: alpha is {there} there and {here} here, which scales the update; use one"
+            f"init_from={run_id}: alpha is {theirs} there and {ours} here, which scales the update; use one"
         )
     assert state.tuner is not None  # the plan saw an update
     update = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}

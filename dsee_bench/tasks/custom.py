@@ -12,7 +12,7 @@ from dsee_bench.hub import Wanted, get
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of
 from dsee_bench.tasks.source import find_files
-from dsee_bench.tasks.table import read_rows
+from dsee_bench.tasks.table import class_names, read_rows
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,17 @@ class Custom:
         names = self.labels if self.label_as == "name" else [str(index) for index in range(len(self.labels))]
         read = class_of(names) if self.kind == "classification" else number_of
         for path in find_files(folder, file):
+            self._check_classes(path)
             rows = read_rows(path, self.columns)
             yield from examples(path, rows, texts=self.texts, label=self.label, read_label=read)
+
+    def _check_classes(self, path: Path) -> None:
+        """ValueError where a parquet file names its classes otherwise than the task: its numbers mean the file's."""
+        if path.suffix != ".parquet" or self.kind != "classification":
+            return
+        names = class_names(path, self.label)
+        if names is not None and self.label_as == "index" and names != self.labels:
+            raise ValueError(
+                f"{path} has the classes {list(names)}, the task's labels are {list(self.labels)}; "
+                f"set task.labels=[{','.join(names)}]"
+            )

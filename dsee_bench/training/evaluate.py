@@ -52,6 +52,7 @@ def arguments(
     found = TrainingArguments(
         output_dir=str(folder),
         per_device_eval_batch_size=eval_batch,
+        logging_nan_inf_filter=False,  # it would log the last finite loss, and leave others out of dev's mean
         bf16=use_bf16(recipe.precision, device),
         use_cpu=on_cpu(device),
         dataloader_pin_memory=not on_cpu(device),
@@ -67,7 +68,15 @@ def arguments(
 
 
 def answers_of(logits: np.ndarray, kind: str) -> list[float]:
-    """The answers that logits (n, labels) stand for: the largest class, or the number itself for a regression."""
+    """The answers that logits (n, labels) stand for: the largest class, or the number itself for a regression.
+
+    ValueError for logits that are no numbers: class 0 would stand for them.
+    """
+    wrong = len(logits) - int(np.isfinite(logits.reshape(len(logits), -1)).all(-1).sum())
+    if wrong:
+        raise ValueError(
+            f"{wrong} of {len(logits)} answers are not finite: the tuning diverged; use a smaller learning rate"
+        )
     return logits.reshape(-1).tolist() if kind == "regression" else logits.argmax(-1).tolist()
 
 

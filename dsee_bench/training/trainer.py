@@ -18,6 +18,7 @@ from dsee_bench.system.seal import seal
 from dsee_bench.training import checkpoint
 
 HOOKS = "hooks.safetensors"  # in a checkpoint: what the step hooks keep
+ASK_EVERY = 10  # steps between two looks at the clock, where several processes train
 SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
 
 
@@ -135,7 +136,9 @@ class SaveBetween(TrainerCallback):
         now = time.perf_counter()
         in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
         at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
-        if now >= self._due and not at_end and args.world_size == 1:  # the clocks of several processes differ
+        # The clocks of several processes differ: the first one's counts, and the others hear of it now and then.
+        looks = args.world_size == 1 or state.global_step % ASK_EVERY == 0
+        if looks and not at_end and ranks.by_first(lambda: now >= self._due):
             self._asked, control.should_save = now, True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

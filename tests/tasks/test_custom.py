@@ -108,6 +108,20 @@ def test_a_wrong_file_is_named(name, content, message, tmp_path):
     assert message in str(error.value)
 
 
+def test_class_names_of_a_parquet_file_are_heard(tmp_path):
+    from datasets import ClassLabel, Dataset, Features, Value
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["yes", "no"])})
+    Dataset.from_dict({"text": ["good", "bad"], "label": [0, 1]}, features).to_parquet(tmp_path / "a.parquet")
+    files = {"train": "a.parquet", "dev": "a.parquet"}
+    with pytest.raises(ValueError, match=r"has the classes \['yes', 'no'\].*task.labels=\[yes,no\]"):
+        task(**files, label_as="index").load(tmp_path, 0)
+    with pytest.raises(ValueError, match=r"unknown label 0; expected one of 'no', 'yes'.*task.label_as=index"):
+        task(**files).load(tmp_path, 0)
+    read = task(**files, label_as="index", labels=["yes", "no"]).load(tmp_path, 0)["dev"].examples
+    assert [example.label for example in read] == [0, 1]
+
+
 def test_a_missing_file(tmp_path):
     write(tmp_path / "a.csv")
     with pytest.raises(FileNotFoundError, match=r"there is no file .*b\.csv; .* holds \['a\.csv'\]"):

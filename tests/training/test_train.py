@@ -3,6 +3,7 @@
 import dataclasses
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
+from dsee_bench.system import ranks
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
 from dsee_bench.training.train import Job, loss_batches, tune
+from dsee_bench.training.trainer import SaveBetween
 
 
 def job(tmp_path, *overrides, dropout=False):
@@ -98,6 +101,35 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     assert value == max(curve)
     value, curve = scores["last"]
     assert value == curve[-1]
+
+
+def test_a_tuning_that_diverges_fails(tmp_path):
+    """transformers would log 0.0 for a loss that is no number, and class 0 would be the answer to everything."""
+    one = dataclasses.replace(job(tmp_path, "train.clip=null", "train.batch_size=8"), learning_rate=1e38)
+    with pytest.raises(ValueError, match=r"tune: the training loss is (nan|inf) at step \d+; .* smaller learning rate"):
+        tune(one)
+
+
+def test_answers_that_are_no_numbers_are_no_answers(tmp_path):
+    one = job(tmp_path)
+    with torch.no_grad():
+        one.model.classifier.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match="256 of 256 answers are not finite"):
+        evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+
+
+def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
+    said, asked = [], []
+    monkeypatch.setattr(ranks, "by_first", lambda find: asked.append(find()) or said[-1])
+    between = SaveBetween(1000.0)
+    between.on_train_begin(None, None, None)
+    args, loader = SimpleNamespace(world_size=2, gradient_accumulation_steps=1), range(500)
+    for step, first, saves in ((10, True, True), (20, False, False), (499, True, False), (500, True, False)):
+        control = SimpleNamespace(should_save=False)
+        said.append(first)
+        between.on_step_end(args, SimpleNamespace(global_step=step, max_steps=1000), control, train_dataloader=loader)
+        assert control.should_save == saves, step
+    assert asked == [False, False], "neither between two looks at the clock nor where an epoch ends"
 
 
 def test_a_penalty_is_added_to_the_loss(tmp_path):
