@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsee_bench import plan, record
+from dsee_bench import place, plan, record
 from dsee_bench.follow import logs
 from dsee_bench.follow.tracking import Tracker
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
+from dsee_bench.stages import forced
 from dsee_bench.system import stopping
 from dsee_bench.system.stopping import STOPPED
 
@@ -69,6 +70,9 @@ def _recorded(
         logs.tell(f"the earlier record of this run is kept: {path}")
     else:
         record.write(finished, results_dir)
+    if finished.status == "ok":
+        place.note(work, settings.launch.data_dir)
+        forced.end(work)
     return finished, path
 
 
@@ -86,7 +90,8 @@ def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Seque
         from dsee_bench.execute import execute
 
         logs.take_over()
-        tracker.start(settings.config, _experiment(overrides), anew=settings.launch.force)
+        anew = settings.launch.force and forced.read(work) is None
+        tracker.start(settings.config, _experiment(overrides), anew=anew)
         return execute(settings, work, results_dir / "work" / "states", tracker)
     except Exception:
         return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
@@ -119,7 +124,7 @@ def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overri
             from dsee_bench.execute import rebuild
 
             logs.take_over()
-            measured = rebuild(settings, work, results_dir / "work" / "states", measure=measure)
+            measured = rebuild(settings, found, work, results_dir / "work" / "states", measure=measure)
             stopping.hold()
             if measured:
                 new = {cost.name for cost in measured}

@@ -26,8 +26,10 @@ from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.follow.curve import Curve
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.tracking import Tracker
+from dsee_bench.place import other_rows
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, StageLog
+from dsee_bench.stages import forced
 from dsee_bench.stages.initial import start_from
 from dsee_bench.stages.kept import about
 from dsee_bench.stages.stage import RunState
@@ -42,11 +44,12 @@ from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> Record:
     """The record of the run, without `made_by`. Work files go to `work`, states for other runs to `states`."""
     state, inputs = prepare(settings, work)
+    if settings.launch.force and forced.read(work) is None:
+        (work / "curve.jsonl").unlink(missing_ok=True)
+        forced.begin(work)
     state.curve = _curve(settings, state, work, tracker)
     logs = run_stages(settings, state, work, states, inputs)
-    if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export)
-    return Record(
+    done = Record(
         run_id=settings.run_id,
         status="ok",
         config=settings.config,
@@ -57,25 +60,33 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
         stages=tuple(logs),
         data={name: {"n": len(split), "sha256": split.sha256} for name, split in state.data.items()},
     )
+    if settings.launch.export is not None:
+        _export(settings, state, settings.launch.export)
+    return done
 
 
 def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:
-    """The run's curve, which the tracker sees too; of a run that is forced, begun anew."""
+    """The run's curve, which the tracker sees too."""
     rows = len(state.data["train"])
     epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
     steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
     tracker.place(dict(zip(epochs, accumulate(steps, initial=0), strict=False)))
-    file = work / "curve.jsonl"
-    if settings.launch.force:
-        file.unlink(missing_ok=True)
-    return Curve(file, tracker.add)
+    return Curve(work / "curve.jsonl", tracker.add)
 
 
-def rebuild(settings: Settings, work: Path, states: Path, *, measure: bool) -> tuple[Cost, ...]:
+def rebuild(settings: Settings, found: Record, work: Path, states: Path, *, measure: bool) -> tuple[Cost, ...]:
     """The model of a run that is done, once more: exported if asked for, and what was measured of it. Its stages are
-    taken from the kept states, or repeated where these are gone."""
+    taken from the kept states, or repeated where these are gone. ValueError where the rows are others by now."""
     state, inputs = prepare(settings, work)
-    run_stages(settings, state, work, states, inputs)
+    names = other_rows(found, state.data)
+    if names:
+        raise ValueError(
+            f"the rows of {names} are not those of the record; give their data_dir, or force=true to run on these"
+        )
+    logs = run_stages(settings, state, work, states, inputs)
+    tuned = [log.name for log in logs if "curve" in log.facts and "reused" not in log.facts]
+    if tuned:
+        tell(f"  {', '.join(tuned)}: made anew, as the kept state is gone; the record has the scores of the first one")
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
     return _measured(settings, state) if measure else ()
@@ -100,6 +111,7 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         update=launch.export_update,
         storage=launch.export_storage,
         force=launch.force,
+        run_id=settings.run_id,
         onnx=onnx,
     )
 
@@ -177,8 +189,14 @@ def run_stages(
     after = dict(zip(names, keys(settings.config, inputs), strict=True))
     kept = [name for name in names if isinstance(settings.stages[name], Tune)]
     logs: list[StageLog] = []
-    ready = ranks.by_first(lambda: [name for name in kept if store.has(after[name])])
-    if ready and not settings.launch.force:
+    anew = ranks.by_first(partial(forced.read, work))
+
+    def there(name: str) -> bool:
+        """Whether the state after a stage can be taken; a forced run takes those that it made itself."""
+        return store.has(after[name]) and (anew is None or after[name] in anew.made)
+
+    ready = ranks.by_first(lambda: [name for name in kept if there(name)])
+    if ready:
         logs = store.load(after[ready[-1]], state, settings.stages, built=0)
         tell(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
     for name in names[len(logs) :]:
@@ -186,18 +204,19 @@ def run_stages(
             logs.append(_run_stage(settings, state, name, work))
             continue
         with store.lock(after[name]) if ranks.first() else nullcontext():
-            made = ranks.by_first(partial(store.has, after[name]))  # by another run while we waited
-            if made and not settings.launch.force:
+            if ranks.by_first(partial(there, name)):  # made by another run while we waited
                 logs = store.load(after[name], state, settings.stages, built=len(logs))
             else:
                 if settings.init_from is not None and name == kept[0]:
                     start_from(state, settings.init_from, settings.config, store, inputs)
-                if settings.launch.force and ranks.first():
+                if anew is not None and ranks.first() and after[name] not in anew.begun:
                     shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
+                    anew = anew.with_begun(after[name])
                 logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
                 ranks.wait()  # the best weights are read by all before they are moved
                 if ranks.first():
                     store.save(after[name], state, logs, about(settings.config))
+                    anew = None if anew is None else anew.with_made(after[name])
     return logs
 
 

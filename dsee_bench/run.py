@@ -13,10 +13,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import attempt, config, plan, record
+from dsee_bench import attempt, config, place, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
+from dsee_bench.stages import forced
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
 from dsee_bench.system import ranks, stopping
@@ -153,7 +154,8 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
     """What is left to do: the run; of one that is done and not to be forced, its model once more, to export or measure
     it; or nothing, and then it says where the record is."""
     path = record.path_of(settings.run_id, results_dir)
-    if settings.launch.force or not path.is_file():
+    work = results_dir / "work" / settings.run_id
+    if settings.launch.force or forced.read(work) is not None or not path.is_file():
         return "run"
     try:
         found = record.read(path)
@@ -161,6 +163,9 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
         raise ConfigError(str(error)) from error
     if found.status != "ok":
         return "run"
+    if place.moved(work, settings.launch.data_dir):
+        place.check_rows(settings, found)
+        place.note(work, settings.launch.data_dir)
     if settings.launch.export is not None or attempt.to_measure(settings, found):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""
@@ -175,7 +180,7 @@ def _check_export(settings: Settings) -> None:
 
     if settings.launch.export is not None:
         try:
-            check_target(settings.launch.export, settings.launch.force)
+            check_target(settings.launch.export, settings.launch.force, settings.run_id)
             if settings.launch.export_onnx:
                 check_onnx(settings.task.kind)
         except ValueError as error:

@@ -24,7 +24,8 @@ class UnfinishedSweeper(BasicSweeper):
         cells = product(arguments, self.params)
         left, launch = cells, self.config
         if not (launch.force or launch.plan or launch.export or launch.measure):
-            left = unfinished(cells, Path(launch.results_dir or default_results_dir()))
+            data_dir = None if launch.data_dir is None else Path(launch.data_dir)
+            left = unfinished(cells, Path(launch.results_dir or default_results_dir()), data_dir)
         self._left = {cell.overrides for cell in left}
         if len(left) < len(cells):
             done = len(cells) - len(left)

@@ -18,6 +18,7 @@ from dsee_bench.backbones.access import weight_of
 from dsee_bench.config import ConfigError
 from dsee_bench.run import STOPPED, run
 from dsee_bench.stages.tune import head_parameters
+from dsee_bench.system import stopping
 
 QUICK = [
     "task.rows.dev=64",
@@ -172,6 +173,72 @@ def test_a_common_first_stage_is_tuned_once_and_changes_nothing(tmp_path):
     assert alone.scores == shared.scores
     assert [cost.value for cost in alone.costs] == [cost.value for cost in shared.costs]
     assert alone.stages[-1].facts["curve"] == shared.stages[-1].facts["curve"]
+
+
+def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
+    """4 steps in all: stopped before the second of the second tuning; then given once more, with force and without."""
+    overrides = ("method=dsee", "save_every=0")
+    _, path = run_tiny(tmp_path, *overrides)
+    before = record.read(path)
+    for more in ((*overrides, "force=true"), overrides):
+        left = [4]
+
+        def check(left=left):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(stopping, "check", check)
+            assert run_tiny(tmp_path, *overrides, "force=true")[0] == STOPPED
+        assert record.read(path).made_by["started"] == before.made_by["started"], "the good record stays"
+        capsys.readouterr()
+        assert run_tiny(tmp_path, *more)[0] == 0
+        said = capsys.readouterr().err
+        assert "low_rank, sparse, tune: reused" in said, "the tuning that the forced run had done"
+        after = record.read(path)
+        assert after.scores == before.scores
+        before = after
+        assert not (tmp_path / "work" / after.run_id / "forced.json").exists()
+
+
+def rows_of(folder, texts):
+    folder.mkdir()
+    lines = "".join(f"{text} {index},{label}\n" for index in range(16) for text, label in texts)
+    for name in ("train.csv", "dev.csv"):
+        (folder / name).write_text(f"text,label\n{lines}")
+    return [*CUSTOM, f"data_dir={folder}"]
+
+
+CUSTOM = ("method=untuned", "task=custom", "task.train=train.csv", "task.dev=dev.csv", "task.labels=[bad,good]")
+
+
+def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, capsys):
+    first = rows_of(tmp_path / "a", [("fine", "good"), ("poor", "bad")])
+    other = rows_of(tmp_path / "b", [("fine", "bad"), ("poor", "good")])
+    copied = rows_of(tmp_path / "c", [("fine", "good"), ("poor", "bad")])
+    assert run_tiny(tmp_path / "results", *first)[0] == 0
+    with pytest.raises(ConfigError, match=r"done on other rows of train.*task.name=.*force=true"):
+        run_tiny(tmp_path / "results", *other)
+    capsys.readouterr()
+    assert run_tiny(tmp_path / "results", *copied)[0] == 0
+    assert "done already" in capsys.readouterr().out
+    assert run_tiny(tmp_path / "results", *other, "force=true")[0] == 0
+    assert run_tiny(tmp_path / "results", *other)[0] == 0
+    with pytest.raises(ConfigError, match="done on other rows"):
+        run_tiny(tmp_path / "results", *first)
+
+
+def test_a_model_of_other_rows_is_not_exported_as_that_of_the_record(tmp_path, capsys):
+    asked = rows_of(tmp_path / "a", [("fine", "good"), ("poor", "bad")])
+    _, path = run_tiny(tmp_path / "results", *asked)
+    before = path.read_text()
+    dev = tmp_path / "a" / "dev.csv"
+    dev.write_text(dev.read_text().replace("fine", "nice"))
+    assert run_tiny(tmp_path / "results", *asked, f"export={tmp_path}/small")[0] == 1
+    assert "rows of dev are not those of the record" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
+    assert path.read_text() == before
 
 
 def test_a_corrupt_record_is_named_with_the_way_out(tmp_path):

@@ -51,10 +51,11 @@ def export(
     update: Folding,
     storage: Storage,
     force: bool,
+    run_id: str | None = None,
     onnx: bool = False,
 ) -> Manifest:
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
-    check_target(folder, force)
+    check_target(folder, force, run_id)
     plain, folded, adapter = detached(model, tuner, outline, update)
     folder.parent.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
@@ -89,6 +90,7 @@ def export(
             parameters=parameters,
             attributes=attributes,
             files=manifest.describe_files(making),
+            run_id=run_id,
         )
         manifest.write(described, making)
         making.chmod(0o755)  # mkdtemp's folder is its owner's alone

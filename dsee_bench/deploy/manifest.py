@@ -34,6 +34,7 @@ class Manifest:
     parameters: dict[str, tuple[int, ...]]  # shape of each parameter that is narrower than the configuration says
     attributes: dict[str, dict[str, int]]  # module -> attributes that are not what the configuration says
     files: dict[str, dict[str, Any]]  # every other file: its bytes and sha256
+    run_id: str | None = None  # of the run whose model it is
 
     @property
     def narrowed(self) -> bool:
@@ -69,16 +70,19 @@ def read(folder: Path) -> Manifest:
     return manifest
 
 
-def check_target(folder: Path, force: bool) -> None:
-    """ValueError where exporting to `folder` would lose something: anything but an export of ours under `force`."""
+def check_target(folder: Path, force: bool, run_id: str | None = None) -> None:
+    """ValueError where exporting to `folder` would lose something: anything but an export of the same run, or any of
+    ours under `force`."""
     if folder.is_file():
         raise ValueError(f"export={folder} is a file; give a folder that is not there yet")
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     if not is_export(folder):
         raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet")
-    if not force:
-        raise ValueError(f"export={folder} holds an exported model; give another folder, or force=true to replace it")
+    there = _content(folder).get("run_id")
+    if not force and (there is None or there != run_id):
+        whose = "an exported model" if there is None else f"the exported model of {there}"
+        raise ValueError(f"export={folder} holds {whose}; give another folder, or force=true to replace it")
 
 
 def is_export(folder: Path) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config
 from dsee_bench.config import ConfigError
+from dsee_bench.place import moved
 from dsee_bench.report.state import state_of
 
 if TYPE_CHECKING:
@@ -53,9 +54,14 @@ def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
     return [Cell(tuple(overrides), config.run_id(resolved(overrides))) for overrides in batch]
 
 
-def unfinished(cells: Sequence[Cell], results_dir: Path) -> list[Cell]:
-    """The cells that left no record of a run that ended well."""
-    return [cell for cell in cells if state_of(cell.run_id, results_dir).name != "done"]
+def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
+    """The cells that left no record of a run that ended well, or where that was done on the data of another folder:
+    these runs look themselves whether their rows are the same."""
+    return [
+        cell
+        for cell in cells
+        if state_of(cell.run_id, results_dir).name != "done" or moved(results_dir / "work" / cell.run_id, data_dir)
+    ]
 
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:

@@ -353,6 +353,8 @@ def test_the_command_exports_also_a_run_that_is_done(tmp_path):
     assert go(f"export={tmp_path}/out", "export_update=apart") == 0
     assert record.read_bytes() == before
     assert dsee_bench.load(tmp_path / "out").config.num_labels == 2
-    with pytest.raises(ConfigError, match="holds an exported model"):
+    assert go(f"export={tmp_path}/out") == 0, "the same run's export is replaced, as after a stop"
+    assert manifest.read(tmp_path / "out").update == "merged"
+    with pytest.raises(ConfigError, match=r"holds the exported model of toy_pairs-tiny-bert-dsee_update-s0-\w+; give"):
         go(f"export={tmp_path}/out", "seed=1")
     assert len(list((tmp_path / "runs").glob("*.json"))) == 1  # refused before anything ran
