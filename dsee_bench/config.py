@@ -151,7 +151,8 @@ def check_overrides(overrides: Sequence[str]) -> None:
         if name in GROUPS:
             values = _values(override)
             for value in values:
-                _known(value, options(name), f"option of {name}")
+                if (name, value) != ("experiment", "None"):
+                    _known(value, options(name), f"option of {name}")
             choices[name] = values[0]
         else:
             keys.append(name)
@@ -182,7 +183,7 @@ def _values(override: Any) -> list[str]:  # hydra's Override
 
 
 def _known(name: str, among: Sequence[str], what: str) -> None:
-    if name not in among and name != "None":
+    if name not in among:
         raise ConfigError(f"{name!r} is no {what}{nearest(name, among)} There are: {', '.join(among)}")
 
 
@@ -196,7 +197,10 @@ def _check_key(config: "DictConfig", key: str) -> None:
         names = [str(name) for name in node if not str(name).startswith("_")]
         if part not in names and part not in node:
             place = f"key of {'.'.join(walked)}" if walked else "key or group"
-            raise ConfigError(f"{part!r} is no {place}{nearest(part, names)} There are: {', '.join(names)}")
+            has = f"There are: {', '.join(names)}" if names else "There are none."
+            # What a file does not name may still be known to the class that it names, or belong to PEFT.
+            add = f" A key that no file has is given as +{key}=VALUE" if walked else ""
+            raise ConfigError(f"{part!r} is no {place}{nearest(part, names)} {has}{add}")
         walked.append(part)
         node = node._get_node(part)
 
@@ -213,7 +217,7 @@ def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictC
     try:
         with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra_compose("config", overrides=list(overrides), return_hydra_config=hydra_too)
-    except HydraException as error:
+    except (HydraException, ValueError) as error:  # ValueError: of a group that is null
         check_overrides(overrides)  # raises with the names that Hydra's own message lacks
         raise ConfigError(str(error)) from error
 
@@ -255,7 +259,10 @@ def _explain(error: Any, where: str) -> str:  # pydantic's ValidationError
         return f"{place}: {first['ctx']['error']}"
     if first["type"] == "missing":
         return f"{place} is missing"
-    return f"{place}={first['input']}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    # A value that may be of several types has an error for each of them.
+    same = [each["msg"] for each in error.errors() if each["loc"][0] == first["loc"][0]]
+    said = " or ".join([first["msg"], *(msg.removeprefix("Input should be ") for msg in dict.fromkeys(same[1:]))])
+    return f"{place}={first['input']}: {said[0].lower()}{said[1:]}"
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

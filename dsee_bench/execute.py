@@ -221,6 +221,9 @@ def run_stages(
 
 
 def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> StageLog:
+    on_gpu = not on_cpu(settings.launch.device) and torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     state.stage = name
     state.seed = zlib.crc32(f"{settings.seed} {name}".encode()) % 2**31
     state.folder = folder
@@ -229,13 +232,11 @@ def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> 
     facts = settings.stages[name].run(state)
     seconds = time.perf_counter() - started
     tell(f"  {name}: done in {seconds:.1f} s")
-    return StageLog(name, round(seconds, 3), _peak_memory(), facts)
+    return StageLog(name, round(seconds, 3), torch.cuda.max_memory_allocated() if on_gpu else _largest(), facts)
 
 
-def _peak_memory() -> int:
-    """Bytes: of the accelerator since the start, or the largest resident size of this process so far."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
+def _largest() -> int:
+    """Bytes: the largest resident size of this process so far, whatever it did before."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage: kilobytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -24,6 +24,8 @@ TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 class Backbone(Checkpoint, Protocol):
     """What the runner asks of a backbone's settings."""
 
+    @property
+    def longest(self) -> int | None: ...  # tokens of the longest input; None where nothing limits them
     def outline(self, labels: int | None) -> Outline: ...
     def load(self, labels: int, regression: bool) -> Any: ...
     def load_lm(self) -> Any: ...
@@ -142,6 +144,12 @@ def plan(settings: Settings) -> Plan:
         ranks.share(settings.recipe.batch_size // settings.recipe.accumulate)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    longest = settings.backbone.longest
+    if longest is not None and settings.recipe.max_length > longest:
+        raise ConfigError(
+            f"train.max_length={settings.recipe.max_length} is too long; {settings.backbone.name} reads {longest} "
+            "tokens at most"
+        )
     if settings.recipe.label_smoothing and settings.task.kind == "regression":
         raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
     steps = []

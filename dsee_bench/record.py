@@ -44,7 +44,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class StageLog:
-    """What one stage did. `seconds` is wall time; `peak_memory` is bytes, None where it cannot be measured."""
+    """What one stage did. `seconds` is wall time; `peak_memory` is bytes, None where it cannot be measured:
+    of the accelerator during the stage, or the largest size of the process until its end."""
 
     name: str
     seconds: float

@@ -70,10 +70,11 @@ def _by_hydra(overrides: Sequence[str]) -> None:
             sys.exit(f"dsee-bench: {error}")
     if {"--multirun", "-m"} & set(sys.argv[1:]):
         # Hydra notes what it sweeps in a file; it goes with the work files, not into the working directory.
-        given = [word.split("=", 1)[1] for word in overrides if word.startswith("results_dir=")]
+        given = [config.parse(word).value() for word in overrides if word.startswith("results_dir=")]
         work = (Path(given[-1]) if given else config.default_results_dir()) / "work" / "multirun"
+        quoted = str(work).replace("\\", "\\\\").replace("'", "\\'")  # as Hydra reads a text between quotes
         words = [word for word in sys.argv[1:] if word not in ("--multirun", "-m")]  # argparse wants the flag in front
-        sys.argv[1:] = ["--multirun", *words, f"hydra.sweep.dir={work}", "hydra/hydra_logging=default"]
+        sys.argv[1:] = ["--multirun", *words, f"hydra.sweep.dir='{quoted}'", "hydra/hydra_logging=default"]
     hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")(_job)()
 
 
@@ -143,7 +144,10 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{settings.run_id} is being worked on by another process; waiting for it", file=sys.stderr)
-        lock.acquire()
+        try:
+            lock.acquire()
+        except KeyboardInterrupt:
+            sys.exit(STOPPED)
     except OSError as error:
         raise ConfigError(f"nothing can be written to results_dir={results_dir}: {error}; give another") from error
     with lock:

@@ -17,11 +17,14 @@ class UnfinishedSweeper(BasicSweeper):
     than a record is asked for: each run knows what is left of it."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from dsee_bench.config import default_results_dir
+        from dsee_bench.config import ConfigError, default_results_dir
         from dsee_bench.sweeps.sweep import product, unfinished
 
         assert self.config is not None
-        cells = product(arguments, self.params)
+        try:
+            cells = product(arguments, self.params)
+        except ConfigError as error:
+            sys.exit(f"dsee-bench: {error}")
         left, launch = cells, self.config
         if not (launch.force or launch.plan or launch.export or launch.measure):
             data_dir = None if launch.data_dir is None else Path(launch.data_dir)

@@ -160,6 +160,13 @@ COMMANDS = [
     (["--help"], 0, ["bert-base", "Examples:", "plan=json"]),
     (["method=dse"], 1, ["did you mean 'dsee'?"]),
     (["method.stages.prune.sparsity=1.2"], 1, ["sparsity must lie in [0, 1)"]),
+    (["method=null"], 1, ["'None' is no option of method", "There are: "]),
+    (["plan=maybe"], 1, ["plan=maybe: input should be 'json' or a valid boolean"]),
+    (["train.eval_every=epochs"], 1, ["input should be 'epoch' or a valid integer"]),
+    (["train.update_drop=0.1"], 1, ["no key of train", "+train.update_drop=VALUE"]),
+    (["task.rows.train=9", "task=custom"], 1, ["'train' is no key of task.rows", "There are none"]),
+    (["backbone=roberta-base", "train.max_length=514"], 1, ["max_length=514", "roberta-base reads 512 tokens at most"]),
+    (["-m", "method=dsee,full", "method.stages.prune.sparsity=0.5"], 1, ["method=full", "'prune' is no key"]),
 ]
 
 

@@ -49,6 +49,11 @@ class Bert:
             raise ValueError(f"new_pooler=true is for a pooler in the checkpoint, and {self.model_type} has none")
 
     @property
+    def longest(self) -> int:
+        """Tokens of the longest input; RoBERTa counts positions from the padding token's on, which is its second."""
+        return self.positions - (2 if self.model_type == "roberta" else 0)
+
+    @property
     def pooled(self) -> bool:
         """Whether the pooler is one of the pretrained weights; RoBERTa's head has a dense layer of its own instead."""
         return self.model_type == "bert" and not self.new_pooler

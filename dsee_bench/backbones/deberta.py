@@ -18,6 +18,7 @@ class Deberta:
     """One checkpoint of the family; `model_type` is transformers' name of it."""
 
     generates: ClassVar[bool] = False
+    longest: ClassVar[int | None] = None  # no table of positions ends
     pickled: ClassVar[bool] = True  # microsoft's repositories hold no safetensors
 
     name: str

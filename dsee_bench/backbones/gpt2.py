@@ -35,6 +35,11 @@ class Gpt2:
     def __post_init__(self) -> None:
         check_sizes(self, "layers", "hidden", "heads", "ffn", "vocabulary", "positions")
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest input."""
+        return self.positions
+
     def outline(self, labels: int | None) -> Outline:
         """The untouched model with a head of `labels` outputs, or (None) as the language model it is."""
         norms = (1 + 2 * self.layers) * self.hidden

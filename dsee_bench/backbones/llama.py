@@ -16,6 +16,7 @@ class Llama:
     """One checkpoint of the family; `model_type` is transformers' name of it."""
 
     generates: ClassVar[bool] = True
+    longest: ClassVar[int | None] = None  # no table of positions ends
     pickled: ClassVar[bool] = False
 
     name: str

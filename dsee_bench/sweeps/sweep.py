@@ -51,7 +51,14 @@ def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
 
     parsed = [config.parse(word) for word in (*(f"{key}={value}" for key, value in params.items()), *words)]
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [Cell(tuple(overrides), config.run_id(resolved(overrides))) for overrides in batch]
+    return [_cell(tuple(overrides)) for overrides in batch]
+
+
+def _cell(overrides: tuple[str, ...]) -> Cell:
+    try:
+        return Cell(overrides, config.run_id(resolved(overrides)))
+    except ConfigError as error:
+        raise ConfigError(f"in the cell {' '.join(overrides)}: {error}") from error
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
@@ -74,6 +81,7 @@ def resolved(overrides: Sequence[str]) -> dict[str, Any]:
         try:
             OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException as error:
+            config.check_overrides(overrides)  # raises with the names that there are
             raise ConfigError(f"{override.input_line}: {error}") from error
     return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
 
