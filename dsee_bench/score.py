@@ -121,13 +121,13 @@ def _read(name: str, data_dir: Path | None, split: str) -> tuple[tuple[Generatio
     node: Any = OmegaConf.to_object(OmegaConf.load(CONF / "task" / f"{name}.yaml"))
     published = build(node, f"task={name}")
     task: DataToText = replace(published, counts=None)
-    examples = task.read(data_dir, split).examples
+    read = task.read(data_dir, split)
+    examples = read.examples
     found, expected = (len(examples), len(pairs(examples))), tuple(published.counts[split])
     if found != expected:
         told = f"{found[0]} contexts and {found[1]} texts, as published there are {expected[0]} and {expected[1]}"
         print(f"dsee-score: note: this {split} split of {name} has {told}", file=sys.stderr)
-    form = f"{task.hub.repo}@{task.hub.revision}" if data_dir is None else task.find(data_dir, split)[0].name
-    return examples, f"references:{name} {split}, {form}"
+    return examples, f"references:{name} {split}, {read.source}"
 
 
 def _data_dir(given: Path | None) -> Path | None:

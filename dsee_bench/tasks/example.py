@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -28,6 +28,9 @@ class Split(Generic[Item]):
     name: str
     examples: tuple[Item, ...]
     sha256: str
+    source: str = field(
+        default="", compare=False
+    )  # which of a data set's published forms it is, for the signature of scores
 
     def __len__(self) -> int:
         return len(self.examples)

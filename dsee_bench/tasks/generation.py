@@ -7,7 +7,7 @@ told from the files that lie in a folder.
 import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -159,13 +159,15 @@ class DataToText:
         """One split, from the files in `data_dir`, or from the hub if that is None."""
         if data_dir is not None:
             form, files = self.find(data_dir, split)
-            return self._checked(split_of(split, form.read(files, split)), files[0])
+            found = replace(split_of(split, form.read(files, split)), source=form.name)
+            return self._checked(found, files[0])
         if split not in self.hub.files:
             raise ValueError(
                 f"{self.hub.repo} on the hub has no {split} split of {self.name}; set data_dir to its files"
             )
         files = find_files(get(self._on_hub), self.hub.files[split])
-        return self._checked(split_of(split, type(self).read_hub(files, split)), files[0])
+        pinned = f"{self.hub.repo}@{self.hub.revision}"
+        return self._checked(replace(split_of(split, type(self).read_hub(files, split)), source=pinned), files[0])
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
         """What `load` takes from the hub: nothing if it has a `data_dir`."""

@@ -63,7 +63,9 @@ def decode_and_score(
         contexts = [example.context for example in examples]
         texts = decode(model, tokenizer, contexts, task.decode, folder / f"decode.{name}.jsonl")
         record.write_atomically(folder / f"outputs.{name}.txt", "".join(f"{text}\n" for text in texts))
-        source = f"{task.name} {name}, {len(examples)} contexts"
+        source = ", ".join(
+            part for part in (f"{task.name} {name}", data[name].source, f"{len(examples)} contexts") if part
+        )
         scores += score_outputs(task.protocol, examples, texts, names=task.metrics, split=name, source=source)
         kept[name] = {
             "answers": texts,

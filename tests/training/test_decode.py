@@ -204,6 +204,15 @@ def test_a_context_longer_than_the_model_is_cut(loaded, tmp_path):
     assert text
 
 
+def test_the_signature_says_which_references_were_used(tmp_path, monkeypatch):
+    """E2E's release and LoRA's copy have other references for the same contexts: 6 BLEU apart."""
+    task = plan.read(settings_of("task.decode.splits=[dev]", "task.decode.contexts=2")).task
+    dev = dataclasses.replace(task.load(None, 0)["dev"], source="LoRA's copy")
+    monkeypatch.setattr(decode, "decode", lambda *_: tuple(example.references[0] for example in dev.examples[:2]))
+    for score in decode.decode_and_score(None, None, task, {"dev": dev}, tmp_path):
+        assert "|toy_d2t dev, LoRA's copy, 2 contexts|" in score.signature
+
+
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
 QUICK = ["train.max_rows=64", "train.epochs=2", "train.retune_epochs=1", "threads=1", "task.decode.contexts=6"]
