@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsee_bench.follow.logs import tell
 from dsee_bench.hub import DataRevision, Wanted, get
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
@@ -43,7 +44,7 @@ class Glue:
     kind: LabelKind
     labels: tuple[str, ...]  # in class order; () for regression
     metrics: tuple[str, ...]
-    rows: Mapping[str, int]  # the release's sizes; fewer are read without complaint
+    rows: Mapping[str, int]  # the release's sizes; files of another size are read, and told of
     tsv: TsvLayout
     hub: HubLayout
 
@@ -59,9 +60,15 @@ class Glue:
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Every split, from the TSV files under `data_dir`, from the hub where it is None; `seed` changes nothing."""
         if data_dir is not None:
-            return {split: split_of(split, self._from_tsv(data_dir, file)) for split, file in self.tsv.files.items()}
-        folder = get(self._on_hub)
-        return {split: split_of(split, self._from_hub(folder, file)) for split, file in self.hub.files.items()}
+            found = {split: split_of(split, self._from_tsv(data_dir, file)) for split, file in self.tsv.files.items()}
+        else:
+            folder = get(self._on_hub)
+            found = {split: split_of(split, self._from_hub(folder, file)) for split, file in self.hub.files.items()}
+        for split, content in found.items():
+            published = self.rows.get(split, len(content))
+            if len(content) != published:
+                tell(f"  note: {split} of {self.name} has {len(content):,} rows here, {published:,} as published")
+        return found
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
         """What `load` takes from the hub: nothing if it has a `data_dir`."""

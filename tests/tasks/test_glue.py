@@ -55,6 +55,17 @@ def test_rows_are_the_releases(name, splits):
     assert {split: len(content) for split, content in splits[name].items()} == task(name).rows
 
 
+def test_files_of_another_size_are_told_of(tmp_path, caplog):
+    folder = tmp_path / "RTE"
+    folder.mkdir()
+    line = "0\tA cat.\tAn animal.\tentailment\n"
+    for name in ("train", "dev"):
+        (folder / f"{name}.tsv").write_text("index\tsentence1\tsentence2\tlabel\n" + line * 277)
+    caplog.set_level("INFO")
+    task("rte").load(tmp_path, seed=0)
+    assert caplog.messages == ["  note: train of rte has 277 rows here, 2,490 as published"]
+
+
 @pytest.mark.parametrize(("name", "split", "counts"), LABELS)
 def test_label_counts(name, split, counts, splits):
     assert Counter(example.label for example in splits[name][split].examples) == counts
