@@ -197,9 +197,9 @@ def _check_key(config: "DictConfig", key: str) -> None:
         names = [str(name) for name in node if not str(name).startswith("_")]
         if part not in names and part not in node:
             place = f"key of {'.'.join(walked)}" if walked else "key or group"
-            has = f"There are: {', '.join(names)}" if names else "There are none."
+            has = f"There are: {', '.join(names)}." if names else "There are none."
             # What a file does not name may still be known to the class that it names, or belong to PEFT.
-            add = f" A key that no file has is given as +{key}=VALUE" if walked else ""
+            add = f" One that no file has is given as +{key}=VALUE." if walked else ""
             raise ConfigError(f"{part!r} is no {place}{nearest(part, names)} {has}{add}")
         walked.append(part)
         node = node._get_node(part)
@@ -259,9 +259,12 @@ def _explain(error: Any, where: str) -> str:  # pydantic's ValidationError
         return f"{place}: {first['ctx']['error']}"
     if first["type"] == "missing":
         return f"{place} is missing"
-    # A value that may be of several types has an error for each of them.
-    same = [each["msg"] for each in error.errors() if each["loc"][0] == first["loc"][0]]
-    said = " or ".join([first["msg"], *(msg.removeprefix("Input should be ") for msg in dict.fromkeys(same[1:]))])
+    # A value that may be of several types has an error for each of them, under the same place but for its end.
+    lengths = {len(first["loc"]), len(first["loc"]) - 1}
+    same = [each["msg"] for each in error.errors() if each["input"] is first["input"] and len(each["loc"]) in lengths]
+    said = " or ".join(
+        msg if at == 0 else msg.removeprefix("Input should be ") for at, msg in enumerate(dict.fromkeys(same))
+    )
     return f"{place}={first['input']}: {said[0].lower()}{said[1:]}"
 
 

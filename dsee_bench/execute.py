@@ -26,7 +26,7 @@ from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.follow.curve import Curve
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.tracking import Tracker
-from dsee_bench.place import other_rows
+from dsee_bench.origin import other_rows
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, StageLog
 from dsee_bench.stages import forced
@@ -189,11 +189,11 @@ def run_stages(
     after = dict(zip(names, keys(settings.config, inputs), strict=True))
     kept = [name for name in names if isinstance(settings.stages[name], Tune)]
     logs: list[StageLog] = []
-    anew = ranks.by_first(partial(forced.read, work))
+    under_force = ranks.by_first(partial(forced.read, work)) if settings.launch.force else None
 
     def there(name: str) -> bool:
         """Whether the state after a stage can be taken; a forced run takes those that it made itself."""
-        return store.has(after[name]) and (anew is None or after[name] in anew.made)
+        return store.has(after[name]) and (under_force is None or after[name] in under_force.made)
 
     ready = ranks.by_first(lambda: [name for name in kept if there(name)])
     if ready:
@@ -209,14 +209,14 @@ def run_stages(
             else:
                 if settings.init_from is not None and name == kept[0]:
                     start_from(state, settings.init_from, settings.config, store, inputs)
-                if anew is not None and ranks.first() and after[name] not in anew.begun:
+                if under_force is not None and ranks.first() and after[name] not in under_force.begun:
                     shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
-                    anew = anew.with_begun(after[name])
+                    under_force = under_force.with_begun(after[name])
                 logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
                 ranks.wait()  # the best weights are read by all before they are moved
                 if ranks.first():
                     store.save(after[name], state, logs, about(settings.config))
-                    anew = None if anew is None else anew.with_made(after[name])
+                    under_force = None if under_force is None else under_force.with_made(after[name])
     return logs
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import attempt, config, place, plan, record
+from dsee_bench import attempt, config, origin, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
-from dsee_bench.stages import forced
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
 from dsee_bench.system import ranks, stopping
@@ -70,8 +69,11 @@ def _by_hydra(overrides: Sequence[str]) -> None:
             sys.exit(f"dsee-bench: {error}")
     if {"--multirun", "-m"} & set(sys.argv[1:]):
         # Hydra notes what it sweeps in a file; it goes with the work files, not into the working directory.
-        given = [config.parse(word).value() for word in overrides if word.startswith("results_dir=")]
-        work = (Path(given[-1]) if given else config.default_results_dir()) / "work" / "multirun"
+        given = [config.parse(word) for word in overrides if word.startswith("results_dir=")]
+        if any(word.is_sweep_override() for word in given):
+            sys.exit("dsee-bench: results_dir takes one folder; a sweep is over settings that change a result")
+        named = [word.value() for word in given if word.value() is not None]
+        work = (Path(str(named[-1])) if named else config.default_results_dir()) / "work" / "multirun"
         quoted = str(work).replace("\\", "\\\\").replace("'", "\\'")  # as Hydra reads a text between quotes
         words = [word for word in sys.argv[1:] if word not in ("--multirun", "-m")]  # argparse wants the flag in front
         sys.argv[1:] = ["--multirun", *words, f"hydra.sweep.dir='{quoted}'", "hydra/hydra_logging=default"]
@@ -159,7 +161,7 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
     it; or nothing, and then it says where the record is."""
     path = record.path_of(settings.run_id, results_dir)
     work = results_dir / "work" / settings.run_id
-    if settings.launch.force or forced.read(work) is not None or not path.is_file():
+    if settings.launch.force or not path.is_file():
         return "run"
     try:
         found = record.read(path)
@@ -167,9 +169,8 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
         raise ConfigError(str(error)) from error
     if found.status != "ok":
         return "run"
-    if place.moved(work, settings.launch.data_dir):
-        place.check_rows(settings, found)
-        place.note(work, settings.launch.data_dir)
+    if origin.moved(work, settings.launch.data_dir):
+        origin.check_rows(settings, found, work)
     if settings.launch.export is not None or attempt.to_measure(settings, found):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""

@@ -9,7 +9,7 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "attempt", "report", "score", "execute", "place", "plan", "sweeps", "__init__"},
+    {"run", "attempt", "report", "score", "execute", "origin", "plan", "sweeps", "__init__"},
     {"stages"},
     {"training", "deploy"},
     {"dsee", "cost"},

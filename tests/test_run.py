@@ -176,11 +176,11 @@ def test_a_common_first_stage_is_tuned_once_and_changes_nothing(tmp_path):
 
 
 def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
-    """4 steps in all: stopped before the second of the second tuning; then given once more, with force and without."""
+    """Stopped in its second tuning, at the fourth look for a signal; then given once more."""
     overrides = ("method=dsee", "save_every=0")
     _, path = run_tiny(tmp_path, *overrides)
     before = record.read(path)
-    for more in ((*overrides, "force=true"), overrides):
+    for _ in range(2):
         left = [4]
 
         def check(left=left):
@@ -192,8 +192,9 @@ def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
             patch.setattr(stopping, "check", check)
             assert run_tiny(tmp_path, *overrides, "force=true")[0] == STOPPED
         assert record.read(path).made_by["started"] == before.made_by["started"], "the good record stays"
-        capsys.readouterr()
-        assert run_tiny(tmp_path, *more)[0] == 0
+        assert run_tiny(tmp_path, *overrides)[0] == 0
+        assert "done already" in capsys.readouterr().out, "without force, the good record counts"
+        assert run_tiny(tmp_path, *overrides, "force=true")[0] == 0
         said = capsys.readouterr().err
         assert "low_rank, sparse, tune: reused" in said, "the tuning that the forced run had done"
         after = record.read(path)
@@ -225,6 +226,10 @@ def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, caps
     assert "done already" in capsys.readouterr().out
     assert run_tiny(tmp_path / "results", *other, "force=true")[0] == 0
     assert run_tiny(tmp_path / "results", *other)[0] == 0
+    with pytest.raises(ConfigError, match="done on other rows"):
+        run_tiny(tmp_path / "results", *first)
+    absent = [*CUSTOM, f"data_dir={tmp_path}/none"]
+    assert run_tiny(tmp_path / "results", *absent)[0] == 0, "what cannot be read is no reason to doubt the record"
     with pytest.raises(ConfigError, match="done on other rows"):
         run_tiny(tmp_path / "results", *first)
 

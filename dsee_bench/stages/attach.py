@@ -138,6 +138,8 @@ class Peft(Stage):
         lacking = [name for name in NEEDED.get(self.type, ()) if name not in self.settings]
         if lacking:
             raise ValueError(f"{self.type} needs settings.{lacking[0]}, which says how much is trained")
+        if self.settings.get("bias", "none") != "none":
+            raise ValueError(f"settings.bias={self.settings['bias']} has no effect here; method=peft/bias tunes biases")
         rank = self.settings.get("r", 1)
         if not isinstance(rank, int) or rank < 1:
             raise ValueError(f"settings.r must be at least 1, got {rank}")
@@ -175,8 +177,7 @@ class Peft(Stage):
         if trained != state.outline.adapter:
             raise ValueError(
                 f"{self.type} with settings {self.settings} trains {trained:,} numbers, the plan counts "
-                f"{state.outline.adapter:,}; leave out what is not its own {', '.join(NEEDED.get(self.type, ()))}, "
-                "a rate or a start (use_dora, bias, rank_pattern and their like are not counted)"
+                f"{state.outline.adapter:,}; use_dora, rank_pattern and their like are not counted, leave them out"
             )
         return {"type": self.type}
 

@@ -1,7 +1,7 @@
 """What a run that is forced has begun and made anew, so that one that was stopped goes on there.
 
-The note lies in the run's work folder from the start of a forced run to its good record. While it is there, kept states
-that it does not name count as gone, for this run alone.
+The note lies in the run's work folder from the start of a forced run to a good record. It counts under force=true
+alone: kept states that it does not name are then as good as gone.
 """
 
 import json
@@ -34,7 +34,7 @@ class Forced:
 
 
 def read(work: Path) -> Forced | None:
-    """The note in a work folder; None where no forced run is under way. A damaged one counts as begun just now."""
+    """The note in a work folder; None where no forced run is unfinished. A damaged one counts as begun just now."""
     file = work / NAME
     if not file.is_file():
         return None
@@ -45,9 +45,9 @@ def read(work: Path) -> Forced | None:
         return Forced(file)
 
 
-def begin(work: Path) -> Forced:
-    """A new note, or the one of the forced run that goes on."""
-    return read(work) or Forced(work / NAME)._noted(Forced(work / NAME))
+def begin(work: Path) -> None:
+    """A new note."""
+    Forced(work / NAME)._noted(Forced(work / NAME))
 
 
 def end(work: Path) -> None:

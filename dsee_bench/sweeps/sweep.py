@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config
 from dsee_bench.config import ConfigError
-from dsee_bench.place import moved
+from dsee_bench.origin import moved
 from dsee_bench.report.state import state_of
 
 if TYPE_CHECKING:

@@ -81,10 +81,10 @@ class Custom:
 
     def _check_classes(self, path: Path) -> None:
         """ValueError where a parquet file names its classes otherwise than the task: its numbers mean the file's."""
-        if path.suffix != ".parquet" or self.kind != "classification":
+        if path.suffix != ".parquet" or self.kind != "classification" or self.label_as != "index":
             return
         names = class_names(path, self.label)
-        if names is not None and self.label_as == "index" and names != self.labels:
+        if names is not None and names != self.labels:
             raise ValueError(
                 f"{path} has the classes {list(names)}, the task's labels are {list(self.labels)}; "
                 f"set task.labels=[{','.join(names)}]"

@@ -121,10 +121,15 @@ def read_parquet(path: Path) -> Iterator[Row]:
 
 def class_names(path: Path, column: str) -> tuple[str, ...] | None:
     """The names of the classes that a parquet file made by `datasets` states for `column`; None if it states none."""
+    import pyarrow
     from datasets import Features
     from pyarrow import parquet
 
-    feature = Features.from_arrow_schema(parquet.read_schema(path)).get(column)
+    try:
+        schema = parquet.read_schema(path)
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a parquet file: {error}") from error
+    feature = Features.from_arrow_schema(schema).get(column)
     return tuple(feature.names) if hasattr(feature, "names") else None
 
 

@@ -137,7 +137,7 @@ class SaveBetween(TrainerCallback):
         in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
         at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
         # The clocks of several processes differ: the first one's counts, and the others hear of it now and then.
-        looks = args.world_size == 1 or state.global_step % ASK_EVERY == 0
+        looks = args.world_size == 1 or self._seconds == 0 or state.global_step % ASK_EVERY == 0
         if looks and not at_end and ranks.by_first(lambda: now >= self._due):
             self._asked, control.should_save = now, True
 

@@ -18,6 +18,7 @@ REFUSED = [
     ("method=lora_omp method.stages.prune.score=update", "score=update .* needs the DSEE update .* not LORA"),
     ("method=lora_omp method.stages.prune.mask_update=true", "mask_update=true .* DSEE update .* not LORA"),
     ("method=lora method.stages.lora.type=ADALORA", r"ADALORA needs settings.init_r"),
+    ("method=lora +method.stages.lora.settings.bias=all", "settings.bias=all has no effect here"),
     ("method=peft/ia3 method.stages.ia3.type=LORA", r"LORA needs settings.r"),
 ]
 

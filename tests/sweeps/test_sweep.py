@@ -6,7 +6,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench import config, place, record
+from dsee_bench import config, origin, record
 from dsee_bench.record import Record
 from dsee_bench.sweeps import sweep
 
@@ -66,10 +66,10 @@ def test_what_is_done_is_not_launched(tmp_path):
     ]
     for cell in cells:
         record.write(Record(cell.run_id, "ok", {}, {}), tmp_path)
-    place.note(tmp_path / "work" / cells[0].run_id, tmp_path / "a")
+    origin.note(tmp_path / "work" / cells[0].run_id, tmp_path / "a")
     assert sweep.unfinished(cells, tmp_path, tmp_path / "a") == []
     assert sweep.unfinished(cells, tmp_path, tmp_path / "b") == cells[:1], "it looks whether the rows are the same"
-    place.note(tmp_path / "work" / cells[0].run_id, None)
+    origin.note(tmp_path / "work" / cells[0].run_id, None)
     done = subprocess.run(
         [sys.executable, "-m", "dsee_bench.run", "--multirun", *words], capture_output=True, text=True, timeout=60
     )

@@ -120,6 +120,9 @@ def test_class_names_of_a_parquet_file_are_heard(tmp_path):
         task(**files).load(tmp_path, 0)
     read = task(**files, label_as="index", labels=["yes", "no"]).load(tmp_path, 0)["dev"].examples
     assert [example.label for example in read] == [0, 1]
+    (tmp_path / "a.parquet").write_text("cut off")
+    with pytest.raises(ValueError, match=r"a\.parquet is not a parquet file"):
+        task(**files, label_as="index").load(tmp_path, 0)
 
 
 def test_a_missing_file(tmp_path):

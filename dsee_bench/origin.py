@@ -1,5 +1,6 @@
-"""Where the rows of a run that is done lay: `data_dir` is no part of a run's name, so other rows may come under it."""
+"""Where the rows of a run that is done came from: `data_dir` is no part of a run's id, so other rows may meet it."""
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,8 +13,9 @@ NAME = "data_dir"  # in the run's work folder, which is nobody else's: records n
 
 
 def note(work: Path, data_dir: Path | None) -> None:
-    """Remember the folder that the run's rows were read from."""
-    write_atomically(work / NAME, _of(data_dir))
+    """Remember the folder that the run's rows were read from; no error where nothing can be written."""
+    with contextlib.suppress(OSError):
+        write_atomically(work / NAME, _of(data_dir))
 
 
 def moved(work: Path, data_dir: Path | None) -> bool:
@@ -23,24 +25,24 @@ def moved(work: Path, data_dir: Path | None) -> bool:
 
 
 def _of(data_dir: Path | None) -> str:
-    return str((data_dir or Path.cwd()).resolve())  # relative files of task=custom lie in the working directory
+    return "" if data_dir is None else str(data_dir.resolve())
 
 
-def check_rows(settings: Settings, found: Record) -> None:
-    """ConfigError if the folder that is given holds other rows than the run was done on. One that cannot be read is no
-    reason to doubt the record."""
+def check_rows(settings: Settings, found: Record, work: Path) -> None:
+    """ConfigError if what `data_dir` says now has other rows than the run was done on; the same ones are noted. What
+    cannot be read is no reason to doubt the record."""
     given = settings.launch.data_dir
-    if settings.task.hub_files(given) is not None:
-        return  # pinned
     try:
         names = other_rows(found, settings.task.load(given, settings.seed))
     except (OSError, ValueError):
         return
     if names:
+        where = "the hub" if given is None else f"data_dir={given}"
         raise ConfigError(
-            f"{settings.run_id} is done on other rows of {names} than data_dir={given} has; task.name=NAME makes it a "
-            "run of its own, force=true replaces its record"
+            f"{settings.run_id} is done on other rows of {names} than {where} has; task.name=NAME makes it a run of "
+            "its own, force=true replaces its record"
         )
+    note(work, given)
 
 
 def other_rows(found: Record, data: Mapping[str, Split]) -> str:
