@@ -61,11 +61,8 @@ def class_of(written: Sequence[str]) -> ReadLabel:
     def read(row: Row, cell: object) -> int:
         name = str(cell) if isinstance(cell, str | int) and not isinstance(cell, bool) else None
         if name not in index:
-            by_place = (
-                "; for classes by their number, task.label_as=index"
-                if isinstance(cell, int) and "0" not in index
-                else ""
-            )
+            numbered = name is not None and isinstance(cell, int) and "0" not in index
+            by_place = "; for classes by their number, task.label_as=index" if numbered else ""
             raise ValueError(
                 f"{row.where}: unknown label {cell!r}; expected one of {', '.join(map(repr, written))}{by_place}"
             )

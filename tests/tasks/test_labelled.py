@@ -23,11 +23,16 @@ def test_class(written, cell, index, why):
     assert class_of(written)(ROW, cell) == index, why
 
 
-@pytest.mark.parametrize("cell", ["Yes", "yes ", "", None, True, 1, 1.0, ["yes"]])
+@pytest.mark.parametrize("cell", ["Yes", "yes ", "", None, True, 1.0, ["yes"]])
 def test_what_is_no_class(cell):
     with pytest.raises(ValueError) as error:
         class_of(["no", "yes"])(ROW, cell)
     assert str(error.value) == f"a.jsonl, line 7: unknown label {cell!r}; expected one of 'no', 'yes'"
+
+
+def test_a_number_for_a_name_says_how_numbers_are_read():
+    with pytest.raises(ValueError, match="unknown label 1; expected one of 'no', 'yes'; .* task.label_as=index"):
+        class_of(["no", "yes"])(ROW, 1)
 
 
 NUMBERS = [

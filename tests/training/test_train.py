@@ -144,7 +144,7 @@ def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
     one = job(tmp_path, dropout=True)
     one.model.train()
     losses = [
-        [float(loss) for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, batches=2, seed=seed)]
+        [loss.item() for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, batches=2, seed=seed)]
         for seed in (0, 0, 1)
     ]
     assert one.model.training
