@@ -31,7 +31,7 @@ def test_what_is_no_class(cell):
 
 
 def test_a_number_for_a_name_says_how_numbers_are_read():
-    with pytest.raises(ValueError, match="unknown label 1; expected one of 'no', 'yes'; .* task.label_as=index"):
+    with pytest.raises(ValueError, match=r"unknown label 1; expected one of 'no', 'yes'; .* task\.label_as=index"):
         class_of(["no", "yes"])(ROW, 1)
 
 
