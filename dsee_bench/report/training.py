@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from dsee_bench.record import Record
 from dsee_bench.report.figure import ink
 
+LINE = 7.5  # points, from one name of a stage to the next
 Curve = tuple[list[int], list[float]]  # steps, values
 
 
@@ -23,17 +24,31 @@ def training(axes: tuple[Axes, Axes], records: Sequence[Record]) -> bool:
             drawn |= bool(steps)
             (line,) = target.plot(steps, values, marker=marker, markersize=3, color=look.colour, linewidth=0.9)
             line.set(linestyle=look.line, label=f"seed {record.config['seed']}" if target is dev else None)
-    for start, names in stage_starts(records[0]):
-        for target in axes:
-            target.axvline(start, color="0.5", linewidth=0.8, linestyle=":")
-        loss.text(start, 1.01, "\n".join(names), fontsize=5.5, color="0.3", transform=loss.get_xaxis_transform())
-    loss.set_title(loss.get_title(), pad=3 + 7 * max((len(names) for _, names in stage_starts(records[0])), default=0))
+    _mark(axes, stage_starts(records[0]))
     loss.set_ylabel("training loss")
     dev.set_ylabel(f"dev {metric_of(records[0]) or 'score'}")
     dev.set_xlabel("step")
     for target in axes:
         target.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     return drawn
+
+
+def _mark(axes: tuple[Axes, Axes], starts: Sequence[tuple[int, list[str]]]) -> None:
+    """A line where stages begin, their names above the loss: above those of the line before where that is close by."""
+    loss = axes[0]
+    crowded = 0.29 * (loss.get_xlim()[1] - loss.get_xlim()[0])  # a name of twelve letters, in a panel of two inches
+    top, below = 0, 0  # in lines of text: the highest name of all, and what is already above the line before
+    for place, (start, names) in enumerate(starts):
+        for target in axes:
+            target.axvline(start, color="0.5", linewidth=0.8, linestyle=":")
+        if place and start - starts[place - 1][0] > crowded:
+            below = 0
+        above = (0, 2 + LINE * below)
+        loss.annotate("\n".join(names), (start, 1), xycoords=loss.get_xaxis_transform(), xytext=above,
+                      textcoords="offset points", fontsize=5.5, color="0.3")  # fmt: skip
+        below += len(names)
+        top = max(top, below)
+    loss.set_title(loss.get_title(), pad=3 + LINE * top)
 
 
 def along(record: Record, key: str) -> Curve:

@@ -1,5 +1,6 @@
 """Figures: what is drawn, from which numbers, and the same bytes each time. How they look was judged by eye."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from dsee_bench.report.scores import Point, curve, pareto, tradeoff
 from dsee_bench.report.sites import grid, masks_text, mean_by_site
 from dsee_bench.report.spec import Average, CostColumn, Figure, MethodRow, ScoreColumn, TableSpec
 from dsee_bench.report.tables import build
-from dsee_bench.report.training import along, metric_of, stage_starts
+from dsee_bench.report.training import along, metric_of, stage_starts, training
 
 BY_COST = Figure("tradeoff", "trainable_parameters", "trainable", "log")
 ALONG = Figure("curve", "sparsity_masked", "sparsity", "linear")
@@ -133,6 +134,22 @@ def test_curves_go_on_from_stage_to_stage(runs):
     assert along(runs[0], "dev") == ([40, 80], [0.6, 0.8])  # an undefined score is no point
     assert stage_starts(runs[0]) == [(0, ["sparse", "tune"]), (40, ["prune", "retune"])]
     assert metric_of(runs[0]) == "accuracy"
+
+
+def test_names_of_stages_that_start_close_by_do_not_cover_each_other(make):
+    """EarlyBERT's short search: the names of its first stages are wider than it is long."""
+    search = StageLog(
+        "search", 1, None, {"steps": 268, "curve": [{"step": 20, "loss": 1.5}, {"step": 268, "loss": 1.5}]}
+    )
+    stages = (StageLog("coefficients", 1, None, {}), search, StageLog("narrow", 1, None, {}),
+              StageLog("tune", 1, None, {"steps": 804, "curve": [{"step": 804, "loss": 0.5}]}))  # fmt: skip
+    with panels(["EarlyBERT", "", "", "", "", "", "", ""], across=4, size=(2.0, 1.5)) as sheet:
+        loss = sheet.axes[0]
+        assert training((loss, sheet.axes[4]), [replace(make(), stages=stages)])
+        sheet.figure.draw_without_rendering()
+        boxes = [text.get_window_extent() for text in (*loss.texts, loss.title)]
+    assert [text.get_text() for text in loss.texts] == ["coefficients\nsearch", "narrow\ntune"]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
 def test_sites_are_laid_out_by_layer_and_weight():
