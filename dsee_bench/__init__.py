@@ -11,6 +11,6 @@ __all__ = ["load"]
 
 def load(folder: str | os.PathLike[str]) -> "PreTrainedModel":
     """A model that `dsee-bench ... export=DIR` wrote, ready to use; ValueError for a folder that is not whole."""
-    from dsee_bench.deploy.export import load as load_export
+    from dsee_bench.deploy.load import load as load_export
 
     return load_export(folder)
