@@ -61,13 +61,19 @@ def recipe(rows: Mapping[str, Variant]) -> Iterator[str]:
 
 
 def _by_task(variant: Variant) -> dict[str, dict[str, str]]:
-    """Value by task of each setting of the method and of training; what a stage only takes over from training is left
-    out."""
+    """Value by task of each setting of the method and of training; what a stage only takes over from training, its
+    `learning_rate` from `update_rate`, is left out."""
     settings = {str(task): part["settings"].iloc[0] for task, part in variant.runs.groupby("task")}
     keys = {key for each in settings.values() for key in each if key.startswith(("method.", "train."))}
     found = {key: {task: show(each.get(key)) for task, each in settings.items()} for key in keys}
-    trained = [values for key, values in found.items() if key.startswith("train.")]
-    return {key: values for key, values in found.items() if key.startswith("train.") or values not in trained}
+    trained = {key: values for key, values in found.items() if key.startswith("train.")}
+    taken = [(_kind(key), values) for key, values in trained.items()]
+    return trained | {key: values for key, values in found.items() if (_kind(key), values) not in taken}
+
+
+def _kind(key: str) -> str:
+    """What a setting is a number of, for the last word of its name says so: `epochs`, `rate`."""
+    return key.rpartition(".")[2].rpartition("_")[2]
 
 
 def _wording(values: Mapping[str, str]) -> str:

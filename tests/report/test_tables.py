@@ -300,6 +300,18 @@ def test_what_is_chosen_for_a_task_is_said_once_where_the_rows_agree(make):
     ]
 
 
+def test_a_setting_that_happens_to_equal_one_of_training_is_a_choice_of_its_own(make):
+    def run(task, number):
+        made = make(task)
+        stages = {"prune": {"batches": number}}
+        return replace(
+            made, config=made.config | {"method": {"name": "dsee", "stages": stages}, "train": {"epochs": number}}
+        )
+
+    notes = build(frame([run("rte", 3), run("sst2", 1)]), SPEC, "t").notes
+    assert "prune.batches, train.epochs are 1 for sst2; 3 for rte" in notes
+
+
 def test_a_page_cannot_be_broken_by_a_name(make):
     text = render.html(build(frame([make(method="<script>")]), SPEC, "t"))
     assert "&lt;script&gt;" in text
