@@ -9,13 +9,14 @@ from dsee_bench.report.spec import MethodRow, ScoreColumn, TableSpec, Where
 
 
 def matching(runs: pd.DataFrame, where: Where, who: str) -> pd.DataFrame:
-    """The runs whose settings have the wanted values (null: not set); ValueError if no run has such a setting."""
+    """The runs whose settings have the wanted values (null: not set); ValueError if no run has a setting that must be
+    set."""
     for key, wanted in where.items():
+        admitted = wanted if isinstance(wanted, tuple) else (wanted,)
         known = {"seed"} | {name for settings in runs["settings"] for name in settings}
-        if len(runs) and key not in known:
+        if len(runs) and key not in known and None not in admitted:
             raise ValueError(f"{who}: no run has the setting {key!r}{nearest(key, known)}")
         values = runs["seed"] if key == "seed" else [settings.get(key) for settings in runs["settings"]]
-        admitted = wanted if isinstance(wanted, tuple) else (wanted,)
         # Not by isin: a column of numbers and None would become one of numbers and NaN.
         runs = runs[pd.Series([value in admitted for value in values], runs.index, bool)]
     return runs

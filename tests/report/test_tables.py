@@ -154,6 +154,12 @@ def test_the_average_is_taken_for_each_seed_and_needs_every_column(make):
     assert grid(runs[:2], spec)[0]["Avg"] == "–"
 
 
+def test_a_setting_that_no_run_has_is_null_in_all_of_them(make):
+    """A table that leaves out some places of sparse entries also shows runs of methods without any."""
+    (row,) = grid([make("rte", "full")], replace(SPEC, filters={"method.stages.other.where": (None, "decomposition")}))
+    assert row["Method"] == "full"
+
+
 def test_where_picks_runs_and_filters_drop_them(make):
     runs = [make(sparsity=share, seed=seed) for share in (0.2, 0.5) for seed in (0, 7)]
     rows = (MethodRow("dsee", "DSEE 50 %", {"method.stages.prune.sparsity": 0.5}),)
