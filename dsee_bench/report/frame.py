@@ -4,12 +4,12 @@ Every number keeps what is needed to judge whether it may stand beside another o
 scored on and of the training split, the number of examples, the checkpoint, the metric's signature, the schema.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from dsee_bench.record import Record
+from dsee_bench.record import Cost, Record
 
 COLUMNS = [  # besides the costs
     *("run_id", "backbone", "task", "method", "seed", "checkpoint", "schema", "settings", "train_sha256"),
@@ -21,8 +21,9 @@ COLUMNS = [  # besides the costs
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """One row for each (run, score) of the runs with status "ok"; costs are columns by their names, None where not had.
 
-    `settings` is the flattened config without the seed; `counts` says for each cost what it counts. A run that was
-    timed has one cost more than its record, `latency_saved`: 1 - latency_ms / latency_dense_ms.
+    `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Costs beside those
+    of the record are derived from it: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed;
+    `heads` and `neurons`, what is left of them in all layers.
     """
     rows = [row for record in records if record.status == "ok" for row in _rows(record)]
     table = pd.DataFrame(rows, dtype=object) if rows else pd.DataFrame(columns=COLUMNS)
@@ -61,10 +62,9 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         "counts": {cost.name: cost.counts for cost in record.costs},
     }
     costs = {cost.name: cost.value for cost in record.costs}
-    final, dense = costs.get("latency_ms"), costs.get("latency_dense_ms")
-    if final is not None and dense is not None:
-        costs["latency_saved"] = 1 - final / dense
-        run["counts"]["latency_saved"] = "of the time of the untouched model, timed in turn with the final one"
+    for cost in _derived(record, costs):
+        costs[cost.name] = cost.value
+        run["counts"][cost.name] = cost.counts
     return [
         run
         | {
@@ -81,6 +81,24 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         | costs
         for score in record.scores
     ]
+
+
+def _derived(record: Record, costs: Mapping[str, float | None]) -> Iterator[Cost]:
+    final, dense = costs.get("latency_ms"), costs.get("latency_dense_ms")
+    if final is not None and dense is not None:
+        counts = "of the time of the untouched model, timed in turn with the final one"
+        yield Cost("latency_saved", 1 - final / dense, "share", counts)
+    backbone = record.config["backbone"]
+    if not {"layers", "heads", "ffn"} <= backbone.keys():
+        return
+    heads, neurons = backbone["layers"] * backbone["heads"], backbone["layers"] * backbone["ffn"]
+    sharing = backbone["heads"] // (backbone.get("key_heads") or backbone["heads"])  # removed and kept together
+    for stage in record.stages:
+        if {"heads", "neurons"} <= stage.facts.keys():
+            heads = sharing * sum(len(kept) for kept in stage.facts["heads"])
+            neurons = sum(stage.facts["neurons"])
+    yield Cost("heads", heads, "heads", "attention heads left, in all layers")
+    yield Cost("neurons", neurons, "neurons", "feed-forward neurons left, in all layers")
 
 
 def _checksum(record: Record, split: str) -> str | None:

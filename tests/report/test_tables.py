@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsee_bench.config import CONF
-from dsee_bench.record import Cost, Score, read_all
+from dsee_bench.record import Cost, Score, StageLog, read_all
 from dsee_bench.report import render
 from dsee_bench.report.frame import flatten, frame
 from dsee_bench.report.spec import (
@@ -59,6 +59,22 @@ def test_costs_show_their_range_over_tasks(make):
     (row,) = grid([make("rte", parameters=592_896), make("sst2", parameters=594_434)])
     assert row["Trainable"] == "592,896–594,434"
     assert row["Saved"] == "25.0 %"
+
+
+def test_heads_and_neurons_that_are_left(make):
+    """Two layers, eight heads in pairs that share a key, 128 neurons; the stage keeps 2 and 3 of the four pairs."""
+    spec = replace(SPEC, costs=(CostColumn("heads", "Heads", "count"), CostColumn("neurons", "Neurons", "count")))
+    backbone = {"name": "minilm", "layers": 2, "heads": 8, "key_heads": 4, "ffn": 128}
+    narrow = StageLog("narrow", 1, None, {"heads": [[0, 3], [1, 2, 3]], "neurons": [96, 100]})
+    whole, narrowed = (
+        replace(run, config=run.config | {"backbone": backbone}) for run in (make(method="a"), make(method="b"))
+    )
+    table = build(frame([whole, replace(narrowed, stages=(narrow, *narrowed.stages))]), spec, "t")
+    rows = render.shown(table, PLAIN).to_dict("records")
+    assert [(row["Heads"], row["Neurons"]) for row in rows] == [("16", "256"), ("10", "196")]
+    assert "Heads: attention heads left, in all layers" in table.notes
+    (row,) = grid([make()], spec)
+    assert row["Heads"] == "–"  # of a backbone whose settings do not say
 
 
 def test_time_saved_is_the_share_of_the_untouched_models(make):
