@@ -1,20 +1,24 @@
 """Which rows of the frame belong in a table, in one of its columns, in one of its rows."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 import pandas as pd
 
 from dsee_bench.config import nearest
 from dsee_bench.report.spec import MethodRow, ScoreColumn, TableSpec, Where
 
+MISSPELT = 0.9  # how alike, of 1, an unknown setting and a known one are where one is meant for the other
+
 
 def matching(runs: pd.DataFrame, where: Where, who: str) -> pd.DataFrame:
     """The runs whose settings have the wanted values (null: not set); ValueError if no run has a setting that must be
-    set."""
+    set, or that looks like one misspelt."""
     for key, wanted in where.items():
         admitted = wanted if isinstance(wanted, tuple) else (wanted,)
         known = {"seed"} | {name for settings in runs["settings"] for name in settings}
-        if len(runs) and key not in known and None not in admitted:
+        unset = None in admitted and not get_close_matches(key, known, cutoff=MISSPELT)
+        if len(runs) and key not in known and not unset:
             raise ValueError(f"{who}: no run has the setting {key!r}{nearest(key, known)}")
         values = runs["seed"] if key == "seed" else [settings.get(key) for settings in runs["settings"]]
         # Not by isin: a column of numbers and None would become one of numbers and NaN.
