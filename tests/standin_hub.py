@@ -25,7 +25,7 @@ class Fault:
 
     status: int | None = None  # answered in place of the file
     cut: int | None = None  # bytes after which the connection breaks off
-    pause: float = 0.0  # seconds of silence in the middle
+    pause: float = 0.0  # seconds of silence in the middle, or before the cut
     content: bytes | None = None  # other bytes than those that the checksum names
 
 
@@ -157,10 +157,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 return
             middle = len(content) // 2 if fault.cut is None else fault.cut
             self.wfile.write(content[:middle])
+            time.sleep(fault.pause)
             if fault.cut is not None:
                 self.close_connection = True
                 return
-            time.sleep(fault.pause)
             self.wfile.write(content[middle:])
         except (BrokenPipeError, ConnectionResetError):  # the client did not wait
             self.close_connection = True

@@ -115,7 +115,7 @@ COMES = [
     # data set, seconds waited between tries, why
     (data_set("fine"), [], "nothing is wrong"),
     (data_set("slow", get={FILE: [Fault(pause=0.4)]}), [], "half a second of silence is no error"),
-    (data_set("cut", LARGE, get={FILE: [Fault(cut=15_000_000)]}), [1], "cut off in the middle"),
+    (data_set("cut", LARGE, get={FILE: [Fault(cut=15_000_000, pause=1.0)]}), [1], "cut off after a second"),
     (data_set("get-500", get={FILE: [Fault(status=500), Fault(status=503)]}), [1.0, 3.0], "tried again by us"),
     (data_set("head-500", head={FILE: [Fault(status=500), Fault(status=500)]}), [1], "tried again by the client"),
     (data_set("list-500", tree=[Fault(status=500), Fault(status=502)]), [1, 2], "tried again by the client"),
