@@ -33,6 +33,7 @@ def test_six_ratios_and_two_seeds_tune_the_first_stage_twice(tmp_path):
 @pytest.mark.parametrize(
     ("method", "like", "shared"),
     [
+        ("full_twice", "full", ["tune"]),
         ("omp", "full", ["tune"]),
         ("imp", "full", ["tune"]),
         ("dsee", "dsee_update", ["low_rank", "sparse", "tune"]),

@@ -13,7 +13,7 @@ from dsee_bench.sweeps import sweep
 SWEEPS = [
     # words,                                                        cells, why
     (["seed=0,1", "method=lora,dsee"], 4, "options and a setting"),
-    (["experiment=glue_small", "seed=range(2)", "task=rte,sst2"], 44, "an experiment's own sweep, one key of it set"),
+    (["experiment=glue_small", "seed=range(2)", "task=rte,sst2"], 48, "an experiment's own sweep, one key of it set"),
     (["experiment=rte_dsee", "method.stages.prune.sparsity=0.2,0.5"], 2, "an experiment without a sweep"),
     (["method=lora", "~method.stages.tune.what", "+method.stages.lora.settings.bias=all,none"], 2, "keys come and go"),
     (["backbone=tiny-bert,tiny-gpt2", "train=glue_small", "train.betas=[0.9,0.98],[0.9,0.99]"], 4, "lists"),
