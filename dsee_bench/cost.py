@@ -30,8 +30,9 @@ class Flops:
 
 def weight_flops(weight: Weight, tokens: int) -> int:
     """FLOPs of one weight with its update, merged or beside it, over `tokens` tokens."""
-    beside = weight.kept + weight.rank * (weight.outputs + weight.inputs) + weight.entries
-    touched = weight.rank > 0 or weight.entries > 0
+    rank = weight.rank + weight.frozen_rank
+    beside = weight.kept + rank * (weight.outputs + weight.inputs) + weight.entries
+    touched = rank > 0 or weight.entries > 0
     merged = (weight.kept if weight.merges else weight.size) if touched else weight.kept
     return 2 * tokens * min(beside, merged)
 

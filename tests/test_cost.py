@@ -1,6 +1,7 @@
 """Parameters and FLOPs of a plan against published counts, hand-worked ones, and torch's own counter."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from dsee_bench import config, cost, plan
 from dsee_bench.backbones.fused import split
+from dsee_bench.backbones.site import Site, dense
+from dsee_bench.stages.attach import COUNTS
 
 
 def planned(*overrides):
@@ -91,6 +94,14 @@ def test_a_dense_weight_takes_its_update_in_for_nothing_and_a_masked_one_keeps_i
     dense, masked = found.steps[2].outline.weights[0], found.final.weights[0]
     assert cost.weight_flops(dense, 1) == 2 * 768 * 768
     assert cost.weight_flops(masked, 1) == 2 * (masked.kept + 16 * 1536 + 64)
+
+
+def test_frozen_factors_beside_a_masked_weight_are_multiplied_by_too():
+    """VeRA trains two vectors of 8 and 64 numbers around frozen matrices (8, 32) and (64, 8)."""
+    weight = COUNTS["VERA"](dense(Site("q", "query", 0), 64, 32), {"r": 8})
+    assert weight.update == 8 + 64
+    assert cost.weight_flops(weight, 1) == 2 * 64 * 32, "merged"
+    assert cost.weight_flops(replace(weight, kept=1000, merges=False), 1) == 2 * (1000 + 8 * (64 + 32))
 
 
 @pytest.mark.parametrize("method", ["full", "dsee", "dsee_update"])

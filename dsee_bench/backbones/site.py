@@ -41,6 +41,7 @@ class Weight:
     rank: int = 0  # R of the low-rank update, 0 where there is none
     entries: int = 0  # K, trainable entries of the sparse update
     extra: int = 0  # trainable parameters of an update that is neither (IA3's vectors, say)
+    frozen_rank: int = 0  # rank of an update whose two factors do not train (VeRA's)
     coefficients: int = 0  # trained factors on its inputs: one a head or a neuron (stages/coefficients.py)
     update_type: str | None = None  # DSEE, or PEFT's name of the update's method; None where there is no update
     merges: bool = True  # merging the update into W leaves W's zeros as they are

@@ -212,7 +212,7 @@ COUNTS: dict[str, Callable[[Weight, dict[str, Any]], Weight]] = {
     # one factor an output, or an input for a feed-forward weight
     "IA3": lambda w, s: replace(w, extra=w.inputs if w.site.kind == "ffn_out" else w.outputs),
     # two vectors; the random matrices they scale are shared and frozen
-    "VERA": lambda w, s: replace(w, extra=s["r"] + w.outputs),
+    "VERA": lambda w, s: replace(w, frozen_rank=s["r"], extra=s["r"] + w.outputs),
     # as many single entries as a low rank of r would have
     "SHIRA": lambda w, s: replace(w, entries=s["r"] * (w.outputs + w.inputs)),
     "SUPERTUNING": lambda w, s: replace(w, rank=s["r"], entries=int((1 - s["sparsity"]) * w.size)),
