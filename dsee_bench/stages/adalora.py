@@ -11,15 +11,10 @@ if TYPE_CHECKING:
 WARM, FINAL = 0.1, 0.3
 
 
-def follow_budget(state: RunState, steps: int) -> None:
-    """If AdaLoRA is attached, shrink its ranks over `steps` steps and add its penalty; otherwise do nothing."""
+def budget_of(state: RunState, steps: int) -> "Budget | None":
+    """The budget that a tuning of `steps` steps follows; None where no AdaLoRA is attached."""
     tuner = state.tuner
-    if tuner is None or not hasattr(tuner, "rankallocator"):
-        return
-    config = tuner.peft_config[tuner.trainable_adapter_name]
-    config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
-    state.after_step = [Budget(tuner)]
-    state.penalties = [lambda: config.orth_reg_weight * distance_from_orthogonal(tuner)]
+    return Budget(tuner, steps) if tuner is not None and hasattr(tuner, "rankallocator") else None
 
 
 class Budget:
@@ -27,9 +22,15 @@ class Budget:
 
     AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
 
-    def __init__(self, tuner: Any) -> None:
+    def __init__(self, tuner: Any, steps: int) -> None:
         self._tuner, self._allocator = tuner, tuner.rankallocator
-        self._config = tuner.peft_config[tuner.trainable_adapter_name]
+        self._config = config = tuner.peft_config[tuner.trainable_adapter_name]
+        config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
+        self.best_after = steps - config.tfinal  # weights of up to this step have more ranks than the budget
+
+    def penalty(self) -> "Tensor":
+        weight: float = self._config.orth_reg_weight
+        return weight * distance_from_orthogonal(self._tuner)
 
     def __call__(self, step: int) -> None:
         self._tuner.update_and_allocate(step)

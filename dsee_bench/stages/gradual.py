@@ -1,7 +1,7 @@
 """Tune and prune at once: the share of zeros grows with a cubic schedule (Zhu and Gupta 2017, "To prune, or not to
 prune"), so that the model can recover while it is pruned. Masks only grow: a zero stays one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsee_bench.backbones.site import Outline, Site
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class GradualPrune(Tune):
     """A tuning in which `prune` takes its share bit by bit, every `every` steps, all of it after `until` of the steps.
 
-    The weights handed on are the last: earlier ones have fewer zeros, so the best of them on dev is not comparable.
+    The best weights are chosen among those with all zeros: earlier ones have fewer, and are not comparable.
     """
 
     prune: PruneWeights
@@ -41,14 +41,14 @@ class GradualPrune(Tune):
         return self.prune.plan(super().plan(outline))
 
     def run(self, state: RunState) -> Facts:
-        recipe, hooks = state.recipe, state.after_step
-        last = max(1, round(self.until * recipe.steps(len(state.data["train"]), self.epochs)))
+        hooks = state.after_step
+        last = max(1, round(self.until * state.recipe.steps(len(state.data["train"]), self.epochs)))
         schedule = Schedule(self.prune, state, self.every, last)
-        state.recipe, state.after_step = replace(recipe, checkpoint="last"), [*hooks, schedule]
+        state.after_step, state.best_after = [*hooks, schedule], last - 1  # what `last` leaves is a candidate
         try:
             facts = super().run(state)
         finally:
-            state.recipe, state.after_step = recipe, hooks
+            state.after_step, state.best_after = hooks, 0
         shares = [
             {"step": step, "part": round(schedule.part(step), 6)} for step in range(1, last + 1) if schedule.due(step)
         ]

@@ -47,6 +47,7 @@ class RunState:
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
     after_step: "list[StepHook]" = field(default_factory=list)
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
+    best_after: int = 0  # a tuning's step up to which its weights are no candidates for the best
 
 
 class Stage:

@@ -25,7 +25,7 @@ from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
 from dsee_bench.system.seal import is_whole, seal
 
-VERSION = 4  # of the stages' code: raise it when the same settings give another state
+VERSION = 5  # of the stages' code: raise it when the same settings give another state
 NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs
 WRITES_ONLY = "decode"  # of a task: how the finished model is made to write
 

@@ -36,11 +36,11 @@ class Tune(Stage):
         return replace(outline, tuned=self.what)
 
     def run(self, state: RunState) -> Facts:
-        from dsee_bench.stages.adalora import follow_budget
+        from dsee_bench.stages.adalora import budget_of
         from dsee_bench.training.train import Job, tune
 
         choose_trainable(state, self.what)
-        follow_budget(state, state.recipe.steps(len(state.data["train"]), self.epochs))
+        budget = budget_of(state, state.recipe.steps(len(state.data["train"]), self.epochs))
         job = Job(
             name=state.stage,
             model=state.model,
@@ -55,8 +55,9 @@ class Tune(Stage):
             folder=state.folder,
             device=state.device,
             masks=tuple(_stored_masks(state)) if self.what == "all" else (),
-            after_step=tuple(state.after_step),
-            penalties=tuple(state.penalties),
+            after_step=(*state.after_step, *([budget] if budget else [])),
+            penalties=(*state.penalties, *([budget.penalty] if budget else [])),
+            best_after=max(state.best_after, budget.best_after if budget else 0),
             save_every=state.save_every,
             curve=state.curve,
         )

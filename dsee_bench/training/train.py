@@ -47,6 +47,7 @@ class Job:
     after_step: Sequence[StepHook]
     penalties: Sequence[Callable[[], Tensor]]
     save_every: float  # seconds between points that a stopped run goes on from, beside those of evaluations
+    best_after: int = 0  # step up to which the weights are no candidates for the best
     curve: Curve | None = None  # where points of loss and dev score go, beside the facts
 
     @property
@@ -81,6 +82,7 @@ def tune(job: Job) -> dict[str, Any]:
         # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
         1 / recipe.accumulate if job.writes else 1.0,
         job.after_step,
+        job.best_after,
         model=job.model,
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
         train_dataset=GroupedByLength(encode(examples, job.tokenizer, recipe.max_length), recipe.batch_size, job.seed),

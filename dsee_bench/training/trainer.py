@@ -38,12 +38,13 @@ class ResumingTrainer(Trainer):
         penalties: Sequence[Callable[[], Tensor]],
         share: float,  # of a penalty, that each part of an accumulated batch has
         hooks: Sequence[StepHook],
+        best_after: int,  # step up to which the weights are no candidates for the best
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         if not ranks.first():
             torch.manual_seed(self.args.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out
-        self._penalties, self._share, self._hooks = penalties, share, hooks
+        self._penalties, self._share, self._hooks, self._best_after = penalties, share, hooks, best_after
         self.add_callback(AfterStep(hooks))
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
@@ -52,6 +53,9 @@ class ResumingTrainer(Trainer):
             for penalty in self._penalties:
                 loss = loss + self._share * penalty()
         return (loss, outputs) if return_outputs else loss
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        return self.state.global_step > self._best_after and bool(super()._determine_best_metric(metrics, trial))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         # What a tuning leaves as it was is not written each time. Places of sparse entries are no parameters.

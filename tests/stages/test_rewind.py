@@ -91,7 +91,34 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
         assert (~mask)[~seen[4][site]].all(), "masks only grow"
     assert sum(facts["sparsity_by_site"].values()) > 0
     assert state.outline.kept == plan.plan(settings).steps[0].outline.kept
-    assert state.recipe.checkpoint == settings.recipe.checkpoint
+
+
+def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monkeypatch):
+    """Three epochs of 16 steps; all zeros are there after round(0.4 x 48) = 19, and the first evaluation is at 16."""
+    settings = settings_of("method=gmp", "train.epochs=3", "method.stages.gradual.until=0.4")
+    state, _ = execute.prepare(settings, tmp_path)
+    falling = iter((0.9, 0.8, 0.7))
+    monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
+    facts = execute._run_stage(settings, state, "gradual", tmp_path).facts
+    assert facts["best_step"] == 32
+    assert state.best_after == 0, "the tuning after it chooses among all"
+    zeros = sum(int((weight_of(state.model, site)[~mask] == 0).sum()) for site, mask in state.masks.items())
+    assert zeros == sum(int((~mask).sum()) for mask in state.masks.values()) > 0
+
+
+def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch):
+    """Of 48 steps the last int(0.3 x 48) = 14 have the final ranks, 8 in the mean: of three evaluations the last."""
+    settings = settings_of("method=peft/adalora", "train.epochs=3")
+    state, _ = execute.prepare(settings, tmp_path)
+    falling = iter((0.9, 0.8, 0.7))
+    monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
+    state.after_step = [hook := Mock(tensors=dict)]
+    for name in settings.stages:
+        facts = execute._run_stage(settings, state, name, tmp_path).facts
+    assert facts["best_step"] == 48
+    values = [value for name, value in state.model.named_parameters() if ".lora_E." in name]
+    assert sum(int(value.count_nonzero()) for value in values) == 8 * len(values)
+    assert hook.call_count == 48, "what hooks other stages have are called too"
 
 
 def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):

@@ -103,6 +103,22 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     assert value == curve[-1]
 
 
+def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypatch):
+    """The first of three evaluations has the best score, and is not the one that is handed on."""
+    one = job(tmp_path, "train.checkpoint=best", "train.epochs=3")
+    seen = []
+
+    def scored(_):
+        seen.append(weights(one.model))
+        return {"accuracy": 0.9 - 0.1 * len(seen)}
+
+    monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: scored)
+    facts = tune(dataclasses.replace(one, best_after=one.recipe.steps(len(one.train), 1)))
+    assert facts["best_step"] == facts["dev"][1]["step"]
+    assert torch.equal(weights(one.model), seen[1])
+    assert not torch.equal(weights(one.model), seen[2])
+
+
 def test_a_tuning_that_diverges_fails(tmp_path):
     """transformers would log 0.0 for a loss that is no number, and class 0 would be the answer to everything."""
     one = dataclasses.replace(job(tmp_path, "train.clip=null", "train.batch_size=8"), learning_rate=1e38)
