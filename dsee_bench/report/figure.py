@@ -3,6 +3,7 @@
 Okabe and Ito's colours, told apart by colour-blind readers and in grey print; each row has its own marker besides.
 """
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 MARKERS = "os^DvPX*<>"
 LINES = ("-", "--", "-.", ":")
 PANEL = (2.4, 2.1)  # inches
+LETTERS = 11  # of a title, on an inch of a panel
 LOOK = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -53,7 +55,11 @@ def panels(titles: Sequence[str], *, across: int = 3, size: tuple[float, float] 
     rows = -(-len(titles) // columns)
     with matplotlib.rc_context(LOOK):
         figure = Figure(figsize=(max(size[0] * columns, 4.0), size[1] * rows + 0.7))
-        axes = [figure.add_subplot(rows, columns, place + 1, title=title) for place, title in enumerate(titles)]
+        letters = int(LETTERS * size[0])
+        axes = [
+            figure.add_subplot(rows, columns, place + 1, title=textwrap.fill(title, letters))
+            for place, title in enumerate(titles)
+        ]
         yield Sheet(figure, axes)
 
 

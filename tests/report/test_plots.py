@@ -152,6 +152,20 @@ def test_names_of_stages_that_start_close_by_do_not_cover_each_other(make):
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
+def test_long_titles_stay_on_the_sheet_and_beside_each_other():
+    titles = [
+        "DSEE update (low rank + sparse)",
+        "DSEE structured, 40 % of FFN",
+        "LoRA",
+        "DSEE (sparse.kept=256, rank=16)",
+    ]
+    with panels(titles, across=4, size=(2.0, 1.5)) as sheet:
+        sheet.figure.draw_without_rendering()
+        boxes = [axes.title.get_window_extent() for axes in sheet.axes]
+        assert all(box.x0 >= 0 and box.x1 <= sheet.figure.bbox.width for box in boxes)
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_sites_are_laid_out_by_layer_and_weight():
     found = grid(SITES)
     assert found.layers == ("0", "2", "10", "–")  # by number, what has no layer last
