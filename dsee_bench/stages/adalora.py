@@ -26,7 +26,8 @@ class Budget:
         self._tuner, self._allocator = tuner, tuner.rankallocator
         self._config = config = tuner.peft_config[tuner.trainable_adapter_name]
         config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
-        self.best_after = steps - config.tfinal  # weights of up to this step have more ranks than the budget
+        # Weights of up to this step have more ranks than the budget; the last are a candidate, however few the steps.
+        self.best_after = steps - max(config.tfinal, 1)
 
     def penalty(self) -> "Tensor":
         weight: float = self._config.orth_reg_weight

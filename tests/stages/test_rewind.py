@@ -106,6 +106,15 @@ def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monk
     assert zeros == sum(int((~mask).sum()) for mask in state.masks.values()) > 0
 
 
+def test_adalora_has_best_weights_after_few_steps_too(tmp_path):
+    """int(0.3 x 2) = 0 steps with final ranks."""
+    settings = settings_of("method=peft/adalora", "train.max_rows=8")
+    state, _ = execute.prepare(settings, tmp_path)
+    for name in settings.stages:
+        facts = execute._run_stage(settings, state, name, tmp_path).facts
+    assert (facts["steps"], facts["best_step"]) == (2, 2)
+
+
 def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch):
     """Of 48 steps the last int(0.3 x 48) = 14 have the final ranks, 8 in the mean: of three evaluations the last."""
     settings = settings_of("method=peft/adalora", "train.epochs=3")
