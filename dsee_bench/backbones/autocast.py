@@ -12,13 +12,17 @@ from transformers.models.deberta import modeling_deberta
 from transformers.models.deberta_v2 import modeling_deberta_v2
 
 
+def _at_least_float32(hidden_states: Tensor) -> Tensor:
+    return hidden_states.to(torch.promote_types(hidden_states.dtype, torch.float32))  # float64 stays
+
+
 class Float32Attention(modeling_deberta.DisentangledSelfAttention):
     """Version 1's attention, whatever autocast asks for."""
 
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """As its parent's."""
         with torch.autocast(hidden_states.device.type, enabled=False):
-            return super().forward(hidden_states.float(), *args, **kwargs)
+            return super().forward(_at_least_float32(hidden_states), *args, **kwargs)
 
 
 class Float32AttentionV2(modeling_deberta_v2.DisentangledSelfAttention):
@@ -27,7 +31,7 @@ class Float32AttentionV2(modeling_deberta_v2.DisentangledSelfAttention):
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Any:
         """As its parent's."""
         with torch.autocast(hidden_states.device.type, enabled=False):
-            return super().forward(hidden_states.float(), *args, **kwargs)
+            return super().forward(_at_least_float32(hidden_states), *args, **kwargs)
 
 
 def keep_float32(model: PreTrainedModel) -> None:

@@ -20,7 +20,7 @@ def model_of(name):
     model = AutoModelForSequenceClassification.from_config(settings).eval()
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    return model
+    return model.double()  # parts of a product may add up in another order than the whole
 
 
 @pytest.mark.parametrize("name", FUSED)
@@ -30,7 +30,7 @@ def test_split_computes_the_same(name):
     split(parts)
     ids = torch.randint(5, 600, (2, 11))
     assert sum(isinstance(module, Fused) for module in parts.modules()) == 2, "one a layer"
-    assert torch.allclose(whole(ids).logits, parts(ids).logits, atol=1e-5)
+    assert torch.allclose(whole(ids).logits, parts(ids).logits, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", FUSED)

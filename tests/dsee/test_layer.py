@@ -44,9 +44,9 @@ MODULES = [
 @pytest.mark.parametrize(("module", "row_blocks", "rows", "why"), MODULES)
 def test_the_effective_weight(module, row_blocks, rows, why):
     """The output is that of W + s (U V + S2), put together densely from the parts; other rows are W's own."""
-    layer = layer_around(module(), row_blocks=row_blocks)
+    layer = layer_around(module(), row_blocks=row_blocks).double()  # the parts are added in another order
     u, v = layer.dsee_u["default"], layer.dsee_v["default"]
-    delta = torch.zeros(12, 7)
+    delta = torch.zeros(12, 7, dtype=torch.float64)
     for block, (start, stop) in enumerate(layer.blocks["default"]):
         upto = sum(b - a for a, b in layer.blocks["default"][:block])
         delta[start:stop] = u[upto : upto + stop - start] @ v[2 * block : 2 * block + 2]
@@ -54,7 +54,7 @@ def test_the_effective_weight(module, row_blocks, rows, why):
         delta[row, column] += value
     assert set(delta.abs().sum(1).nonzero().flatten().tolist()) == set(rows), why
 
-    x = torch.randn(3, 2, 7)
+    x = torch.randn(3, 2, 7, dtype=torch.float64)
     effective = seen(layer, layer.base_layer.weight) + 3 * delta
     bias = getattr(layer.base_layer, "bias", None)
     torch.testing.assert_close(layer(x), nn.functional.linear(x, effective, bias))
@@ -163,12 +163,12 @@ def test_a_merged_layer_keeps_its_support():
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_dropout_is_on_the_low_rank_path_alone(masked):
-    layer = layer_around(nn.Linear(7, 12), dropout=0.5).train()
+    layer = layer_around(nn.Linear(7, 12), dropout=0.5).train().double()
     mask = torch.ones(12, 7, dtype=torch.bool)
     if masked:
         mask = torch.rand(12, 7, generator=torch.Generator().manual_seed(0)) < 0.5
         layer.set_mask("default", mask)
-    x = torch.randn(50, 7)
+    x = torch.randn(50, 7, dtype=torch.float64)
     assert not torch.equal(layer(x), layer(x))
     layer.dsee_u["default"].data.zero_()
     expected = layer.base_layer(x) + 3 * x @ (layer.sparse_delta("default") * mask).T
