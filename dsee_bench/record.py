@@ -29,7 +29,7 @@ class Score:
     split: str
     n: int  # examples scored
     signature: str  # implementation, version and settings
-    reason: str | None = None  # why value is None
+    reason: str | None = None  # why value is None, or why it is 0 whatever the output
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ examples:
   dsee-score webnlg --hypotheses team.txt --references ref0.lex ref1.lex ref2.lex
 
 scores:
-  e2e      BLEU NIST METEOR ROUGE_L CIDEr, as e2e-metrics computes them
+  e2e      BLEU NIST METEOR ROUGE_L CIDEr, as e2e-metrics computes them (BLEU and NIST: mteval-v13a)
   webnlg   BLEU METEOR TER chrF++, as the 2017 challenge does; with the data's own references also
            of the seen and of the unseen categories (BLEU_seen, BLEU_unseen, ...)
   dart     BLEU METEOR TER chrF++, as DART's authors do
@@ -147,14 +147,14 @@ def _told(scores: Iterable[Score]) -> Iterator[Score]:
 
 
 def as_json(scores: Sequence[Score], n: int) -> str:
-    """One JSON object; a missing score is null and says why."""
+    """One JSON object; a score that is missing (null), or 0 for a reason of its own, says why."""
     keys = ("name", "value", "unit", "signature", "reason")
     content = {"scores": [{key: getattr(score, key) for key in keys} for score in scores], "n": n}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def as_table(scores: Sequence[Score], signed: int, title: str) -> str:
-    """Name, value and unit in columns; a dash and the reason where there is no value; the first `signed` signatures."""
+    """Name, value and unit in columns; a dash where there is no value; the reason; the first `signed` signatures."""
     width = max(len(score.name) for score in scores)
     lines = [title]
     for score in scores:

@@ -1,6 +1,7 @@
 """ROUGE-L and CIDEr as the captioning challenge computes them (pycocoevalcap), on the treebank's words."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from dsee_bench.metrics.nlg.corpus import Corpus, Measured, mean_of, signed
 from dsee_bench.metrics.nlg.ptb import TOKENS, words
@@ -19,7 +20,12 @@ def cider(corpus: Corpus) -> Measured:
     """CIDEr-D (Vedantam et al. 2015), idf over this corpus's references, mean of the outputs; 0 to 10."""
     from pycocoevalcap.cider.cider import Cider
 
-    return _measure(corpus, "CIDEr-D", Cider().compute_score)
+    measured = _measure(corpus, "CIDEr-D", Cider().compute_score)
+    if len(corpus) == 1:  # the logarithm of the number of contexts is 0
+        return replace(
+            measured, reason="CIDEr counts a word by how few contexts have it; of one context it is always 0"
+        )
+    return measured
 
 
 def texts_of(corpus: Corpus) -> tuple[Texts, Texts]:

@@ -1,7 +1,9 @@
 """BLEU as multi-bleu.perl counts it, and chrF++: both sacrebleu's, with the settings that give the official numbers."""
 
+from collections.abc import Sequence
+
 from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, signed
-from dsee_bench.metrics.nlg.mteval import bleu_of_row
+from dsee_bench.metrics.nlg.mteval import BLEU_ORDERS, bleu_of_row
 
 
 def bleu_lower(corpus: Corpus) -> Measured:
@@ -29,7 +31,12 @@ def _multi_bleu(corpus: Corpus, *, lowercase: bool) -> Measured:
     case = "case:lower" if lowercase else "case:kept"
     settings = ("tok:none", case, "smooth:none", "pad:empty", "as:multi-bleu")
     signature = signed(corpus, "BLEU-4", *settings, package="sacrebleu")
-    return Measured(value, signature, parts=Parts(rows, bleu_of_row))
+    return Measured(value, signature, parts=Parts(rows, multi_bleu_of_row))
+
+
+def multi_bleu_of_row(row: Sequence[float]) -> float:
+    """BLEU from 0 to 100 of hits and totals by order, and the closest reference length; 0 if an order has no match."""
+    return bleu_of_row(row) if min(row[:BLEU_ORDERS]) > 0 else 0.0
 
 
 def chrf(corpus: Corpus) -> Measured:

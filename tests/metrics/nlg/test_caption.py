@@ -32,3 +32,9 @@ def test_published_segments(real_data, e2e_system):
 def test_an_empty_output_scores_nothing_and_stays():
     corpus = corpus_of(["", "the mill"], [["the mill is open"], ["the mill"]], columns=1, source="test")
     assert rouge_l(corpus).value == pytest.approx(0.5)
+
+
+def test_cider_of_one_output_says_that_it_is_always_zero():
+    corpus = corpus_of(["the mill"], [["the mill"]], columns=1, source="test")
+    measured = cider(corpus)
+    assert (measured.value, "of one context it is always 0" in measured.reason) == (0, True)

@@ -1,12 +1,18 @@
+import json
 import random
+from pathlib import Path
 
 import pytest
 
 from dsee_bench.metrics.nlg.corpus import corpus_of
-from dsee_bench.metrics.nlg.mteval import bleu, bleu_of, count, nist, nist_of
+from dsee_bench.metrics.nlg.mteval import bleu, bleu_of, count, nist, nist_of, why_zero
 
-# e2e-metrics on the E2E challenge's published outputs: BLEU of both its scorers, NIST of the Python one.
-PUBLISHED = [("tgen", 0.6593, 8.5923), ("tnt1", 0.6561, 8.5081), ("tr2", 0.4202, 6.7686)]
+# e2e-metrics with mteval-v13a (Perl), its default, on the E2E challenge's published outputs.
+PUBLISHED = [("tgen", 0.6593, 8.6094), ("tnt1", 0.6561, 8.5105), ("tr2", 0.4202, 6.7686)]
+
+# Twelve tiny corpora, made for this project, with what mteval-v13a (Perl) prints of them with the settings of
+# e2e-metrics: one to four references, short, empty, non-ASCII and quoted outputs.
+TINY = json.loads(Path(__file__).with_name("mteval.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("system", "bleu_stated", "nist_stated"), PUBLISHED)
@@ -14,6 +20,30 @@ def test_published_scores(e2e_system, system, bleu_stated, nist_stated):
     corpus = e2e_system(system)
     assert bleu(corpus).value / 100 == pytest.approx(bleu_stated, abs=5e-5)
     assert nist(corpus).value == pytest.approx(nist_stated, abs=5e-5)
+
+
+@pytest.mark.parametrize("printed", TINY, ids=range(len(TINY)))
+def test_every_digit_that_the_perl_scorer_prints(printed):
+    corpus = corpus_of(printed["hypotheses"], printed["references"], columns=4, source="test")
+    assert f"{bleu(corpus).value / 100:.4f}" == f"{printed['BLEU']:.4f}"
+    assert f"{nist(corpus).value:.4f}" == f"{printed['NIST']:.4f}"
+    assert (nist(corpus).reason is None) == (printed["NIST"] > 0), "a printed 0 has its reason"
+
+
+def test_short_outputs(e2e_system):
+    """Half of the outputs are one word: counts that go below 0 would add to BLEU."""
+    whole = e2e_system("tgen")
+    outputs = [text.split()[0] if number % 2 else text for number, text in enumerate(whole.outputs)]
+    corpus = corpus_of(outputs, whole.references, columns=45, source="test")
+    assert bleu(corpus).value == pytest.approx(sacrebleu_of(corpus), abs=1e-9)
+
+
+def sacrebleu_of(corpus):
+    """sacrebleu's BLEU with mteval's tokens and smoothing: the same unless an order has no n-gram in any output."""
+    from sacrebleu.metrics import BLEU
+
+    metric = BLEU(tokenize="13a", lowercase=True, smooth_method="exp")
+    return metric.corpus_score(list(corpus.outputs), corpus.streams(None)).score
 
 
 def test_published_segments(real_data, e2e_system):
@@ -24,48 +54,66 @@ def test_published_segments(real_data, e2e_system):
     for row, output, group in zip(rows, corpus.outputs, corpus.references, strict=True):
         sums = count((output,), (group,))
         assert row[1] == output
-        assert bleu_of(sums, add=1) == pytest.approx(float(row[3]), abs=5.01e-5), "sentBLEU"
+        assert bleu_of(sums.row, add=1) == pytest.approx(float(row[3]), abs=5.01e-5), "sentBLEU"
         assert nist_of(sums) == pytest.approx(float(row[4]), abs=5.01e-5), "NIST"
 
 
-def test_equal_to_sacrebleu_where_outputs_have_four_tokens():
-    from sacrebleu.metrics import BLEU
-
+@pytest.mark.parametrize("shortest", [0, 1, 4])
+def test_equal_to_sacrebleu_where_some_output_has_four_tokens(shortest):
     generator = random.Random(0)
     vocabulary = ["The", "mill", "is", "a", "cheap", "pub", "by", "the", "river", ".", ",", "£20-25", "don't", "5/5"]
 
-    def text() -> str:
-        return " ".join(generator.choices(vocabulary, k=generator.randint(4, 20)))
+    def text(least: int) -> str:
+        return " ".join(generator.choices(vocabulary, k=generator.randint(least, 20)))
 
-    outputs = [text() for _ in range(60)]
-    references = [[text() for _ in range(generator.randint(1, 4))] + [output[: len(output) // 2]] for output in outputs]
+    outputs = [text(shortest) for _ in range(60)]
+    references = [
+        [text(1) for _ in range(generator.randint(1, 4))] + [output[: len(output) // 2]] for output in outputs
+    ]
     corpus = corpus_of(outputs, references, columns=5, source="test")
-    metric = BLEU(tokenize="13a", lowercase=True, smooth_method="none")
-    assert bleu(corpus).value == pytest.approx(metric.corpus_score(outputs, corpus.streams(None)).score, abs=1e-9)
+    assert bleu(corpus).value == pytest.approx(sacrebleu_of(corpus), abs=1e-9)
 
 
 CASES = [
-    # output,     references,          BLEU,   NIST,      why
+    # output,  references,               BLEU,  NIST,  why
     ("a b c d", ("a b c d",), 1.0, 2.0, "equal: four tokens of log2(4/1) bits each, longer n-grams tell nothing more"),
     ("a b c d", ("A B C D",), 1.0, 2.0, "case is ignored"),
-    ("e f g h", ("a b c d",), 0.0, 0.0, "nothing in common"),
+    ("a b", ("a b",), 1.0, 1.0, "orders without an n-gram count as 1, not against the output"),
+    ("e f g h", ("a b c d",), (1 / 8 * 1 / 12 * 1 / 16 * 1 / 16) ** 0.25, 0.0, "no match: 1/2, 1/4, 1/8, 1/16 of one"),
     ("", ("a b c d",), 0.0, 0.0, "an empty output"),
-    ("a a a a", ("a b c d", "a x y z"), 0.0, 0.5, "one a counts: log2(8/2) = 2 bits over 4 tokens"),
+    (
+        "a a a a",
+        ("a b c d", "a x y z"),
+        (1 / 4 * 1 / 6 * 1 / 8 * 1 / 8) ** 0.25,
+        0.5,
+        "log2(8/2) = 2 bits over 4 tokens",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("output", "group", "bleu_worked", "nist_worked", "why"), CASES)
 def test_worked_by_hand(output, group, bleu_worked, nist_worked, why):
     sums = count((output,), (group,))
-    assert (bleu_of(sums), nist_of(sums)) == (pytest.approx(bleu_worked), pytest.approx(nist_worked)), why
+    assert (bleu_of(sums.row), nist_of(sums)) == (pytest.approx(bleu_worked), pytest.approx(nist_worked)), why
 
 
-def test_an_empty_output_counts_as_one_token():
+ZEROS = [
+    (("", ""), (("a b",), ("c d",)), "every output is empty"),
+    (("e", "f"), (("a b",), ("c d",)), "no word of an output is in its references"),
+    (("a", ""), (("a b c d e f g h",), ("i j k l m n o p",)), "1 words for 16 of the references"),
+    (("a", "a"), (("a",), ("a",)), "no n-gram that matched is rare"),
+]
+
+
+@pytest.mark.parametrize(("outputs", "references", "reason"), ZEROS)
+def test_a_nist_of_zero_says_why(outputs, references, reason):
+    assert reason in why_zero(count(outputs, references))
+
+
+def test_an_empty_output_has_no_token():
     sums = count(("", "a b c d"), (("a b",), ("a b c d",)))
-    assert sums.totals[:4] == [1 + 4, 0 + 3, -1 + 2, -2 + 1]
-    assert sums.hits[:4] == [4, 3, 2, 1]
-    assert sums.closest_length == 2 + 4
+    assert sums.row == [4, 3, 2, 1, 4, 3, 2, 1, 2 + 4]
 
 
 def test_the_nearest_length_and_the_shorter_of_two():
-    assert count(("a b c",), (("a b", "a b c d", "a"),)).closest_length == 2
+    assert count(("a b c",), (("a b", "a b c d", "a"),)).row[-1] == 2
