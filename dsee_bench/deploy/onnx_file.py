@@ -4,9 +4,10 @@ torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is
 into it, whatever `export_update` says. A language model is left out: it would need its cache among the inputs.
 """
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from dsee_bench.system.extras import require
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -20,12 +21,7 @@ def check_onnx(kind: str) -> None:
     """ValueError, before anything is trained, if a model of a task of this kind cannot be written here."""
     if kind == "generation":
         raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a task that writes text")
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"export_onnx=true needs {' and '.join(missing)}, not installed here; pip install 'dsee-bench[onnx]', "
-            "or leave it out"
-        )
+    require("onnx", "export_onnx=true", *NEEDED)
 
 
 def write_onnx(

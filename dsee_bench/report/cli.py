@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import default_results_dir
+from dsee_bench.system.extras import require
 
 if TYPE_CHECKING:
     from dsee_bench.report.collect import Collected
@@ -31,6 +32,7 @@ def tables(options: argparse.Namespace) -> int:
     from dsee_bench.record import write_atomically
     from dsee_bench.report import render
 
+    require("report", "dsee-report tables", "jinja2")
     found = _collect(options)
     for table in found.tables:
         texts = {"md": render.markdown, "tex": render.latex, "csv": render.csv, "html": render.document}
@@ -42,6 +44,7 @@ def tables(options: argparse.Namespace) -> int:
 
 
 def plots(options: argparse.Namespace) -> int:
+    require("report", "dsee-report plots", "matplotlib")
     from dsee_bench.report.plots import draw
 
     found = _collect(options)
@@ -52,6 +55,7 @@ def plots(options: argparse.Namespace) -> int:
 
 
 def page(options: argparse.Namespace) -> int:
+    require("report", "dsee-report page", "jinja2", "itables")
     from dsee_bench.record import write_atomically
     from dsee_bench.report.page import page as page_of
 

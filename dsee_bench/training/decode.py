@@ -28,6 +28,7 @@ from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 from dsee_bench import record
 from dsee_bench.follow.logs import bars, tell
 from dsee_bench.follow.progress import REPORT_EVERY
+from dsee_bench.metrics import nlg
 from dsee_bench.record import Score
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
@@ -38,7 +39,8 @@ BLANK_LINE = "\n\n"
 
 
 def check_splits(task: Any, data: Mapping[str, Split[Any]]) -> None:
-    """ValueError, before anything is trained, if a split that is to be decoded is not there."""
+    """Raise ValueError, before anything is trained, if a split to decode or a package that scores it is missing."""
+    nlg.check_installed(task.protocol)
     missing = [name for name in task.decode.splits if name not in data]
     if missing:
         raise ValueError(

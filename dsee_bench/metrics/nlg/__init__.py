@@ -15,6 +15,7 @@ from dsee_bench.metrics.nlg import caption, edits, meteor, mteval, ngrams
 from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, corpus_of
 from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, is_prepared, spaced
 from dsee_bench.record import Score
+from dsee_bench.system.extras import require
 
 Protocol = Literal["e2e", "webnlg", "dart"]
 
@@ -58,6 +59,11 @@ def check(protocol: Protocol, names: Sequence[str]) -> None:
         raise ValueError(f"metrics must name at least one and none twice, got {list(names)}")
 
 
+def check_installed(protocol: Protocol) -> None:
+    """Raise ValueError, before texts are written, if the packages that score them are missing."""
+    require("nlg", f"scoring {protocol} texts", "sacrebleu", "rapidfuzz", "pycocoevalcap", "nltk")
+
+
 def corpus_from_data(
     protocol: Protocol, outputs: Sequence[str], references: Sequence[Sequence[str]], *, source: str
 ) -> Corpus:
@@ -94,6 +100,7 @@ def score(protocol: Protocol, corpus: Corpus, *, split: str, names: Sequence[str
     """A Score for each of `names` (None: all of the protocol's); one that cannot be had is None, with the reason."""
     chosen = tuple(METRICS[protocol]) if names is None else tuple(names)
     check(protocol, chosen)
+    check_installed(protocol)
     return tuple(_score(name, METRICS[protocol][name], corpus, split) for name in chosen)
 
 
