@@ -4,6 +4,7 @@ A record is written atomically (a temporary file beside it, flushed to disk, the
 the old file or the new one, never half of one. A number that could not be had is None, with the reason beside it.
 """
 
+import functools
 import json
 import math
 import os
@@ -11,9 +12,12 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 SCHEMA = 1
+LARGEST_FILE = 64 * 2**20  # bytes; a record of a long run with all its curves has some 100 kB
+LARGEST_NUMBER = 1e60  # above every float32, so a loss fits; and its fourth power is finite, as statistics need it
+STRICT: Any = {"extra": "forbid", "strict": True}  # pydantic: what is read has these fields, of these types
 
 Status = Literal["ok", "failed", "stopped"]
 
@@ -22,8 +26,9 @@ Status = Literal["ok", "failed", "stopped"]
 class Score:
     """One metric's value on one split."""
 
+    __pydantic_config__: ClassVar[Any] = STRICT
     name: str
-    value: float | None
+    value: int | float | None
     unit: str  # "0-1", "-1-1", "0-100", ...
     better: Literal["higher", "lower"]
     split: str
@@ -36,8 +41,9 @@ class Score:
 class Cost:
     """One cost of the run's final model, and what it counts."""
 
+    __pydantic_config__: ClassVar[Any] = STRICT
     name: str
-    value: float | None
+    value: int | float | None
     unit: str
     counts: str
 
@@ -47,6 +53,7 @@ class StageLog:
     """What one stage did. `seconds` is wall time; `peak_memory` is bytes, None where it cannot be measured:
     of the accelerator during the stage, or the largest size of the process until its end."""
 
+    __pydantic_config__: ClassVar[Any] = STRICT
     name: str
     seconds: float
     peak_memory: int | None
@@ -55,6 +62,9 @@ class StageLog:
 
 @dataclass(frozen=True)
 class Record:
+    """A run, however it ended."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
     run_id: str
     status: Status
     config: dict[str, Any]  # every resolved setting that changes a result
@@ -90,7 +100,9 @@ def write(record: Record, results_dir: Path) -> Path:
     """Write `results_dir/runs/<run_id>.json` atomically; a NaN or infinity anywhere in it is refused."""
     _refuse_not_finite(asdict(record), record.run_id)
     path = path_of(record.run_id, results_dir)
-    write_atomically(path, json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    # Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be written.
+    write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
@@ -109,39 +121,71 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
-def _refuse_not_finite(value: object, where: str) -> None:
+def _refuse_not_finite(value: object, where: str, largest: float = math.inf) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{where} is {value}; a number that could not be had must be None in a record")
+    if isinstance(value, int | float) and abs(value) > largest:
+        raise ValueError(f"{where} is beyond {largest:g}")
     if isinstance(value, dict):
         for key, inner in value.items():
-            _refuse_not_finite(inner, f"{where}.{key}")
+            _refuse_not_finite(inner, f"{where}.{key}", largest)
     if isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            _refuse_not_finite(inner, f"{where}[{index}]")
+            _refuse_not_finite(inner, f"{where}[{index}]", largest)
 
 
 def read(path: Path) -> Record:
-    """The record at `path`; ValueError names the file if it is no record or of another schema."""
+    """The record at `path`; ValueError names the file, and what is wrong, if it is no record or of another schema."""
+    from pydantic import ValidationError
+    from pydantic_core import from_json
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not JSON, or not UTF-8
+        text = _bytes(path)
+        content = from_json(text, allow_inf_nan=False)  # refuses what is nested deeply, too
+        _refuse_not_finite(content, "it", LARGEST_NUMBER)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a record: {error}; delete it, or repeat its run by force=true") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = content.get("schema") if isinstance(content, dict) else None
-        raise ValueError(f"{path} has schema {found}, this version reads {SCHEMA}; force=true repeats its run")
-    lists: dict[str, type] = {"scores": Score, "costs": Cost, "stages": StageLog}
+        found = repr(content.get("schema") if isinstance(content, dict) else None)
+        raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; force=true repeats its run")
     try:
-        fields: dict[str, Any] = {
-            key: tuple(lists[key](**item) for item in value) if key in lists else value
-            for key, value in content.items()
-        }
-        return Record(**fields)
-    except TypeError as error:
-        raise ValueError(f"{path} is not a record of schema {SCHEMA}: {error}") from error
+        made: Record = _adapter().validate_json(text)
+        return made
+    except ValidationError as error:
+        raise ValueError(f"{path} is not a record of schema {SCHEMA}: {first_fault(error)}") from error
+
+
+def first_fault(error: Any) -> str:  # pydantic's ValidationError
+    """The place and the reason of one fault, in a line; a wrong value or key rather than one that is missing."""
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    first = min(faults, key=lambda fault: fault["type"] == "missing")
+    place = ".".join(map(str, first["loc"]))
+    return f"{place} is missing" if first["type"] == "missing" else f"{place}: {first['msg']}"
+
+
+@functools.cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
+
+
+def _bytes(path: Path) -> bytes:
+    """What a file holds; ValueError for what is no file, which might never end, or is too large."""
+    if not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise ValueError(f"it is larger than {LARGEST_FILE / 2**20:.0f} MiB")
+    return content
+
+
+def paths(results_dir: Path) -> list[Path]:
+    """What lies under `results_dir/runs` in place of a record, by name; half-written temporary files do not."""
+    return sorted(path for path in (results_dir / "runs").glob("*.json") if not path.name.startswith("."))
 
 
 def read_all(results_dir: Path) -> Iterator[Record]:
-    """Every record under `results_dir/runs`, by file name; half-written temporary files are not records."""
-    for path in sorted((results_dir / "runs").glob("*.json")):
-        if not path.name.startswith("."):
-            yield read(path)
+    """Every record under `results_dir/runs`, by file name; ValueError for one that cannot be read."""
+    yield from map(read, paths(results_dir))

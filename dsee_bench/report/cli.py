@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `dsee-report status | head`
         sys.stderr.close()
         return 0
+    except OSError as error:  # a folder that cannot be read or written
+        _say(str(error))
+        return 1
 
 
 def tables(options: argparse.Namespace) -> int:
@@ -77,26 +80,31 @@ def status(options: argparse.Namespace) -> int:
 
 
 def show(options: argparse.Namespace) -> int:
-    from dsee_bench.report.find import record
+    from dsee_bench.record import read
+    from dsee_bench.report.find import path_of
     from dsee_bench.report.show import show_text
 
-    print(show_text(record(options.run_id, options.results)))
+    print(show_text(read(path_of(options.run_id, options.results))))
     return 0
 
 
 def masks(options: argparse.Namespace) -> int:
-    from dsee_bench.report.find import record
+    from dsee_bench.report.find import checked, path_of
     from dsee_bench.report.sites import masks_text
 
-    print(masks_text(record(options.run_id, options.results)))
+    print(masks_text(checked(path_of(options.run_id, options.results))))
     return 0
 
 
 def compare(options: argparse.Namespace) -> int:
     from dsee_bench.report.compare import compare_text
-    from dsee_bench.report.find import record
+    from dsee_bench.report.find import checked, path_of, records
 
-    print(compare_text(record(options.a, options.results), record(options.b, options.results), options.results))
+    two = [checked(path_of(run, options.results)) for run in (options.a, options.b)]
+    among = records(options.results)
+    for reason in among.left_out:
+        _say(reason)
+    print(compare_text(two[0], two[1], options.results, among.records))
     return 0
 
 
@@ -105,7 +113,7 @@ def _collect(options: argparse.Namespace) -> "Collected":
     from dsee_bench.report.collect import collect
 
     found = collect(options.results, getattr(options, "names", ()))
-    for reason in found.refused:
+    for reason in (*found.left_out, *found.refused):
         _say(reason)
     for name in found.empty:
         _say(f"{name}: no finished run belongs in this table; left out")

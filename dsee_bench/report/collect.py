@@ -18,11 +18,15 @@ class Collected:
     tables: list[Table]
     empty: list[str]  # tables in which no finished run belongs
     refused: list[str]  # why a table was refused
+    left_out: list[str]  # why a record is in none
 
 
 def collect(results_dir: Path, names: Sequence[str] = ()) -> Collected:
     """The named tables, or all; a table that mixes what cannot be compared is refused and does not stop the others."""
-    found = Collected(records(results_dir), [], [], [])
+    usable = records(results_dir)
+    if not usable.records and not usable.left_out:
+        raise ValueError(f"no record in {results_dir / 'runs'}; run an experiment first, or give --results DIR")
+    found = Collected(usable.records, [], [], [], usable.left_out)
     runs = frame(found.records)
     for path in spec_paths(CONF / "table", list(names)):
         try:

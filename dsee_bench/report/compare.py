@@ -1,6 +1,7 @@
 """Two runs of one task side by side: what differs in settings, scores and costs, and whether it is more than chance."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +9,21 @@ from tabulate import tabulate
 
 from dsee_bench.config import build
 from dsee_bench.metrics.nlg.corpus import Parts
-from dsee_bench.record import Record, Score, read_all
+from dsee_bench.record import Record, Score
 from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
+from dsee_bench.report.find import records
 from dsee_bench.report.frame import flatten
 from dsee_bench.report.variants import show
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.judge import sums_of
 
 
-def compare_text(a: Record, b: Record, results_dir: Path) -> str:
-    """A screen of text about runs A and B; ValueError if they are of two tasks or one has no scores."""
+def compare_text(a: Record, b: Record, results_dir: Path, among: Sequence[Record] | None = None) -> str:
+    """A screen of text about runs A and B; ValueError if they are of two tasks or one has no scores. `among` are the
+    records that may be of the same settings; None: all in the folder."""
     _refuse(a, b)
-    runs = [record for record in read_all(results_dir) if record.status == "ok"]
+    among = records(results_dir).records if among is None else among
+    runs = [record for record in among if record.status == "ok"]
     scores = _shared(a, b)
     seeds = [line for one, _ in scores for line in _seeds(one, _siblings(a, runs), _siblings(b, runs))]
     examples = _examples([one for one, _ in scores], a, b, results_dir)
@@ -48,12 +52,12 @@ def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any
 
 
 def _refuse(a: Record, b: Record) -> None:
-    tasks = [record.config["task"]["name"] for record in (a, b)]
-    if tasks[0] != tasks[1]:
-        raise ValueError(f"{a.run_id} is a run of {tasks[0]}, {b.run_id} of {tasks[1]}; compare runs of one task")
     for record in (a, b):
         if record.status != "ok":
             raise ValueError(f"{record.run_id} is {record.status} and has no scores; `dsee-report show` says why")
+    tasks = [record.config["task"]["name"] for record in (a, b)]
+    if tasks[0] != tasks[1]:
+        raise ValueError(f"{a.run_id} is a run of {tasks[0]}, {b.run_id} of {tasks[1]}; compare runs of one task")
 
 
 def _shared(a: Record, b: Record) -> list[tuple[Score, Score]]:

@@ -43,9 +43,6 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _rows(record: Record) -> list[dict[str, Any]]:
     settings = flatten(record.config)
-    names = {"seed", "backbone.name", "task.name", "method.name"}
-    if not names <= settings.keys():
-        raise ValueError(f"record {record.run_id} lacks {sorted(names - settings.keys())} in its config; run it again")
     run = {
         "run_id": record.run_id,
         "backbone": settings["backbone.name"],
@@ -66,7 +63,8 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         costs[cost.name] = cost.value
         run["counts"][cost.name] = cost.counts
     return [
-        run
+        costs  # first, so that none takes the place of what says whose it is
+        | run
         | {
             "score": score.name,
             "split": score.split,
@@ -78,14 +76,13 @@ def _rows(record: Record) -> list[dict[str, Any]]:
             "sha256": _checksum(record, score.split),
             "reason": score.reason,
         }
-        | costs
         for score in record.scores
     ]
 
 
 def _derived(record: Record, costs: Mapping[str, float | None]) -> Iterator[Cost]:
     final, dense = costs.get("latency_ms"), costs.get("latency_dense_ms")
-    if final is not None and dense is not None:
+    if final is not None and dense:
         counts = "of the time of the untouched model, timed in turn with the final one"
         yield Cost("latency_saved", 1 - final / dense, "share", counts)
     backbone = record.config["backbone"]

@@ -1,10 +1,11 @@
 """Where one run stands: done, running, stopped, failed, missing, or with a record that nobody can read."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dsee_bench.record import Record, path_of, read
+from dsee_bench.record import Record, path_of, paths, read
 from dsee_bench.system.locks import held, run_lock
 
 Name = Literal["done", "running", "stopped", "failed", "unreadable", "missing"]
@@ -24,7 +25,7 @@ def state_of(run_id: str, results_dir: Path) -> State:
     begun and has no record was killed."""
     path = path_of(run_id, results_dir)
     lock = run_lock(results_dir / "work" / run_id)
-    if not path.is_file():
+    if not os.path.lexists(path):
         killed = State(run_id, "stopped", "ended without a record: killed, or the machine went down")
         return State(run_id, "running") if held(lock) else killed if lock.is_file() else State(run_id, "missing")
     try:
@@ -38,7 +39,7 @@ def state_of(run_id: str, results_dir: Path) -> State:
 
 def every_state(results_dir: Path) -> list[State]:
     """Of all runs that left a record or work files, by id."""
-    recorded = {path.stem for path in (results_dir / "runs").glob("*.json") if not path.name.startswith(".")}
+    recorded = {path.stem for path in paths(results_dir)}
     begun = {path.parent.name for path in (results_dir / "work").glob(f"*/{run_lock(Path()).name}")}
     return [state_of(run_id, results_dir) for run_id in sorted(recorded | begun)]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dsee_bench.config import parse
+from dsee_bench.report.shape import check
 from dsee_bench.report.state import NAMES, State, every_state, state_of
 from dsee_bench.sweeps.sweep import Cell, expand
 
 
 def status_text(results_dir: Path) -> str:
     """A screen of text. A file that is no record is listed, not fatal: this is where one looks when things go wrong."""
-    found = every_state(results_dir)
+    found = list(map(_usable, every_state(results_dir)))
     parts = [f"{len(found)} runs in {results_dir}: {_counts(found)}"]
     seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for state in found:
@@ -26,6 +27,16 @@ def status_text(results_dir: Path) -> str:
         parts.append(tabulate(rows, headers=["task", "backbone", "method", "done", "seeds"], tablefmt="simple"))
     commands = {state.run_id: state.record.made_by.get("command", "") for state in found if state.record is not None}
     return "\n\n".join([*parts, *_unfinished(found, commands)])
+
+
+def _usable(state: State) -> State:
+    """The state, or that nobody can read the record where what is said of it here is not there."""
+    try:
+        if state.record is not None:
+            check(state.record)
+        return state
+    except ValueError as error:
+        return State(state.run_id, "unreadable", str(error))
 
 
 def sweep_text(words: Sequence[str], results_dir: Path) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,27 +54,41 @@ def mark_used(folder: Path) -> None:
 
 def kept(states: Path) -> list[Kept]:
     """Every whole state and every begun tuning in the folder, the one last used first."""
-    found = [_read(logs.parent) for logs in states.glob(f"*/{LOGS}") if not logs.parent.name.startswith(".")]
-    begun = [path for path in states.glob(f"*{TUNING}") if path.is_dir() and not path.name.startswith(".")]
-    found += [Kept(folder, (), size(folder), folder.stat().st_mtime) for folder in begun]
+    found = []
+    for folder in [path for path in states.glob("*") if path.is_dir() and not path.name.startswith(".")]:
+        with suppress(FileNotFoundError):  # removed, or replaced by a whole one, meanwhile
+            if folder.name.endswith(TUNING):
+                found.append(Kept(folder, (), size(folder), folder.stat().st_mtime))
+            elif (folder / LOGS).exists():
+                found.append(_read(folder))
     return sorted(found, key=lambda state: (-state.used, state.folder.name))
 
 
 def _read(folder: Path) -> Kept:
-    logs = folder / LOGS
-    there = folder / ABOUT
+    """What a state says of itself; what is damaged is left out, so that the state can still be seen and removed."""
+    logs = _json(folder / LOGS)
+    names = [str(log.get("name")) for log in logs if isinstance(log, dict)] if isinstance(logs, list) else []
+    about = _json(folder / ABOUT)
     return Kept(
         folder,
-        tuple(log["name"] for log in json.loads(logs.read_text(encoding="utf-8"))),
+        tuple(names) or ("(unreadable)",),
         size(folder),
-        logs.stat().st_mtime,
-        json.loads(there.read_text(encoding="utf-8")) if there.is_file() else {},
+        (folder / LOGS).stat().st_mtime,
+        about if isinstance(about, dict) else {},
     )
+
+
+def _json(path: Path) -> object:
+    """The content of a small file; None where that is not to be had."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
 
 
 def size(folder: Path) -> int:
     """Bytes of the files in the folder."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def leftovers(states: Path) -> list[Path]:

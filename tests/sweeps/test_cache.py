@@ -127,3 +127,29 @@ def test_the_command_loads_nothing_heavy(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("0 states")
+
+
+ODD = [
+    # file,         its bytes,                     why
+    ("stages.json", b"", "empty"),
+    ("stages.json", b"[" * 10_000, "nested deeply"),
+    ("stages.json", b'{"name": 1}', "no list"),
+    ("stages.json", b'[1, {"name": [2]}, null]', "no stages in it"),
+    ("stages.json", b"\xff", "not UTF-8"),
+    ("about.json", b"[1]", "no names"),
+    ("about.json", b'{"task": {"a": 1}, "seed": null}', "odd names"),
+    ("about.json", None, "a folder"),
+]
+
+
+@pytest.mark.parametrize(("file", "content", "why"), ODD)
+def test_a_damaged_state_is_listed_and_can_be_removed(file, content, why, results, capsys):
+    path = results / "work" / "states" / "new" / file
+    path.unlink()
+    path.mkdir() if content is None else path.write_bytes(content)
+    (results / "work" / "states" / "a-file").write_text("no state")
+    said = cache_says(capsys, results, "list").out
+    assert "\nnew " in said, why
+    assert "\n3 states" in said, why
+    assert cache.main(["prune", "--all", f"results_dir={results}"]) == 0
+    assert not path.exists()
