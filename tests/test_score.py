@@ -190,8 +190,13 @@ def test_published_webnlg_bleu_from_the_xml(real_data, capsys, team, whole, seen
 
 def test_published_scores_from_the_published_files(real_data, capsys):
     bart = real_data / "metrics/dart/bart-large_webnlg-all.txt"
-    found, _ = scores(capsys, "webnlg", "--hypotheses", bart, "--data-dir", real_data / "webnlg", "--metrics", "BLEU")
+    # DART's authors scored these with their accents, against the challenge's references without; from the data's own
+    # references both sides are folded, which can but add matches.
+    ascii_references = [real_data / f"metrics/webnlg2017/references/gold-all-cat-reference{n}.lex" for n in range(3)]
+    found, _ = scores(capsys, "webnlg", "--hypotheses", bart, "--references", *ascii_references, "--metrics", "BLEU")
     assert found["BLEU"] == pytest.approx(57.68, abs=0.005)
+    found, _ = scores(capsys, "webnlg", "--hypotheses", bart, "--data-dir", real_data / "webnlg", "--metrics", "BLEU")
+    assert found["BLEU"] > 57.7
     tgen = real_data / "metrics/e2e/tgen.tsv"
     found, content = scores(capsys, "e2e", "--hypotheses", tgen, "--data-dir", real_data, "--metrics", "BLEU", "NIST")
     assert (found["BLEU"], found["NIST"]) == (pytest.approx(65.93, abs=0.005), pytest.approx(8.6094, abs=5e-5))

@@ -13,7 +13,7 @@ from typing import Literal
 
 from dsee_bench.metrics.nlg import caption, edits, meteor, mteval, ngrams
 from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, corpus_of
-from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, is_prepared, spaced
+from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, spaced
 from dsee_bench.record import Score
 from dsee_bench.system.extras import require
 
@@ -69,20 +69,17 @@ def corpus_from_data(
 ) -> Corpus:
     """Outputs and a data set's own references, both prepared as its authors do before scoring.
 
-    E2E: as they stand. DART: words and marks apart, lower-case, three references. WebNLG: that, and ASCII; outputs that
-    were prepared already are left alone, so that files which were published so keep their published scores.
+    E2E: as they stand. DART: words and marks apart, lower-case, three references. WebNLG: that, and ASCII. What was
+    prepared before it is handed in comes out the same, whatever its author left undone.
     """
     if protocol == "e2e":
         return corpus_of(outputs, references, columns=max(map(len, references), default=0), source=source)
-    # An empty text at the end of a group is no reference, but one among the first three takes a place.
-    firsts = [list(group[:REFERENCES]) for group in references]
     ascii_too = fold if protocol == "webnlg" else str
-    given_ready = is_prepared(text.strip() for text in outputs)
-    ready = list(outputs) if given_ready else [spaced(ascii_too(text)) for text in outputs]
-    groups = [[spaced(ascii_too(text)) for text in group] for group in firsts]
-    how = f"{source} (first {REFERENCES}, words apart, lower-case{', ASCII' if protocol == 'webnlg' else ''}; outputs "
-    how += "as given, words apart already)" if given_ready else "likewise)"
-    return corpus_of(ready, groups, columns=REFERENCES, source=how)
+    ready = [spaced(ascii_too(text)) for text in outputs]
+    # An empty text at the end of a group is no reference, but one among the first three takes a place.
+    groups = [[spaced(ascii_too(text)) for text in group[:REFERENCES]] for group in references]
+    how = f"first {REFERENCES}, words apart, lower-case{', ASCII' if protocol == 'webnlg' else ''}; outputs likewise"
+    return corpus_of(ready, groups, columns=REFERENCES, source=f"{source} ({how})")
 
 
 def corpus_from_files(outputs: Sequence[str], columns: Sequence[Sequence[str]], *, source: str) -> Corpus:

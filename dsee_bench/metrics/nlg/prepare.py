@@ -7,7 +7,6 @@ reference files again.
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 REFERENCES = 3  # of an entry, the first ones
 
@@ -29,8 +28,3 @@ def fold(text: str) -> str:
 def spaced(text: str) -> str:
     """`text` in lower case, each mark that is no letter, digit, accent or underscore a word of its own."""
     return " ".join(re.sub(r"([^\w\u0300-\u036f])", r" \1 ", text.lower()).split())
-
-
-def is_prepared(texts: Iterable[str]) -> bool:
-    """Whether all `texts` are as `spaced` leaves them: then they were prepared before they were handed in."""
-    return all(text == spaced(text) for text in texts)

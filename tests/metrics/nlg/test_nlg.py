@@ -48,10 +48,29 @@ def test_references_from_the_data_are_prepared_as_its_authors_do():
     assert dart.outputs[0] == "suárez ' s pub .", "DART keeps accents"
     e2e = nlg.corpus_from_data("e2e", raw, references, source="test")
     assert (e2e.outputs[0], len(e2e.references[0])) == ("Suárez's PUB.", 4), "E2E takes texts as they are"
-    ready = nlg.corpus_from_data("webnlg", ["suárez ' s pub .", "four"], references, source="test")
-    assert ready.outputs[0] == "suárez ' s pub .", "what was prepared before is left alone"
-    assert "as given" in ready.source
     assert "likewise" in webnlg.source
+
+
+READY = [
+    # protocol, as handed in,                        as scored,             why
+    ("webnlg", "suárez – straße ' s pub .", "suarez - strasse ' s pub .", "ASCII as the references are"),
+    ("webnlg", "suarez - strasse ' s pub .", "suarez - strasse ' s pub .", "what is folded stays"),
+    ("webnlg", "Suárez – Straße's pub.", "suarez - strasse ' s pub .", "and what is raw becomes the same"),
+    ("dart", "suárez – straße ' s pub .", "suárez – straße ' s pub .", "DART keeps accents"),
+    ("dart", "Suárez – Straße's pub.", "suárez – straße ' s pub .", "and does not ask whether it is prepared"),
+]
+
+
+@pytest.mark.parametrize(("protocol", "given", "scored", "why"), READY)
+@pytest.mark.parametrize("beside", ["the mill .", "The mill."])
+def test_ready_made_outputs_are_folded_like_the_references(protocol, given, scored, why, beside):
+    references = [["Suárez – Straße's pub."], ["The mill."]]
+    corpus = nlg.corpus_from_data(protocol, [given, beside], references, source="test")
+    assert corpus.outputs == (scored, "the mill ."), why
+    assert corpus.references[0] == (scored,), why
+    names = ["BLEU", "chrF++", "TER"]
+    values = [score.value for score in nlg.score(protocol, corpus, split="test", names=names)]
+    assert values == [pytest.approx(100), pytest.approx(100), 0]
 
 
 ERRORS = [

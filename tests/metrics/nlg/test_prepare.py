@@ -1,6 +1,6 @@
 import pytest
 
-from dsee_bench.metrics.nlg.prepare import fold, is_prepared, spaced
+from dsee_bench.metrics.nlg.prepare import fold, spaced
 from dsee_bench.tasks.dart import read_xml as read_dart
 from dsee_bench.tasks.outputs import read_texts
 from dsee_bench.tasks.webnlg import read_xml
@@ -34,9 +34,3 @@ CASES = [
 @pytest.mark.parametrize(("text", "expected", "why"), CASES)
 def test_fold_and_space(text, expected, why):
     assert spaced(fold(text)) == expected, why
-
-
-def test_is_prepared():
-    assert is_prepared(["the mill , a pub .", ""])
-    assert not is_prepared(["the mill , a pub .", "The mill"])
-    assert not is_prepared(["the mill, a pub"])
