@@ -13,13 +13,14 @@ import hashlib
 import importlib
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from omegaconf import OmegaConf
+
+from dsee_bench.system.files import LONGEST_NAME, plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -294,7 +295,8 @@ def _without_none(content: object) -> object:
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """Readable names, the seed, and a hash of all settings that change a result: `rte-minilm-dsee-s0-1a2b3c4d`."""
+    """Readable names, the seed, and a hash of all settings that change a result: `rte-minilm-dsee-s0-1a2b3c4d`.
+    It is the name of files: names are cut to plain characters, and so that 100 are not exceeded."""
     names = [str(config[group]["name"]) for group in ("task", "backbone", "method")]
-    readable = re.sub(r"[^A-Za-z0-9_.-]+", "_", "-".join(names))
-    return f"{readable}-s{config['seed']}-{digest(identity(config))}"
+    end = f"-s{config['seed']}-{digest(identity(config))}"
+    return f"{plain('-'.join(names))[: LONGEST_NAME - len(end)]}{end}"

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from dsee_bench.follow import logs
 from dsee_bench.system import stopping
 from dsee_bench.system.checksum import verify
+from dsee_bench.system.files import shell_path
 from dsee_bench.tasks.source import find_files
 
 SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again
@@ -30,7 +31,7 @@ TELL_EVERY = 10.0  # seconds between two lines about a download where no termina
 class Wanted:
     """Files of one revision of a hub repository."""
 
-    repo: str  # "owner/name", or a folder with a copy of it: what begins with "/", "." or "~"
+    repo: str  # "owner/name", or a folder with a copy of it: what begins with "/", ".", "~" or "$"
     kind: Literal["model", "dataset"]
     revision: str  # a commit, which never changes; or a branch, which may have moved on since it was cached
     files: tuple[str, ...]  # a file each, or the pattern of one or of all its shards
@@ -40,7 +41,7 @@ class Wanted:
     @property
     def folder(self) -> Path | None:
         """The user's own copy, where `repo` names one."""
-        return Path(self.repo).expanduser() if self.repo.startswith(("/", ".", "~")) else None
+        return shell_path(self.repo, "hub") if self.repo.startswith(("/", ".", "~", "$")) else None
 
     @property
     def pinned(self) -> bool:

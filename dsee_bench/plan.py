@@ -16,6 +16,7 @@ from dsee_bench.follow.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import ranks
+from dsee_bench.system.files import file_name, shell_path
 from dsee_bench.tasks.example import Task
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
@@ -88,13 +89,21 @@ def read(resolved: Mapping[str, Any]) -> Settings:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise ConfigError(f"seed must be a whole number from 0 to 2^31 - 1, got {seed!r}")
     launch = {field.name: resolved[field.name] for field in dataclasses.fields(Launch)}
+    backbone: Backbone = config.build(resolved["backbone"], "backbone")
+    try:
+        for name in ("data_dir", "results_dir", "export"):
+            launch[name] = shell_path(launch[name], name) if isinstance(launch[name], str) else launch[name]
+        if backbone.path is not None:
+            shell_path(backbone.path, "backbone.path")
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     launch["tracking"] = config.typed(Tracking, resolved["tracking"], "tracking")
     stages = {name: config.build(node, f"method.stages.{name}") for name, node in resolved["method"]["stages"].items()}
     return Settings(
         run_id=config.run_id(resolved),
         seed=seed,
         init_from=_init_from(resolved["init_from"]),
-        backbone=config.build(resolved["backbone"], "backbone"),
+        backbone=backbone,
         task=config.build(resolved["task"], "task"),
         method=resolved["method"]["name"],
         stages=stages,
@@ -107,6 +116,10 @@ def read(resolved: Mapping[str, Any]) -> Settings:
 def _init_from(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ConfigError(f"init_from must be the id of a run, as in results/runs/<id>.json, got {value!r}")
+    if value is not None and value != file_name(value):
+        raise ConfigError(
+            f"init_from={value} is no id of a run; one is the name of a file in results/runs, without .json"
+        )
     return value
 
 

@@ -7,12 +7,12 @@ the old file or the new one, never half of one. A number that could not be had i
 import functools
 import json
 import math
-import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+
+from dsee_bench.system.files import file_name, write_atomically
 
 SCHEMA = 1
 LARGEST_FILE = 64 * 2**20  # bytes; a record of a long run with all its curves has some 100 kB
@@ -93,6 +93,9 @@ def _only(values: list[float | None], name: str) -> float | None:
 
 
 def path_of(run_id: str, results_dir: Path) -> Path:
+    """Where the record of a run lies; ValueError for an id that is no name of a file, as "../x"."""
+    if run_id != file_name(run_id):
+        raise ValueError(f"{run_id!r:.120} is no run id; an id has letters, digits, _, - and dots, 100 at most")
     return results_dir / "runs" / f"{run_id}.json"
 
 
@@ -104,21 +107,6 @@ def write(record: Record, results_dir: Path) -> Path:
     # Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be written.
     write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Put `text` at `path` so that a reader, a crash or a full disk never leaves half of it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # not mkstemp, whose files others cannot read
-    try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _refuse_not_finite(value: object, where: str, largest: float = math.inf) -> None:
@@ -150,9 +138,10 @@ def read(path: Path) -> Record:
         raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; force=true repeats its run")
     try:
         made: Record = _adapter().validate_json(text)
-        return made
     except ValidationError as error:
         raise ValueError(f"{path} is not a record of schema {SCHEMA}: {first_fault(error)}") from error
+    _check_name(made.run_id, path)
+    return made
 
 
 def first_fault(error: Any) -> str:  # pydantic's ValidationError
@@ -184,6 +173,16 @@ def _bytes(path: Path) -> bytes:
 def paths(results_dir: Path) -> list[Path]:
     """What lies under `results_dir/runs` in place of a record, by name; half-written temporary files do not."""
     return sorted(path for path in (results_dir / "runs").glob("*.json") if not path.name.startswith("."))
+
+
+def _check_name(run_id: str, path: Path) -> None:
+    """ValueError unless the file is called as its run: what is written for the run goes by that name."""
+    if run_id != path.stem:
+        raise ValueError(
+            f"{path} says that it is the record of {run_id!r:.120}; a record's file has the name of its run: "
+            "rename it, or delete it"
+        )
+    path_of(run_id, path.parent.parent)
 
 
 def read_all(results_dir: Path) -> Iterator[Record]:

@@ -19,7 +19,7 @@ from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
-from dsee_bench.system import ranks, stopping
+from dsee_bench.system import files, ranks, stopping
 from dsee_bench.system.locks import run_lock
 from dsee_bench.system.stopping import STOPPED
 
@@ -62,6 +62,7 @@ def _by_hydra(overrides: Sequence[str]) -> None:
     """--multirun and Hydra's other flags."""
     import hydra
 
+    sys.argv[1:] = _with_config_dir(sys.argv[1:])
     if overrides:
         try:
             config.check_overrides([word for word in overrides if "=" in word])  # others belong to a flag: --cfg job
@@ -73,11 +74,32 @@ def _by_hydra(overrides: Sequence[str]) -> None:
         if any(word.is_sweep_override() for word in given):
             sys.exit("dsee-bench: results_dir takes one folder; a sweep is over settings that change a result")
         named = [word.value() for word in given if word.value() is not None]
-        work = (Path(str(named[-1])) if named else config.default_results_dir()) / "work" / "multirun"
+        try:
+            results_dir = files.shell_path(str(named[-1]), "results_dir") if named else config.default_results_dir()
+            work = results_dir / "work" / "multirun"
+            files.check_folder(work)
+            files.check_file(work / "multirun.yaml")  # which Hydra writes there
+        except ValueError as error:
+            sys.exit(f"dsee-bench: {error}")
         quoted = str(work).replace("\\", "\\\\").replace("'", "\\'")  # as Hydra reads a text between quotes
         words = [word for word in sys.argv[1:] if word not in ("--multirun", "-m")]  # argparse wants the flag in front
         sys.argv[1:] = ["--multirun", *words, f"hydra.sweep.dir='{quoted}'", "hydra/hydra_logging=default"]
     hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")(_job)()
+
+
+def _with_config_dir(words: Sequence[str]) -> list[str]:
+    """The words with the path of Hydra's --config-dir as a shell has it: no shell reads a `~` after `=`."""
+    try:
+        return [
+            f"--config-dir={files.shell_path(word.partition('=')[2], '--config-dir')}"
+            if word.startswith("--config-dir=")
+            else str(files.shell_path(word, "--config-dir"))
+            if before in ("--config-dir", "-cd")
+            else word
+            for before, word in zip(["", *words], words, strict=False)
+        ]
+    except ValueError as error:
+        sys.exit(f"dsee-bench: {error}")
 
 
 def _job(composed: DictConfig) -> None:
@@ -140,7 +162,11 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
 
     lock = FileLock(run_lock(work))
     try:
+        files.check_file(record.path_of(settings.run_id, results_dir))
+        files.check_folder(results_dir / "work" / "states")
+        files.check_own_folder(work)
         for folder in (work, results_dir / "runs"):
+            files.check_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
         lock.acquire(timeout=0)
@@ -150,6 +176,8 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
             lock.acquire()
         except KeyboardInterrupt:
             sys.exit(STOPPED)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"nothing can be written to results_dir={results_dir}: {error}; give another") from error
     with lock:

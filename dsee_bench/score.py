@@ -12,6 +12,7 @@ from typing import Any, get_args
 from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.meteor import find_java
 from dsee_bench.record import Score
+from dsee_bench.system.files import argument_path, shell_path
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
 from dsee_bench.tasks.judge import Part, parts, score_part
@@ -68,15 +69,15 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("data_set", choices=get_args(nlg.Protocol))
     made.add_argument(
-        "--hypotheses", type=Path, required=True, metavar="FILE",
+        "--hypotheses", type=argument_path, required=True, metavar="FILE",
         help="UTF-8: one line a context, in the order the split first shows them; or context TAB output, in any order",
     )  # fmt: skip
     made.add_argument(
-        "--references", type=Path, nargs="+", metavar="FILE",
+        "--references", type=argument_path, nargs="+", metavar="FILE",
         help="one or several text files aligned with the hypotheses, taken as they are; an empty line is no reference",
     )  # fmt: skip
     made.add_argument(
-        "--data-dir", type=Path, metavar="DIR",
+        "--data-dir", type=argument_path, metavar="DIR",
         help="folder with the data set's published files, whose references are then prepared as its authors do "
         "(default: $DSEE_BENCH_DATA, else ./data if there is one, else the hub)",
     )  # fmt: skip
@@ -134,7 +135,7 @@ def _data_dir(given: Path | None) -> Path | None:
     if given is not None:
         return given
     if os.environ.get("DSEE_BENCH_DATA"):
-        return Path(os.environ["DSEE_BENCH_DATA"])
+        return shell_path(os.environ["DSEE_BENCH_DATA"], "DSEE_BENCH_DATA")
     return Path("data") if Path("data").is_dir() else None
 
 

@@ -6,7 +6,6 @@ it imports nothing heavy.
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,18 +16,20 @@ class UnfinishedSweeper(BasicSweeper):
     than a record is asked for: each run knows what is left of it."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from dsee_bench.config import ConfigError, default_results_dir
+        from dsee_bench.config import default_results_dir
         from dsee_bench.sweeps.sweep import product, unfinished
+        from dsee_bench.system.files import shell_path
 
         assert self.config is not None
+        launch = self.config
         try:
-            cells = product(arguments, self.params)
-        except ConfigError as error:
+            cells = left = product(arguments, self.params)
+            if not (launch.force or launch.plan or launch.export or launch.measure):
+                data_dir = None if launch.data_dir is None else shell_path(launch.data_dir, "data_dir")
+                given = None if launch.results_dir is None else shell_path(launch.results_dir, "results_dir")
+                left = unfinished(cells, given or default_results_dir(), data_dir)
+        except ValueError as error:  # ConfigError
             sys.exit(f"dsee-bench: {error}")
-        left, launch = cells, self.config
-        if not (launch.force or launch.plan or launch.export or launch.measure):
-            data_dir = None if launch.data_dir is None else Path(launch.data_dir)
-            left = unfinished(cells, Path(launch.results_dir or default_results_dir()), data_dir)
         self._left = {cell.overrides for cell in left}
         if len(left) < len(cells):
             done = len(cells) - len(left)

@@ -9,6 +9,7 @@ from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
 from dsee_bench.hub import Wanted, get
 from dsee_bench.system.checksum import sha256
+from dsee_bench.system.files import shell_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -162,7 +163,7 @@ def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
 def find(checkpoint: Checkpoint) -> Path:
     """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
     if checkpoint.path is not None:
-        folder = Path(checkpoint.path).expanduser()
+        folder = shell_path(checkpoint.path, "backbone.path")
         if not (folder / "config.json").is_file():
             raise ValueError(
                 f"backbone.path={checkpoint.path} holds no config.json; give a folder that from_pretrained reads"

@@ -4,11 +4,11 @@ import importlib
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 
 from dsee_bench.system.checksum import sha256
 from dsee_bench.system.extras import extra_with
+from dsee_bench.system.files import half_name, share
 
 
 def package_folder(package: str) -> Path:
@@ -53,10 +53,12 @@ def _converted(gguf: Path) -> Path:
         del model.config.quantization_config
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    half = Path(tempfile.mkdtemp(dir=folder.parent))
+    half = half_name(folder)
+    half.mkdir()
     try:
         model.save_pretrained(half)
         tokenizer.save_pretrained(half)
+        share(half)
         os.replace(half, folder)
     except OSError:
         shutil.rmtree(half, ignore_errors=True)

@@ -6,9 +6,9 @@ for: it must fail there rather than give back half a model.
 """
 
 import copy
+import os
 import shutil
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from dsee_bench.deploy.load import ADAPTER, HEADS
 from dsee_bench.deploy.manifest import Folding, Manifest, Storage, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.sparse.storage import compress, size
+from dsee_bench.system.files import half_name, kind, share
 from dsee_bench.tasks.example import Task
 
 
@@ -45,10 +46,12 @@ def export(
     onnx: bool = False,
 ) -> Manifest:
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
+    folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
     plain, folded, adapter = detached(model, tuner, outline, update)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    making = half_name(folder)
+    making.mkdir()
     try:
         _name_labels(plain, task)
         plain.config.save_pretrained(making)
@@ -67,6 +70,7 @@ def export(
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
             write_onnx(plain if adapter is None else _merged(model, tuner, outline), tokenizer, making / ONNX_FILE)
+        share(making)
         described = Manifest(
             backbone=backbone,
             task={"name": task.name, "kind": task.kind, "labels": list(task.labels)},
@@ -83,8 +87,7 @@ def export(
             run_id=run_id,
         )
         manifest.write(described, making)
-        making.chmod(0o755)  # mkdtemp's folder is its owner's alone
-        _put(making, folder)
+        _put(making, folder, lambda old: check_target(old, force, run_id))
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
@@ -203,12 +206,18 @@ def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, dict[str, Any]
     return found
 
 
-def _put(making: Path, folder: Path) -> None:
-    """Rename the whole new folder into place; what it replaces goes only once it is there."""
-    if not folder.exists():
-        making.rename(folder)
-        return
-    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    folder.rename(aside / "old")
-    making.rename(folder)
-    shutil.rmtree(aside)
+def _put(making: Path, folder: Path, check: Callable[[Path], None]) -> None:
+    """Rename the whole new folder into place; what it replaces goes only once it is there, and once it was looked at
+    where nobody else finds it: another program may have put something in its place meanwhile."""
+    aside = half_name(folder)
+    try:
+        if kind(folder) == "a folder" and any(folder.iterdir()):
+            folder.rename(aside)
+            check(aside)
+        os.rename(making, folder)  # the system puts a folder in the place of nothing or an empty folder only
+    except (OSError, ValueError) as error:
+        if kind(aside) is not None and kind(folder) is None:
+            aside.rename(folder)
+        raise ValueError(f"the model cannot be put in place: {error}; give another export=DIR") from error
+    if kind(aside) is not None:
+        shutil.rmtree(aside)

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from dsee_bench.system.files import check_folder, kind
+
 NAME = "manifest.json"
 FORMAT, VERSION = "dsee-bench export", 1
 
@@ -39,6 +41,17 @@ class Manifest:
     @property
     def narrowed(self) -> bool:
         return bool(self.parameters)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """All that lies in `folder` and below but folders, by relative name: "a file", "a symbolic link", ..."""
+    found: dict[str, str] = {}
+    for path in folder.iterdir():
+        if kind(path) == "a folder":
+            found |= {f"{path.name}/{name}": what for name, what in contents(path).items()}
+        else:
+            found[path.name] = kind(path) or "nothing"
+    return found
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
@@ -71,15 +84,23 @@ def read(folder: Path) -> Manifest:
 
 
 def check_target(folder: Path, force: bool, run_id: str | None = None) -> None:
-    """ValueError where exporting to `folder` would lose something: anything but an export of the same run, or any of
-    ours under `force`."""
-    if folder.is_file():
-        raise ValueError(f"export={folder} is a file; give a folder that is not there yet")
-    if not folder.is_dir() or not any(folder.iterdir()):
+    """ValueError where exporting to `folder` would lose something: anything but an empty folder, an export of the same
+    run or, under `force`, any export. A link to a folder is refused too: the export takes the place of its target."""
+    found = kind(folder)
+    if found is None:
+        check_folder(folder.parent)
+        return
+    if found != "a folder":
+        raise ValueError(f"export={folder} is {found}; give a folder that is empty or not there yet")
+    if not any(folder.iterdir()):
         return
     if not is_export(folder):
         raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet")
-    there = _content(folder).get("run_id")
+    content = _content(folder)
+    foreign = sorted(contents(folder).keys() - {*content["files"], NAME})
+    if foreign:
+        raise ValueError(f"export={folder} holds {foreign[0]}, which is not of the exported model; move it away")
+    there = content.get("run_id")
     if not force and (there is None or there != run_id):
         whose = "an exported model" if there is None else f"the exported model of {there}"
         raise ValueError(f"export={folder} holds {whose}; give another folder, or force=true to replace it")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.record import write_atomically
+from dsee_bench.system.files import opener, write_atomically
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Curve:
             self._watch(point)
 
     def _append(self, row: dict[str, Any]) -> None:
-        with self._file.open("a", encoding="utf-8") as stream:
+        with open(self._file, "a", encoding="utf-8", opener=opener) as stream:
             stream.write(json.dumps(row, allow_nan=False) + "\n")
             stream.flush()
             os.fsync(stream.fileno())

@@ -12,6 +12,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+from dsee_bench.system.files import opener
 
 OURS = "dsee_bench"
 LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these print on stderr by handlers of their own
@@ -115,6 +118,9 @@ class _Console(logging.Handler):
 
 class _File(logging.FileHandler):
     """The log file. A disk that is full costs lines of it, and not the run."""
+
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)
 
     def handleError(self, record: logging.LogRecord) -> None:
         return

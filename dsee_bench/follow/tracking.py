@@ -16,7 +16,6 @@ from dsee_bench.follow.curve import Point
 from dsee_bench.follow.logs import tell, warn
 from dsee_bench.record import Record
 
-LONGEST_ID = 128  # characters that wandb takes
 START_SECONDS = 30.0  # that a run waits for wandb at its start
 FINISH_SECONDS = 120.0  # and at its end; what is not uploaded by then `wandb sync` can send later
 
@@ -88,7 +87,7 @@ class Tracker:
             project=settings.project,
             entity=settings.entity,
             group=settings.group or experiment,
-            id=_short(self._run_id),
+            id=self._run_id,
             name=self._run_id,
             config=dict(config),
             dir=self._folder,
@@ -119,11 +118,6 @@ class Tracker:
             self._run = None
             reason = _without_key(str(error).strip().partition("\n")[0])
             warn(f"tracking ends here, the run goes on: {type(error).__name__}: {reason}")
-
-
-def _short(run_id: str) -> str:
-    """`run_id` as wandb takes it; a longer one is cut before its hash."""
-    return run_id if len(run_id) <= LONGEST_ID else f"{run_id[: LONGEST_ID - 9]}-{run_id[-8:]}"
 
 
 def _without_key(text: str) -> str:

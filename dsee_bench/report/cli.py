@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import default_results_dir
 from dsee_bench.system.extras import require
+from dsee_bench.system.files import argument_path, shell_path
 
 if TYPE_CHECKING:
     from dsee_bench.report.collect import Collected
@@ -74,7 +74,7 @@ def status(options: argparse.Namespace) -> int:
 
     words = [word for word in options.words if word not in ("-m", "--multirun")]
     given = [word.partition("=")[2] for word in words if word.startswith("results_dir=")]
-    results = Path(given[-1]) if given else options.results
+    results = shell_path(given[-1], "results_dir") if given else options.results
     print(sweep_text(words, results) if words else status_text(results))
     return 0
 
@@ -138,7 +138,9 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         default = default_results_dir()
-        command.add_argument("--results", type=Path, default=default, metavar="DIR", help="default: %(default)s")
+        command.add_argument(
+            "--results", type=argument_path, default=default, metavar="DIR", help="default: %(default)s"
+        )
         command.set_defaults(run=globals()[name])
         return command
 

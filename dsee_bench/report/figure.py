@@ -3,6 +3,7 @@
 Okabe and Ito's colours, told apart by colour-blind readers and in grey print; each row has its own marker besides.
 """
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from dsee_bench.system.files import write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008, no yellow
 MARKERS = "os^DvPX*<>"
@@ -81,10 +84,11 @@ class Sheet:
 
     def save(self, path: Path) -> list[Path]:
         """`path`.svg and `path`.png, without a date in them."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         written = []
         for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             written.append(path.with_name(f"{path.name}.{suffix}"))
-            self.figure.savefig(written[-1], metadata=metadata)
+            drawn = io.BytesIO()
+            self.figure.savefig(drawn, format=suffix, metadata=metadata)
+            write_atomically(written[-1], drawn.getvalue())
             self.figure.set_layout_engine("none")  # laid out by the first save: the second one need not do it again
         return written

@@ -112,5 +112,5 @@ def _json(content: object) -> Markup:
 
 def _figures(folder: Path, table: str) -> list[tuple[str, str]]:
     """(name, base64 of the SVG) of each figure of a table."""
-    paths = sorted(folder.glob(f"{table}-*.svg"))
+    paths = sorted(path for path in folder.glob(f"{table}-*.svg") if path.is_file())
     return [(path.stem, base64.b64encode(path.read_bytes()).decode("ascii")) for path in paths]

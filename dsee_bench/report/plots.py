@@ -12,6 +12,7 @@ from dsee_bench.report.sites import grid, heatmap, mean_by_site
 from dsee_bench.report.spec import Figure
 from dsee_bench.report.tables import Row, Table
 from dsee_bench.report.training import training
+from dsee_bench.system.files import file_name
 
 TRAINING_ACROSS = 4  # methods side by side
 SCORES: dict[str, Callable[[Axes, Sequence[Row], int, Figure], bool]] = {
@@ -27,7 +28,7 @@ def draw(table: Table, records: Sequence[Record], folder: Path) -> Iterator[Path
     for backbone in dict.fromkeys(row.backbone for row in table.rows):
         rows = [row for row in table.rows if row.backbone == backbone]
         for figure in table.spec.figures:
-            path = folder / f"{table.name}-{figure.name}-{backbone}"
+            path = folder / file_name(f"{table.name}-{figure.name}-{backbone}")
             if figure.kind in SCORES:
                 yield from _scores(table, rows, figure, path)
             elif figure.kind == "heatmap":
@@ -86,7 +87,7 @@ def _training(table: Table, rows: Sequence[Row], by_id: dict[str, Record], path:
             for same in zip(*pairs, strict=True):
                 _share_height(same)
             sheet.legend()
-            yield from sheet.save(path.with_name(f"{path.name}-{task}")) if any(drawn) else []
+            yield from sheet.save(path.with_name(file_name(f"{path.name}-{task}"))) if any(drawn) else []
 
 
 def _two_rows(labels: Sequence[str], across: int) -> list[str]:

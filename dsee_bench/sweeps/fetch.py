@@ -6,19 +6,18 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from omegaconf import OmegaConf
 from tabulate import tabulate
 
 from dsee_bench import config, hub
 from dsee_bench.backbones import load
-from dsee_bench.config import ConfigError
 from dsee_bench.hub import Wanted
 from dsee_bench.plan import Backbone
 from dsee_bench.sweeps import sweep
 from dsee_bench.system import stopping
 from dsee_bench.system.checksum import stated_checksum
+from dsee_bench.system.files import shell_path
 from dsee_bench.tasks.example import Task
 
 DECIDES = ("experiment", "backbone", "task", "data_dir")  # settings that have a say in what is to be fetched
@@ -59,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     stopping.listen()
     try:
         return fetch(sources(words))
-    except ConfigError as error:
+    except ValueError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +85,7 @@ def _of_run(overrides: Sequence[str]) -> Iterator[Source]:
     task: Task = config.build(resolved["task"], "task")
     yield Source(backbone.name, "weights", load.hub_files(backbone), _weights_otherwise(backbone))
     data_dir = resolved["data_dir"]
-    data = task.hub_files(Path(data_dir) if data_dir is not None else None)
+    data = task.hub_files(shell_path(data_dir, "data_dir") if data_dir is not None else None)
     yield Source(task.name, "data", data, f"the folder {data_dir}" if data_dir is not None else "made in code")
 
 

@@ -4,13 +4,14 @@ import json
 import os
 from pathlib import Path
 
-from dsee_bench.record import write_atomically
+from dsee_bench.system.files import share, write_atomically
 
 SEAL = "whole.json"
 
 
 def seal(folder: Path) -> None:
     """Flush the files of `folder` to disk, then write down which there are and how long they are."""
+    share(folder)
     sizes = {}
     for path in sorted(folder.iterdir()):
         if path.name == SEAL:

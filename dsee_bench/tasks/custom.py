@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsee_bench.hub import Wanted, get
+from dsee_bench.system.files import shell_path
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of
 from dsee_bench.tasks.source import find_files
@@ -42,6 +43,8 @@ class Custom:
             raise ValueError(f"texts must name one column or the two of a pair, got {list(self.texts)}")
         if self.label in self.texts:
             raise ValueError(f"column {self.label!r} cannot be both a text and the label")
+        for split, file in self.files.items():
+            shell_path(file, split)
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=self.files)
 
     @property
@@ -69,9 +72,8 @@ class Custom:
         )
 
     def _read(self, folder: Path, file: str) -> Iterator[Example]:
-        path = Path(file).expanduser()
-        if path.is_absolute():
-            folder, file = path.parent, path.name
+        path = shell_path(file, "task file")
+        folder, file = (path.parent, path.name) if path.is_absolute() else (folder, str(path))
         names = self.labels if self.label_as == "name" else [str(index) for index in range(len(self.labels))]
         read = class_of(names) if self.kind == "classification" else number_of
         for path in find_files(folder, file):

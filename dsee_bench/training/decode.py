@@ -30,6 +30,7 @@ from dsee_bench.follow.logs import bars, tell
 from dsee_bench.follow.progress import REPORT_EVERY
 from dsee_bench.metrics import nlg
 from dsee_bench.record import Score
+from dsee_bench.system.files import opener
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import Decoding, Generation
@@ -196,7 +197,7 @@ def _resume(file: Path, fingerprint: str) -> dict[str, str]:
 
 
 def _append(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
-    with file.open("a", encoding="utf-8") as stream:
+    with open(file, "a", encoding="utf-8", opener=opener) as stream:
         stream.write("".join(json.dumps(row) + "\n" for row in rows))
         stream.flush()
         os.fsync(stream.fileno())

@@ -11,7 +11,7 @@ from dsee_bench import config, record
 from dsee_bench.config import ConfigError
 from dsee_bench.follow import logs
 from dsee_bench.follow.curve import Point
-from dsee_bench.follow.tracking import LONGEST_ID, Tracker, Tracking
+from dsee_bench.follow.tracking import Tracker, Tracking
 from dsee_bench.run import run
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"  # as long as a key
@@ -236,13 +236,3 @@ def test_online_without_a_key_asks_nobody(real, tmp_path, monkeypatch, capsys):
         tracker.start({}, None, anew=False)
         tracker.add(Point("tune", 1, 0.0, loss=1.0))
     assert "no key; call `wandb login`" in capsys.readouterr().err
-
-
-def test_a_long_name_keeps_its_hash(fake, tmp_path):
-    wandb = fake()
-    name = f"{'long' * 40}-s0-1a2b3c4d"
-    Tracker(Tracking("offline", "p", None, None), name, tmp_path).start({}, None, anew=False)
-    (begun,) = wandb.begun
-    assert len(begun["id"]) == LONGEST_ID
-    assert begun["id"].endswith("-1a2b3c4d")
-    assert begun["name"] == name

@@ -56,9 +56,10 @@ def test_every_state(tmp_path):
 
 def test_a_thousand_records_take_less_than_two_seconds(make, tmp_path, capsys):
     """Seconds of the processor, so that a busy machine does not fail it; benchmarks/many_runs.py has larger records."""
-    kept = record.write(make("rte", "lora", 0), tmp_path).read_text()
+    path = record.write(make("rte", "lora", 0), tmp_path)
+    kept = path.read_text()
     for number in range(1, 1000):
-        (tmp_path / "runs" / f"run-{number}.json").write_text(kept)
+        (tmp_path / "runs" / f"run-{number}.json").write_text(kept.replace(path.stem, f"run-{number}"))
     started = time.process_time()
     assert main(["status", "--results", str(tmp_path)]) == 0
     assert time.process_time() - started < 2
