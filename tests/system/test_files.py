@@ -51,6 +51,11 @@ FOREIGN = [
 ]
 
 
+def _append(path):
+    with open(path, "a", opener=files.opener) as stream:
+        stream.write("new")
+
+
 def _unchanged(path, before):
     after = path.lstat()
     return (before.st_ino, before.st_mode, before.st_size) == (after.st_ino, after.st_mode, after.st_size)
@@ -58,16 +63,13 @@ def _unchanged(path, before):
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize(("make", "called"), FOREIGN)
-@pytest.mark.parametrize("write", ["atomically", "append"])
+@pytest.mark.parametrize("write", [lambda path: files.write_atomically(path, "new"), _append])
 def test_only_a_file_is_written_over(write, make, called, tmp_path):
     path = tmp_path / "x"
     make(path)
     before = path.lstat()
     with pytest.raises(ValueError, match=rf"x is {called}"):
-        if write == "atomically":
-            files.write_atomically(path, "new")
-        else:
-            open(path, "a", opener=files.opener)
+        write(path)
     assert _unchanged(path, before)
     assert not any(each.name.startswith(".") for each in tmp_path.iterdir())
     assert not (tmp_path / "theirs").exists() or (tmp_path / "theirs").read_text() == "somebody else's"
