@@ -19,7 +19,7 @@ from typing import Any, Literal
 from dsee_bench.follow import logs
 from dsee_bench.system import stopping
 from dsee_bench.system.checksum import verify
-from dsee_bench.system.files import shell_path
+from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.source import find_files
 
 SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again

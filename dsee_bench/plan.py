@@ -16,7 +16,8 @@ from dsee_bench.follow.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import ranks
-from dsee_bench.system.files import file_name, shell_path
+from dsee_bench.system.files import file_name
+from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Task
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper

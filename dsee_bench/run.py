@@ -19,7 +19,7 @@ from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
-from dsee_bench.system import files, ranks, stopping
+from dsee_bench.system import files, ranks, shell, stopping
 from dsee_bench.system.locks import run_lock
 from dsee_bench.system.stopping import STOPPED
 
@@ -30,7 +30,7 @@ COMMANDS = {"cache": "dsee_bench.sweeps.cache", "fetch": "dsee_bench.sweeps.fetc
 def main() -> None:
     """Entry point of `dsee-bench`. Hydra's launcher comes in only where a flag asks for it: a plain run is composed
     here, which answers in half the time."""
-    words = sys.argv[1:]
+    words = sys.argv[1:] = shell.as_in_a_shell(sys.argv[1:])
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
     if {"--help", "-h"} & set(words):
@@ -75,7 +75,11 @@ def _by_hydra(overrides: Sequence[str]) -> None:
             sys.exit("dsee-bench: results_dir takes one folder; a sweep is over settings that change a result")
         named = [word.value() for word in given if word.value() is not None]
         try:
-            results_dir = files.shell_path(str(named[-1]), "results_dir") if named else config.default_results_dir()
+            results_dir = (
+                shell.shell_path(shell.without_escapes(named[-1]), "results_dir")
+                if named
+                else config.default_results_dir()
+            )
             work = results_dir / "work" / "multirun"
             files.check_folder(work)
             files.check_file(work / "multirun.yaml")  # which Hydra writes there
@@ -91,9 +95,9 @@ def _with_config_dir(words: Sequence[str]) -> list[str]:
     """The words with the path of Hydra's --config-dir as a shell has it: no shell reads a `~` after `=`."""
     try:
         return [
-            f"--config-dir={files.shell_path(word.partition('=')[2], '--config-dir')}"
+            f"--config-dir={shell.shell_path(word.partition('=')[2], '--config-dir')}"
             if word.startswith("--config-dir=")
-            else str(files.shell_path(word, "--config-dir"))
+            else str(shell.shell_path(word, "--config-dir"))
             if before in ("--config-dir", "-cd")
             else word
             for before, word in zip(["", *words], words, strict=False)

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.meteor import find_java
 from dsee_bench.record import Score
-from dsee_bench.system.files import argument_path, shell_path
+from dsee_bench.system.shell import argument_path, shell_path
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
 from dsee_bench.tasks.judge import Part, parts, score_part

@@ -18,7 +18,7 @@ class UnfinishedSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         from dsee_bench.config import default_results_dir
         from dsee_bench.sweeps.sweep import product, unfinished
-        from dsee_bench.system.files import shell_path
+        from dsee_bench.system.shell import shell_path
 
         assert self.config is not None
         launch = self.config

@@ -9,7 +9,7 @@ from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
 from dsee_bench.hub import Wanted, get
 from dsee_bench.system.checksum import sha256
-from dsee_bench.system.files import shell_path
+from dsee_bench.system.shell import shell_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -4,9 +4,9 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.config import default_results_dir
+from dsee_bench.config import default_results_dir, parse
 from dsee_bench.system.extras import require
-from dsee_bench.system.files import argument_path, shell_path
+from dsee_bench.system.shell import argument_path, as_in_a_shell, shell_path, without_escapes
 
 if TYPE_CHECKING:
     from dsee_bench.report.collect import Collected
@@ -72,9 +72,9 @@ def page(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     from dsee_bench.report.status import status_text, sweep_text
 
-    words = [word for word in options.words if word not in ("-m", "--multirun")]
-    given = [word.partition("=")[2] for word in words if word.startswith("results_dir=")]
-    results = shell_path(given[-1], "results_dir") if given else options.results
+    words = [word for word in as_in_a_shell(options.words) if word not in ("-m", "--multirun")]
+    given = [parse(word).value() for word in words if word.startswith("results_dir=")]
+    results = shell_path(without_escapes(given[-1]), "results_dir") if given else options.results
     print(sweep_text(words, results) if words else status_text(results))
     return 0
 

@@ -8,7 +8,6 @@ one is never read; a lock lets one process work while the others wait for its st
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from dsee_bench.record import StageLog
 from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, TUNING, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
+from dsee_bench.system.files import half_name
 from dsee_bench.system.seal import is_whole, seal
 
 VERSION = 5  # of the stages' code: raise it when the same settings give another state
@@ -64,7 +64,8 @@ class Store:
 
     def save(self, key: str, state: RunState, logs: Sequence[StageLog], about: Mapping[str, Any]) -> None:
         """Keep the state after the stages of `logs`; `about` tells a person what it is."""
-        folder = Path(tempfile.mkdtemp(dir=self.folder, prefix=f".{key}."))
+        folder = half_name(self.folder / key)
+        folder.mkdir()
         try:
             save_model(state.model, str(folder / TENSORS))
             save_file({site.path: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)

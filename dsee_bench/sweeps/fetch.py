@@ -17,7 +17,7 @@ from dsee_bench.plan import Backbone
 from dsee_bench.sweeps import sweep
 from dsee_bench.system import stopping
 from dsee_bench.system.checksum import stated_checksum
-from dsee_bench.system.files import shell_path
+from dsee_bench.system.shell import as_in_a_shell, shell_path
 from dsee_bench.tasks.example import Task
 
 DECIDES = ("experiment", "backbone", "task", "data_dir")  # settings that have a say in what is to be fetched
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="group=option | key=value", help="as for a run or a sweep")
     parser.add_argument("-m", "--multirun", action="store_true", help="changes nothing: a sweep is always followed")
-    words = parser.parse_args(argv).overrides
+    words = as_in_a_shell(parser.parse_args(argv).overrides)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dsee_bench").setLevel(logging.INFO)
     stopping.listen()

@@ -5,7 +5,6 @@ somebody else's, and is refused by name. The folder that a user names may be a l
 another disk is one.
 """
 
-import argparse
 import hashlib
 import os
 import re
@@ -114,27 +113,3 @@ def file_name(text: str, longest: int = LONGEST_NAME) -> str:
         return text
     mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
     return f"{plain(text)[: longest - len(mark) - 1]}-{mark}"
-
-
-def argument_path(text: str) -> Path:
-    """`shell_path` as the type of an argument of argparse."""
-    try:
-        return shell_path(text, "")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def shell_path(text: str, what: str) -> Path:
-    """The path that `text` means in a shell: `~`, `$NAME` and `${NAME}` are replaced. ValueError, naming `what`, where
-    one of them is not known."""
-    names = [word or braced for word, braced in re.findall(r"\$(?:(\w+)|\{([^}]*)\})", text, re.ASCII)]
-    unset = [name for name in names if name not in os.environ]
-    named = f"{what}={text}" if what else text
-    if unset:
-        raise ValueError(f"{named}: the environment variable {unset[0]} is not set; set it, or write out the path")
-    expanded = os.path.expandvars(os.path.expanduser(text))
-    if expanded.startswith("~"):
-        raise ValueError(f"{named}: there is no home folder of {expanded.split('/')[0]}; write ./{text} for a name")
-    if "\0" in expanded or not expanded:
-        raise ValueError(f"{named!r} is no path; give the name of a file or folder")
-    return Path(expanded)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsee_bench.hub import Wanted, get
-from dsee_bench.system.files import shell_path
+from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of
 from dsee_bench.tasks.source import find_files

@@ -1,4 +1,4 @@
-"""Nothing but files is written over, paths mean what they mean in a shell, and names of files decide no path."""
+"""Nothing but files is written over, and names of files decide no path."""
 
 import os
 import socket
@@ -119,43 +119,6 @@ def test_names_of_files_are_plain_short_and_unique(text, start, why, tmp_path):
     assert files.file_name(f"{text}/") != name
     (tmp_path / name).touch()
     assert [path.name for path in tmp_path.iterdir()] == [name]
-
-
-PATHS = [
-    # written,            meant, with HOME=/home/me and DATA=/data
-    ("~", "/home/me"),
-    ("~/out", "/home/me/out"),
-    ("$HOME/out", "/home/me/out"),
-    ("${HOME}/out", "/home/me/out"),
-    ("$DATA/a$DATA", "/data/a/data"),
-    ("a~b/c~", "a~b/c~"),
-    ("cost$/5", "cost$/5"),
-    ("/plain", "/plain"),
-]
-
-
-@pytest.mark.parametrize(("written", "meant"), PATHS)
-def test_a_path_means_what_it_means_in_a_shell(written, meant, monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    monkeypatch.setenv("DATA", "/data")
-    assert str(files.shell_path(written, "data_dir")) == meant
-    told = subprocess.run(["sh", "-c", f"printf %s {written}"], capture_output=True, text=True, check=True).stdout
-    assert told == meant
-
-
-UNKNOWN = [
-    ("$NO_SUCH_NAME/x", r"data_dir=\$NO_SUCH_NAME/x: the environment variable NO_SUCH_NAME is not set"),
-    ("${NO_SUCH_NAME}", "NO_SUCH_NAME is not set; set it, or write out the path"),
-    ("~no-such-user-here/x", "no home folder of ~no-such-user-here"),
-    ("", "is no path"),
-    ("a\0b", "is no path"),
-]
-
-
-@pytest.mark.parametrize(("written", "message"), UNKNOWN)
-def test_what_a_shell_does_not_know_is_named(written, message):
-    with pytest.raises(ValueError, match=message):
-        files.shell_path(written, "data_dir")
 
 
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])

@@ -1,0 +1,53 @@
+"""Paths among settings and arguments, which mean what they mean in a shell: `~`, `$NAME` and `${NAME}`."""
+
+import argparse
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.train", "task.dev", "task.test", "task.hub")
+
+
+def as_in_a_shell(words: Iterable[str]) -> list[str]:
+    """The words of a command with `~` and `${NAME}` in paths so quoted that Hydra hands them on as they are: it takes
+    the one for a mistake and the other for a setting of its own."""
+    return [_quoted(word) for word in words]
+
+
+def _quoted(word: str) -> str:
+    key, _, value = word.partition("=")
+    bare = value[1:-1] if value[:1] in ("'", '"') and value[-1:] == value[:1] else value
+    path = re.sub(r"(?<!\\)\$\{(?=[A-Z_][A-Z0-9_]*\})", r"\\${", bare)
+    if key.lstrip("+") not in PATHS or (path == bare and not bare.startswith("~")) or re.search("['\",]", bare):
+        return word
+    return f"{key}='{path}'"
+
+
+def without_escapes(value: object) -> str:
+    """The text of a word's value as the composed configuration has it."""
+    return str(value).replace(r"\${", "${")
+
+
+def argument_path(text: str) -> Path:
+    """`shell_path` as the type of an argument of argparse."""
+    try:
+        return shell_path(text, "")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def shell_path(text: str, what: str) -> Path:
+    """The path that `text` means in a shell: `~`, `$NAME` and `${NAME}` are replaced. ValueError, naming `what`, where
+    one of them is not known."""
+    names = [word or braced for word, braced in re.findall(r"\$(?:(\w+)|\{([^}]*)\})", text, re.ASCII)]
+    unset = [name for name in names if name not in os.environ]
+    named = f"{what}={text}" if what else text
+    if unset:
+        raise ValueError(f"{named}: the environment variable {unset[0]} is not set; set it, or write out the path")
+    expanded = os.path.expandvars(os.path.expanduser(text))
+    if expanded.startswith("~"):
+        raise ValueError(f"{named}: there is no home folder of {expanded.split('/')[0]}; write ./{text} for a name")
+    if "\0" in expanded or not expanded:
+        raise ValueError(f"{named!r} is no path; give the name of a file or folder")
+    return Path(expanded)
