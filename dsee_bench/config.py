@@ -24,6 +24,7 @@ from dsee_bench.system.files import LONGEST_NAME, plain
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from pydantic import TypeAdapter
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
@@ -239,16 +240,24 @@ def build(node: Mapping[str, Any], where: str) -> Any:
     return typed(cls, {key: value for key, value in node.items() if key != "_target_"}, where)
 
 
+@functools.cache
+def _adapter(cls: type[T]) -> "TypeAdapter[T]":
+    """Pydantic's validator of a class; making one costs 10 ms."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(cls)
+
+
 def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """An instance of the dataclass `cls` from plain values, checked by its annotations."""
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for key in values:
         if key not in names:
             raise ConfigError(f"{key!r} is no key of {where}{nearest(key, names)} There are: {', '.join(names)}")
     try:
-        return TypeAdapter(cls).validate_python(dict(values))
+        return _adapter(cls).validate_python(dict(values))  # type: ignore[arg-type]  # a class is hashable
     except ValidationError as error:
         raise ConfigError(_explain(error, where)) from error
 

@@ -1,14 +1,23 @@
 """What every test shares: no network, one thread, and the folder of real data where there is one."""
 
+import gc
 import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import that reads it
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["WANDB_MODE"] = "disabled"
-os.environ["OMP_NUM_THREADS"] = "1"  # tests run side by side, one thread each
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one thread each; `make test-isa` sets two
 
 import pytest
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _frozen() -> None:
+    """Leave what is imported by now to no garbage collection: accelerate asks for a full one after every tuning,
+    0.3 s each over the half a million objects of torch and transformers."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

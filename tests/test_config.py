@@ -2,17 +2,22 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
 from dsee_bench.config import ConfigError
+from dsee_bench.sweeps import sweep
 
 
 def settings(*overrides):
     return plan.read(OmegaConf.to_container(config.compose(list(overrides)), resolve=True))
+
+
+def quickly(*overrides):
+    """As `settings`, from options that are composed once; test_sweep.py holds the two against each other."""
+    return plan.read(sweep.resolved(overrides))
 
 
 OVERRIDES = [
@@ -134,9 +139,9 @@ def test_every_method_is_typed_and_plans_on_every_backbone(method):
     for backbone in backbones:
         if method == "peft/bias" and backbone in ("smollm2", "tiny-llama"):
             with pytest.raises(ConfigError, match="needs biases, and this backbone has none"):
-                plan.plan(settings(f"method={method}", f"backbone={backbone}", "task=rte"))
+                plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
             continue
-        planned = plan.plan(settings(f"method={method}", f"backbone={backbone}", "task=rte"))
+        planned = plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
         assert method == "untuned" or planned.final.trainable > planned.final.head
 
 
@@ -146,7 +151,7 @@ def test_every_option_is_typed(group):
     assert names
     asked = {"custom": ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]}
     for name in names:
-        settings(f"{group}={name}", *asked.get(name, []))
+        quickly(f"{group}={name}", *asked.get(name, []))
 
 
 def test_the_first_methods_are_there():
@@ -180,12 +185,9 @@ def test_help_and_mistakes_import_nothing_heavy(arguments, code, parts):
         "try: main()\n"
         "finally: print(sorted({'torch', 'transformers', 'pandas', 'datasets', 'numpy'} & set(sys.modules)))"
     )
-    started = time.perf_counter()
     done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
-    seconds = time.perf_counter() - started
     assert done.returncode == code, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
     for part in parts:
         assert part in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    assert seconds < 5, "meant to be under a second on an idle machine; this bound only catches a heavy import"

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -14,10 +13,11 @@ from dsee_bench import config, cost, plan
 from dsee_bench.backbones.fused import split
 from dsee_bench.backbones.site import Site, dense
 from dsee_bench.stages.attach import COUNTS
+from dsee_bench.sweeps import sweep
 
 
 def planned(*overrides):
-    resolved = OmegaConf.to_container(config.compose(list(overrides)), resolve=True)
+    resolved = sweep.resolved(list(overrides))
     settings = plan.read(resolved)
     return settings, plan.plan(settings)
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
+from dsee_bench.sweeps import sweep
 from dsee_bench.system import stopping
 from dsee_bench.system.seal import SEAL, is_whole, seal
 from dsee_bench.training import checkpoint
@@ -23,13 +23,12 @@ QUICK = (
     "train.update_rate=1e-2",
     "train.full_rate=1e-3",
     "save_every=0",
-    "threads=1",
 )
 
 
 def finish(folder, *overrides):
     """The scores, and every tensor of the final model."""
-    settings = plan.read(OmegaConf.to_container(config.compose([*QUICK, *overrides]), resolve=True))
+    settings = plan.read(sweep.resolved([*QUICK, *overrides]))
     state, inputs = execute.prepare(settings, folder / "work")
     execute.run_stages(settings, state, folder / "work", folder / "states", inputs)
     scores = execute._score(state, folder / "work")

@@ -1,15 +1,15 @@
 """What the runs of a sweep have in common is tuned once: pruning ratios, and methods that begin alike."""
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench import config, record
+from dsee_bench import record
 from dsee_bench.run import run
 from dsee_bench.stages import store
+from dsee_bench.sweeps import sweep
 
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 SMALLEST = [
-    *("method=dsee", "backbone=tiny-bert", "task=toy_pairs", "task.rows.dev=8", "threads=1"),
+    *("method=dsee", "backbone=tiny-bert", "task=toy_pairs", "task.rows.dev=8"),
     *("train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "method.stages.sparse.where=random"),
 ]
 
@@ -19,7 +19,7 @@ def test_six_ratios_and_two_seeds_tune_the_first_stage_twice(tmp_path):
     for seed in (0, 1):
         for ratio in RATIOS:
             words = [f"seed={seed}", f"method.stages.prune.sparsity={ratio}", f"results_dir={tmp_path}"]
-            resolved = OmegaConf.to_container(config.compose([*SMALLEST, *words]), resolve=True)
+            resolved = sweep.resolved([*SMALLEST, *words])
             assert run(resolved) == 0
     records = list(record.read_all(tmp_path))
     assert len(records) == 12
@@ -44,6 +44,6 @@ def test_six_ratios_and_two_seeds_tune_the_first_stage_twice(tmp_path):
 def test_methods_that_begin_alike_share_their_first_stages(method, like, shared):
     found = []
     for name in (method, like):
-        resolved = OmegaConf.to_container(config.compose([f"method={name}", "backbone=tiny-bert"]), resolve=True)
+        resolved = sweep.resolved([f"method={name}", "backbone=tiny-bert"])
         found.append(dict(zip(store.keys(resolved, {}), resolved["method"]["stages"], strict=True)))
     assert [name for key, name in found[0].items() if key in found[1]] == shared

@@ -11,13 +11,13 @@ import time
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from dsee_bench import config, execute, plan, record
 from dsee_bench.backbones.access import weight_of
 from dsee_bench.config import ConfigError
 from dsee_bench.run import STOPPED, run
 from dsee_bench.stages.tune import head_parameters
+from dsee_bench.sweeps import sweep
 from dsee_bench.system import stopping
 
 QUICK = [
@@ -26,7 +26,6 @@ QUICK = [
     "train.epochs=1",
     "train.retune_epochs=1",
     "train.update_rate=1e-2",
-    "threads=1",
 ]
 METHODS = config.options("method")
 ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
@@ -35,7 +34,7 @@ TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
 
 def resolved(*overrides):
     quick = QUICK if not any(item.startswith("task=") and "toy" not in item for item in overrides) else QUICK[1:]
-    return OmegaConf.to_container(config.compose([*quick, *overrides]), resolve=True)
+    return sweep.resolved([*quick, *overrides])
 
 
 def run_tiny(folder, *overrides):

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import dsee_bench
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
 from dsee_bench.backbones.access import weight_of
 from dsee_bench.deploy.export import export
 from dsee_bench.metrics import score
 from dsee_bench.stages.tune import Tune, choose_trainable, head_parameters
+from dsee_bench.sweeps import sweep
 
 TESTS = Path(__file__).parent
 ELSEWHERE = [
@@ -48,7 +48,7 @@ def test_those_that_stand_elsewhere_are_there(turn, file, name):
 
 
 def settings_of(*overrides):
-    return plan.read(OmegaConf.to_container(config.compose(["backbone=tiny-bert", *overrides]), resolve=True))
+    return plan.read(sweep.resolved(["backbone=tiny-bert", *overrides]))
 
 
 def untuned(folder, *overrides):

@@ -13,8 +13,9 @@ from dsee_bench import config, execute, plan
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.export import export
 from dsee_bench.deploy.manifest import check_target
+from dsee_bench.sweeps import sweep
 
-QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2", "threads=1"]
+QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
 METHODS = config.options("method")
 ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}  # merging adds the same numbers in another order
@@ -29,7 +30,7 @@ def finished(tmp_path_factory):
         key = (method, backbone, *overrides)
         if key not in done:
             asked = [*QUICK, f"method={method}", f"backbone={backbone}", *overrides]
-            settings = plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+            settings = plan.read(sweep.resolved(asked))
             folder = tmp_path_factory.mktemp("run")
             state, inputs = execute.prepare(settings, folder)
             execute.run_stages(settings, state, folder, folder / "states", inputs)
@@ -255,7 +256,7 @@ def test_the_command_exports_also_a_run_that_is_done(tmp_path):
 
     def go(*more):
         asked = [*QUICK, "method=dsee_update", "backbone=tiny-bert", f"results_dir={tmp_path}", *more]
-        return run(OmegaConf.to_container(config.compose(asked), resolve=True), asked)
+        return run(sweep.resolved(asked), asked)
 
     assert go() == 0
     (record,) = (tmp_path / "runs").glob("*.json")

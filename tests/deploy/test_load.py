@@ -5,12 +5,11 @@ import shutil
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import dsee_bench
-from dsee_bench import config
 from dsee_bench.deploy import manifest
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +19,7 @@ def exported(tmp_path_factory):
     quick = ["backbone=tiny-bert", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1"]
     whole = [f"export={folder}/out", "export_update=apart", "export_storage=bitmask"]
     asked = ["method=dsee", *quick, *whole, f"results_dir={folder}"]
-    assert run(OmegaConf.to_container(config.compose(asked), resolve=True), asked) == 0
+    assert run(sweep.resolved(asked), asked) == 0
     return folder / "out"
 
 

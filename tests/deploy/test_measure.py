@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-from omegaconf import OmegaConf
+import torch
 
 from dsee_bench import config, record
 from dsee_bench.run import run
 from dsee_bench.stages.tune import Tune
+from dsee_bench.sweeps import sweep
 
 ALWAYS = 12  # costs of every record
 ASKED = ["latency_ms", "latency_dense_ms", "tokens_per_second", "disk_bytes"]
@@ -17,11 +18,10 @@ def run_tiny(folder, *overrides):
         "backbone=tiny-bert",
         "train.max_rows=32",
         "train.epochs=1",
-        "threads=1",
         f"results_dir={folder}",
         *overrides,
     ]
-    content = OmegaConf.to_container(config.compose(asked), resolve=True)
+    content = sweep.resolved(asked)
     assert run(content, [word for word in overrides if word.startswith("measure")]) == 0
     return record.read(record.path_of(config.run_id(content), folder))
 
@@ -33,7 +33,7 @@ def test_latency_and_disk_are_measured_where_asked(tmp_path):
     assert list(costs)[-4:] == ASKED
     for name in ("latency_ms", "latency_dense_ms"):
         assert costs[name].value > 0
-        assert "cpu, 1 threads, 32 x 128 tokens" in costs[name].counts
+        assert f"cpu, {torch.get_num_threads()} threads, 32 x 128 tokens" in costs[name].counts
         assert "median of 7, quartiles" in costs[name].counts
     assert costs["disk_bytes"].value == (tmp_path / "out" / "weights.safetensors").stat().st_size
     assert "bitmask" in costs["disk_bytes"].counts
@@ -47,7 +47,7 @@ def test_a_run_that_is_done_is_measured_without_tuning_again(tmp_path, monkeypat
     assert [cost.name for cost in found.costs] == [*(cost.name for cost in done.costs), *ASKED]
     measured = found.made_by["measured"]
     assert measured["command"] == "dsee-bench measure=true"
-    assert measured["threads"] == 1
+    assert measured["threads"] == torch.get_num_threads()
     made_by = {key: value for key, value in found.made_by.items() if key != "measured"}
     assert replace(found, costs=found.costs[:ALWAYS], made_by=made_by) == done, "all else stays as it was"
 

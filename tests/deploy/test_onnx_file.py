@@ -4,16 +4,15 @@ import importlib.util
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 import dsee_bench
-from dsee_bench import config
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.onnx_file import ONNX_FILE
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 
-QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2", "threads=1"]
+QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
 MODELS = [
     # backbone,       method,            update,   why
     ("tiny-bert", "dsee_structured", "apart", "narrowed; the update is merged there though it lies apart beside it"),
@@ -28,7 +27,7 @@ TEXTS = [
 
 def go(*asked):
     asked = [*QUICK, *asked]
-    return run(OmegaConf.to_container(config.compose(asked), resolve=True), asked)
+    return run(sweep.resolved(asked), asked)
 
 
 @pytest.mark.slow

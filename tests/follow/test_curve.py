@@ -4,13 +4,13 @@ import json
 from types import SimpleNamespace
 
 import pytest
-from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.follow import logs, progress
 from dsee_bench.follow.curve import Curve, Point
 from dsee_bench.follow.progress import Answering, Progress
 from dsee_bench.run import STOPPED, run
+from dsee_bench.sweeps import sweep
 
 KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev"]
 
@@ -62,10 +62,10 @@ def test_what_is_no_number_is_null(tmp_path):
 
 
 def test_a_run_keeps_the_curve_of_its_record(tmp_path):
-    words = ["backbone=tiny-bert", "train.max_rows=64", "train.epochs=2", "train.retune_epochs=1", "threads=1"]
+    words = ["backbone=tiny-bert", "train.max_rows=64", "train.epochs=2", "train.retune_epochs=1"]
     words += ["train.batch_size=16", "task.rows.dev=32"]
     for repeat in ([], ["force=true"]):
-        content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path}", *repeat]), resolve=True)
+        content = sweep.resolved([*words, f"results_dir={tmp_path}", *repeat])
         assert run(content, words) == 0
     run_id = config.run_id(content)
     found = rows(tmp_path / "work" / run_id / "curve.jsonl")
@@ -81,12 +81,12 @@ def test_a_run_keeps_the_curve_of_its_record(tmp_path):
 
 @pytest.mark.parametrize("at", [1, 7])
 def test_a_stopped_run_leaves_the_curve_of_one_that_was_not(at, tmp_path, monkeypatch):
-    words = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.epochs=2", "threads=1", "save_every=0"]
+    words = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.epochs=2", "save_every=0"]
     words += ["train.batch_size=16", "task.rows.dev=32"]
     watched = Progress.on_step_begin
     curves = []
     for name in ("whole", "stopped"):
-        content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path / name}"]), resolve=True)
+        content = sweep.resolved([*words, f"results_dir={tmp_path / name}"])
         file = tmp_path / name / "work" / config.run_id(content) / "curve.jsonl"
         if name == "stopped":
 

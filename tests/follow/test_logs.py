@@ -9,11 +9,11 @@ import sys
 import warnings
 
 import pytest
-from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.follow import logs
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
@@ -100,8 +100,8 @@ def test_bars_are_for_terminals_and_not_for_quiet_runs(tmp_path, monkeypatch):
 
 
 def test_a_quiet_run_shows_its_table_alone_and_keeps_the_rest(tmp_path, capsys):
-    words = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.epochs=1", "threads=1", "quiet=true"]
-    content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path}"]), resolve=True)
+    words = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.epochs=1", "quiet=true"]
+    content = sweep.resolved([*words, f"results_dir={tmp_path}"])
     assert run(content, words) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -111,7 +111,7 @@ def test_a_quiet_run_shows_its_table_alone_and_keeps_the_rest(tmp_path, capsys):
     for part in ("=== dsee-bench backbone=tiny-bert", "tune  step 2/2", "dev accuracy", "tune: done", "record: "):
         assert part in kept, part
     assert "\r" not in kept
-    loud = OmegaConf.to_container(config.compose([*words[:-1], f"results_dir={tmp_path}"]), resolve=True)
+    loud = sweep.resolved([*words[:-1], f"results_dir={tmp_path}"])
     assert config.run_id(loud) == config.run_id(content), "how loud a run is changes no result"
 
 

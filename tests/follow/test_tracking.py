@@ -13,9 +13,10 @@ from dsee_bench.follow import logs
 from dsee_bench.follow.curve import Point
 from dsee_bench.follow.tracking import Tracker, Tracking
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"  # as long as a key
-QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.epochs=1", "train.retune_epochs=1", "threads=1"]
+QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.epochs=1", "train.retune_epochs=1"]
 QUICK += ["train.batch_size=16", "task.rows.dev=32"]
 
 
@@ -172,8 +173,8 @@ def test_ctrl_c_ends_the_waiting_for_wandb(fake, tmp_path, capsys):
 
 
 def test_where_runs_are_tracked_is_no_part_of_what_they_are():
-    plain = OmegaConf.to_container(config.compose(QUICK), resolve=True)
-    tracked = OmegaConf.to_container(config.compose([*QUICK, "tracking.mode=online"]), resolve=True)
+    plain = sweep.resolved(QUICK)
+    tracked = sweep.resolved([*QUICK, "tracking.mode=online"])
     assert config.run_id(plain) == config.run_id(tracked)
     assert "tracking" not in config.identity(plain)
     assert plain["tracking"]["mode"] == "disabled"

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
 from dsee_bench.config import ConfigError
+from dsee_bench.sweeps import sweep
 
 
 def settings_of(*overrides):
-    asked = ["backbone=tiny-bert", "train.max_rows=32", "threads=1", *overrides]
-    return plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+    asked = ["backbone=tiny-bert", "train.max_rows=32", *overrides]
+    return plan.read(sweep.resolved(asked))
 
 
 REFUSED = [

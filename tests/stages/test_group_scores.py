@@ -5,11 +5,11 @@ from functools import partial
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from dsee_bench import config, execute, plan
 from dsee_bench.backbones.access import module_at, weight_of
 from dsee_bench.stages.calibrate import input_losses
+from dsee_bench.sweeps import sweep
 from dsee_bench.tasks.batch import collator, encode
 
 TASK = {"tiny-gpt2": "toy_d2t", "tiny-llama": "toy_d2t"}  # else: toy_sentences
@@ -17,8 +17,8 @@ KINDS = "[query, value, out, ffn_in, ffn_out]"  # of an update, so that it must 
 
 
 def settings_of(*overrides):
-    asked = ["train.max_rows=32", "train.batch_size=8", "threads=1", *overrides]
-    return plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+    asked = ["train.max_rows=32", "train.batch_size=8", *overrides]
+    return plan.read(sweep.resolved(asked))
 
 
 def prepared(name, folder, *overrides):

@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
 from dsee_bench import config, execute, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 
 QUICK = [
     "backbone=tiny-bert",
@@ -17,12 +17,11 @@ QUICK = [
     "train.batch_size=4",
     "train.epochs=1",
     "train.update_rate=1e-2",
-    "threads=1",
 ]
 
 
 def resolved(*overrides):
-    return OmegaConf.to_container(config.compose([*QUICK, *overrides]), resolve=True)
+    return sweep.resolved([*QUICK, *overrides])
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,18 @@ import random
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
 from dsee_bench.backbones.access import module_at, pretrained_module
 from dsee_bench.stages.calibrate import weight_gradients
 from dsee_bench.stages.place import choose_positions
+from dsee_bench.sweeps import sweep
 
 
 @pytest.fixture
 def state(tmp_path):
     chosen = ["backbone=tiny-bert", "method=dsee_update", "method.stages.low_rank.rank=4", "train.batch_size=8"]
-    settings = plan.read(OmegaConf.to_container(config.compose(chosen), resolve=True))
+    settings = plan.read(sweep.resolved(chosen))
     state, _ = execute.prepare(settings, tmp_path)
     state.outline = settings.stages["low_rank"].plan(state.outline)
     settings.stages["low_rank"].run(state)

@@ -5,9 +5,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
 from dsee_bench.backbones.access import module_at, weight_of
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import measure
@@ -15,13 +14,14 @@ from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.calibrate import input_norms
 from dsee_bench.stages.store import Store
 from dsee_bench.stages.tune import Tune
+from dsee_bench.sweeps import sweep
 
 TEXTS = ["a small test", "of two rows, the second a good deal longer than the first"]
 
 
 def settings_of(*overrides):
-    asked = ["backbone=tiny-bert", "train.max_rows=64", "threads=1", *overrides]
-    return plan.read(OmegaConf.to_container(config.compose(asked), resolve=True))
+    asked = ["backbone=tiny-bert", "train.max_rows=64", *overrides]
+    return plan.read(sweep.resolved(asked))
 
 
 def pruned(folder, *overrides):

@@ -4,19 +4,19 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, plan
+from dsee_bench import execute, plan
 from dsee_bench.backbones.access import weight_of
 from dsee_bench.config import ConfigError
 from dsee_bench.sparse.masks import cubic_sparsity
 from dsee_bench.stages.gradual import Schedule
+from dsee_bench.sweeps import sweep
 
 QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.batch_size=4", "train.epochs=1", "train.retune_epochs=1"]
 
 
 def settings_of(*overrides):
-    return plan.read(OmegaConf.to_container(config.compose([*QUICK, "threads=1", *overrides]), resolve=True))
+    return plan.read(sweep.resolved([*QUICK, *overrides]))
 
 
 def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):

@@ -9,13 +9,12 @@ import time
 import pyarrow
 import pytest
 import torch
-from omegaconf import OmegaConf
 from pyarrow import parquet
 from standin_hub import COMMIT, Fault, Repo, StandIn, environment, nobody
 
 from dsee_bench import config, hub
 from dsee_bench.backbones.load import load_classifier
-from dsee_bench.sweeps import fetch
+from dsee_bench.sweeps import fetch, sweep
 
 CLI = [sys.executable, "-m", "dsee_bench.run"]
 TINY = ["backbone=tiny-bert", "backbone.random=false", "backbone.hub=some/tiny", f"backbone.revision={COMMIT}"]
@@ -32,7 +31,7 @@ TASKS = {"rte": [], "e2e": ["task.counts=null"]}
 
 
 def built(group, *overrides):
-    return config.build(OmegaConf.to_container(config.compose(overrides), resolve=True)[group], group)
+    return config.build(sweep.resolved(overrides)[group], group)
 
 
 def as_parquet(columns):

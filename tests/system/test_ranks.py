@@ -5,10 +5,10 @@ import subprocess
 import sys
 
 import pytest
-from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
 from dsee_bench.run import run
+from dsee_bench.sweeps import sweep
 from dsee_bench.system import ranks
 
 # A model without dropout, whose draws are other ones in each process; 96 rows are three whole batches.
@@ -28,7 +28,7 @@ def test_torchrun_gives_the_record_of_one_process(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("record: ") == 1, "one process speaks"
     assert done.stderr.count("retune: done") == 1
-    assert run(OmegaConf.to_container(config.compose([*RUN, f"results_dir={tmp_path / 'one'}"]), resolve=True)) == 0
+    assert run(sweep.resolved([*RUN, f"results_dir={tmp_path / 'one'}"])) == 0
     (two,) = record.read_all(tmp_path / "two")
     (one,) = record.read_all(tmp_path / "one")
     assert (two.made_by["processes"], one.made_by["processes"]) == (2, 1)
@@ -45,6 +45,6 @@ def test_a_batch_is_shared_out_evenly(monkeypatch):
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "4")
     assert ranks.share(32) == 8
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "3")
-    settings = plan.read(OmegaConf.to_container(config.compose(RUN), resolve=True))
+    settings = plan.read(sweep.resolved(RUN))
     with pytest.raises(config.ConfigError, match="16 rows at once cannot be shared among 3 processes"):
         plan.plan(settings)

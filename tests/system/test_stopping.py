@@ -4,10 +4,10 @@ import os
 import signal
 
 import pytest
-from omegaconf import OmegaConf
 
 from dsee_bench import attempt, config, execute, record
 from dsee_bench import run as command
+from dsee_bench.sweeps import sweep
 from dsee_bench.system import stopping
 
 
@@ -62,14 +62,14 @@ def test_a_second_ctrl_c_does_not_lose_the_record(where, tmp_path, monkeypatch):
         monkeypatch.setattr(record, "write_atomically", interrupted(record.write_atomically))
     if where == "outcome":
         monkeypatch.setattr(attempt, "Record", interrupted(record.Record))
-    content = OmegaConf.to_container(config.compose(["backbone=tiny-bert", f"results_dir={tmp_path}"]), resolve=True)
+    content = sweep.resolved(["backbone=tiny-bert", f"results_dir={tmp_path}"])
     assert command.run(content) == command.STOPPED
     assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "stopped"
 
 
 def test_ctrl_c_while_a_good_record_is_written_ends_the_sweep_after_it(tmp_path, monkeypatch):
-    words = ["backbone=tiny-bert", "method=full", "train.max_rows=32", "train.epochs=1", "threads=1"]
-    content = OmegaConf.to_container(config.compose([*words, f"results_dir={tmp_path}"]), resolve=True)
+    words = ["backbone=tiny-bert", "method=full", "train.max_rows=32", "train.epochs=1"]
+    content = sweep.resolved([*words, f"results_dir={tmp_path}"])
     monkeypatch.setattr(attempt, "_made_by", interrupted(attempt._made_by))
     assert command.run(content) == 0
     assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "ok"

@@ -6,12 +6,12 @@ import signal
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 from transformers import GenerationConfig
 
 from dsee_bench import config, plan, record
 from dsee_bench.report.compare import compare_text
 from dsee_bench.run import STOPPED, run
+from dsee_bench.sweeps import sweep
 from dsee_bench.tasks.batch import collator, encode, prompts
 from dsee_bench.tasks.generation import Decoding, completions
 from dsee_bench.training import decode
@@ -31,7 +31,7 @@ CONTEXTS = [
 
 def settings_of(*overrides):
     chosen = ["task=toy_d2t", "backbone=tiny-gpt2", "train=demo_nlg", *overrides]
-    return OmegaConf.to_container(config.compose(chosen), resolve=True)
+    return sweep.resolved(chosen)
 
 
 @pytest.fixture(scope="module")
@@ -215,7 +215,7 @@ def test_the_signature_says_which_references_were_used(tmp_path, monkeypatch):
 
 # --- whole runs -------------------------------------------------------------------------------------------------------
 
-QUICK = ["train.max_rows=64", "train.epochs=2", "train.retune_epochs=1", "threads=1", "task.decode.contexts=6"]
+QUICK = ["train.max_rows=64", "train.epochs=2", "train.retune_epochs=1", "task.decode.contexts=6"]
 
 
 def run_quick(folder, *overrides):

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, plan
+from dsee_bench import plan
+from dsee_bench.sweeps import sweep
 from dsee_bench.system import ranks
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
@@ -20,7 +20,7 @@ from dsee_bench.training.trainer import SaveBetween
 
 def job(tmp_path, *overrides, dropout=False):
     chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
-    settings = plan.read(OmegaConf.to_container(config.compose(chosen), resolve=True))
+    settings = plan.read(sweep.resolved(chosen))
     torch.manual_seed(0)
     loaded = settings.backbone.load(2, False)
     if not dropout:
@@ -175,9 +175,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, writes):
         one = job(tmp_path, f"train.accumulate={parts}")
         model, train, seen = one.model, one.train, []
         if writes:
-            task = plan.read(
-                OmegaConf.to_container(config.compose(["task=toy_d2t", "backbone=tiny-gpt2"]), resolve=True)
-            )
+            task = plan.read(sweep.resolved(["task=toy_d2t", "backbone=tiny-gpt2"]))
             torch.manual_seed(0)
             loaded = task.backbone.load_lm()
             model, train = loaded.model, completions(task.task.load(None, 0)["train"])

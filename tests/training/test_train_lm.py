@@ -7,10 +7,10 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
 from dsee_bench.stages.tune import Tune
+from dsee_bench.sweeps import sweep
 from dsee_bench.tasks.batch import collator, encode
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.train import Job, tune
@@ -19,7 +19,7 @@ from dsee_bench.training.train import Job, tune
 def job(tmp_path, *overrides):
     chosen = ["task=toy_d2t", "backbone=tiny-gpt2", "train=demo_nlg", "method=full", "train.precision=fp32"]
     sizes = ["train.max_rows=32", "train.epochs=1", "train.batch_size=16", "train.clip=null"]
-    settings = plan.read(OmegaConf.to_container(config.compose([*chosen, *sizes, *overrides]), resolve=True))
+    settings = plan.read(sweep.resolved([*chosen, *sizes, *overrides]))
     torch.manual_seed(0)
     loaded = settings.backbone.load_lm()
     for module in loaded.model.modules():
@@ -116,8 +116,6 @@ def test_dev_may_be_measured_on_its_first_rows(tmp_path):
 
 
 def test_label_smoothing_is_refused_for_numbers():
-    settings = plan.read(
-        OmegaConf.to_container(config.compose(["task=stsb", "train.label_smoothing=0.1"]), resolve=True)
-    )
+    settings = plan.read(sweep.resolved(["task=stsb", "train.label_smoothing=0.1"]))
     with pytest.raises(config.ConfigError, match="stsb is a regression"):
         plan.plan(settings)
