@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow lint data tables plots page bench faults
+.PHONY: help install lock demo test test-slow test-isa lint data tables plots page bench faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ test: install ## the tests: offline, no GPU
 
 test-slow: install ## what `make test` leaves out: launchers, kills, exporters, Java's METEOR
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python tests/instruction_sets.py
+
+test-isa: install ## all tests under each instruction set of this processor, one and two threads; test-slow has what computes
+	$(BIN)/python tests/instruction_sets.py tests
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

@@ -1,0 +1,68 @@
+"""Run tests under each instruction set of this processor, with one thread and with two.
+
+    python tests/instruction_sets.py          # what computes, for `make test-slow`
+    python tests/instruction_sets.py tests    # everything, for `make test-isa`; other words go to pytest, too
+
+torch, oneDNN and MKL choose their kernels by the processor, and kernels add in different orders. A test that passes
+with one order alone says nothing of the code.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+
+# torch's name -> what holds oneDNN and MKL to the same, from the least on
+SETS = {
+    "default": {"ONEDNN_MAX_CPU_ISA": "SSE41", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"},
+    "avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
+    "avx512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "MKL_ENABLE_INSTRUCTIONS": "AVX512"},
+}
+THREADS = (1, 2)
+# Tensors are compared here. The other folders count, read, write and draw.
+COMPUTES = [
+    *("tests/sparse", "tests/dsee", "tests/backbones", "tests/stages", "tests/training"),
+    "tests/test_run.py::test_the_same_seed_gives_the_same_score_to_the_last_digit",
+]
+CAPABILITY = "import torch; print(torch.backends.cpu.get_cpu_capability())"
+
+
+def environment(name: str, threads: int) -> dict[str, str]:
+    """Return the variables that hold every library to the instruction set `name`."""
+    return {"ATEN_CPU_CAPABILITY": name, "OMP_NUM_THREADS": str(threads), **SETS[name]}
+
+
+def capability(variables: Mapping[str, str]) -> str:
+    """Return the instruction set that torch uses under `variables`; without any, the best of this processor."""
+    plain = {key: value for key, value in os.environ.items() if key != "ATEN_CPU_CAPABILITY"}
+    done = subprocess.run(
+        [sys.executable, "-c", CAPABILITY], env=plain | dict(variables), capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip().lower()
+
+
+def run(words: list[str]) -> list[str]:
+    """Run the tests under each set and number of threads; return one line on each."""
+    best = capability({})
+    known = list(SETS)
+    said = []
+    for name in known:
+        if known.index(name) > (known.index(best) if best in known else 0):  # another processor family has the least
+            said.append(f"{name}: skipped, this processor has {best} at most")
+            continue
+        for threads in THREADS:
+            variables = environment(name, threads)
+            if (used := capability(variables)) != name:
+                raise RuntimeError(f"torch uses {used} under ATEN_CPU_CAPABILITY={name}")
+            started = time.perf_counter()
+            code = subprocess.call([sys.executable, "-m", "pytest", *words], env=os.environ | variables)
+            seconds = time.perf_counter() - started
+            said.append(f"{name}, {threads} threads: {'green' if code == 0 else f'FAILED ({code})'}, {seconds:.0f} s")
+    return said
+
+
+if __name__ == "__main__":
+    lines = run(sys.argv[1:] or COMPUTES)
+    print("\n".join(lines))
+    sys.exit(any("FAILED" in line for line in lines))
