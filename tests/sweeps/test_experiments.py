@@ -1,5 +1,6 @@
 """Every experiment file composes and plans over its whole sweep, and says rightly how many runs it is."""
 
+import functools
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from dsee_bench.sweeps import sweep
 EXPERIMENTS = config.options("experiment")
 
 
+@functools.cache
 def swept(name):
     """Each swept key of the experiment with its values, as the command line writes them."""
     params = config.compose([f"experiment={name}"], hydra_too=True).hydra.sweeper.params or {}
