@@ -54,7 +54,7 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
         status="ok",
         config=settings.config,
         made_by={},
-        checkpoint={"best": "best dev", "last": "last"}[settings.recipe.checkpoint] if settings.stages else None,
+        checkpoint=_checkpoint(settings, logs),
         scores=_score(state, work),
         costs=_costs(settings, state),
         stages=tuple(logs),
@@ -63,6 +63,16 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
     return done
+
+
+def _checkpoint(settings: Settings, logs: list[StageLog]) -> str | None:
+    """Which weights the scores are of: those that the last tuning chose, which may have found none better than the
+    last (`why_last` in its facts says why)."""
+    if not settings.stages:
+        return None
+    tuned = [log.facts for log in logs if "best_step" in log.facts]
+    found = not tuned or tuned[-1]["best_step"] is not None
+    return "best dev" if settings.recipe.checkpoint == "best" and found else "last"
 
 
 def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -135,6 +136,22 @@ def test_a_run_leaves_one_record_and_is_done_then(tmp_path, capsys):
     assert "done already" in said
     assert str(path) in said
     assert path.stat().st_mtime_ns == before
+
+
+def test_a_metric_undefined_on_dev_is_recorded_as_last_and_why(tmp_path, monkeypatch):
+    from dsee_bench.training import evaluate
+
+    scored = evaluate.score
+
+    def undefined(*arguments):
+        return tuple(replace(one, value=None, reason="no answer differs") for one in scored(*arguments))
+
+    monkeypatch.setattr(evaluate, "score", undefined)
+    code, path = run_tiny(tmp_path, "method=full")
+    assert code == 0
+    found = record.read(path)
+    assert (found.checkpoint, found.stages[-1].facts["best_step"]) == ("last", None)
+    assert "dev accuracy is undefined at every evaluation" in found.stages[-1].facts["why_last"]
 
 
 def test_the_same_seed_gives_the_same_score_to_the_last_digit(tmp_path):

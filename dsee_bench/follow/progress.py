@@ -62,7 +62,8 @@ class Progress(TrainerCallback):
             self._refuse_divergence(f"dev {self._metric}", value, state.global_step)
         if self._curve is not None:
             self._curve.add(state.global_step, metric=self._metric, dev=value)
-        self._tell(state, "" if value is None else f"  dev {self._metric} {value:.4f}")
+        shown = "undefined" if value == -math.inf else f"{value:.4f}"
+        self._tell(state, "" if value is None else f"  dev {self._metric} {shown}")
 
     def _refuse_divergence(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):

@@ -55,7 +55,8 @@ def place(
     """Ω: the flat positions of the `count` entries of `weight` to train.
 
     `magnitude` takes the largest |W|, `gradient` (ours, after RoSA) the largest |dL/dW|, `random` any, `none` none at
-    all. Ties go to the earlier position, and the same generator state gives the same positions.
+    all. Ties go to the earlier position, and the same generator state gives the same positions. ValueError for numbers
+    that are not finite, and for a weight from which a decomposition leaves fewer than `count` entries.
     """
     if how not in get_args(Placement):
         raise ValueError(f"unknown placement {how!r}; there is {', '.join(get_args(Placement))}")
@@ -66,11 +67,13 @@ def place(
     if how == "random":
         chosen = torch.randperm(weight.numel(), generator=generator, device=generator.device)[:count]
         return chosen.sort().values.to(weight.device)
+    _check_finite(weight, name)
     if how == "magnitude":
         return keep_positions(weight.abs(), count)
     if how == "gradient":
         if gradient is None:
             raise ValueError(f"placement 'gradient' needs dL/dW of {name}, got None; measure it on a few batches first")
+        _check_finite(gradient, f"dL/dW of {name}")
         return keep_positions(gradient.abs(), count)
     constants = AUTHORS if how == "authors" else smoothing(rank)
     return decomposition_positions(weight, count, constants, generator=generator, name=name)
@@ -91,10 +94,25 @@ def decomposition_positions(
         threshold = "rounding" if constants.threshold is None else f"threshold {constants.threshold}"
         raise ValueError(
             f"only {found} entries of {name} {tuple(weight.shape)} stand out from its rank {constants.ranks[-1]} "
-            f"part by more than {threshold}, {count} are to be kept; lower the rank or kept, "
-            "or place them by 'magnitude', 'gradient' or 'random'"
+            f"part by more than {threshold}, {count} are to be kept{_why_little_stands_out(weight)}; lower the rank or "
+            "kept, or place them by 'magnitude', 'gradient' or 'random'"
         )
     return keep_positions(sparse.abs(), count)
+
+
+def _check_finite(values: Tensor, name: str) -> None:
+    nans, infinite = int(values.isnan().sum()), int(values.isinf().sum())
+    if nans or infinite:
+        found = " and ".join(f"{n} {what}" for n, what in ((nans, "NaN"), (infinite, "infinite")) if n)
+        raise ValueError(f"{name} has {found} of {values.numel()} entries, so none can be chosen by size; mend them")
+
+
+def _why_little_stands_out(weight: Tensor) -> str:
+    """What is special about a weight that its low-rank part takes up; "" if nothing is."""
+    if weight.min() == weight.max():
+        return f" (the weight is constant: every entry is {float(weight.min()):g})"
+    rank = int(torch.linalg.matrix_rank(weight.detach().float()))
+    return f" (the weight is exactly of rank {rank})" if rank < min(weight.shape) else ""
 
 
 def sparse_part(

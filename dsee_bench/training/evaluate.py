@@ -81,7 +81,7 @@ def answers_of(logits: np.ndarray, kind: str) -> list[float]:
 
 
 def metrics_of(task: Task, split: str) -> Callable[[EvalPrediction], dict[str, float]]:
-    """Trainer's compute_metrics for a task. An undefined value ranks below all others when the best is chosen."""
+    """Trainer's compute_metrics for a task. An undefined value is -inf here, which is never the best."""
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
         said = answers_of(np.asarray(prediction.predictions), task.kind)

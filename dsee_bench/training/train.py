@@ -79,8 +79,6 @@ def tune(job: Job) -> dict[str, Any]:
     masks = HoldMasks(job.masks)
     trainer = ResumingTrainer(
         job.penalties,
-        # Trainer averages a classifier's loss over the parts of a batch; a language model's parts add up to the whole.
-        1 / recipe.accumulate if job.writes else 1.0,
         job.after_step,
         job.best_after,
         model=job.model,
@@ -184,6 +182,10 @@ def _arguments(job: Job, steps_: int) -> Any:
 def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any]:
     history = trainer.state.log_history
     metric = f"eval_{job.ranked_by}"
+    best_step = trainer.state.best_global_step if job.recipe.checkpoint == "best" else None
+    why_last = why_no_best(job, [log[metric] for log in history if metric in log]) if best_step is None else None
+    if why_last is not None:
+        tell(f"  {job.name}: {why_last}")
     return {
         "steps": trainer.state.global_step,
         "epochs": job.epochs,
@@ -197,5 +199,17 @@ def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any
             for log in history
             if metric in log
         ],
-        "best_step": trainer.state.best_global_step if job.recipe.checkpoint == "best" else None,
-    }
+        "best_step": best_step,
+    } | ({} if why_last is None else {"why_last": why_last})
+
+
+def why_no_best(job: Job, seen: Sequence[float]) -> str | None:
+    """Why a tuning that was to end with its best weights ends with the last ones; None where the last were asked for.
+
+    `seen` has the dev scores of all evaluations, -inf where undefined.
+    """
+    if job.recipe.checkpoint != "best":
+        return None
+    if any(map(math.isfinite, seen)):
+        return f"no evaluation after step {job.best_after}, before which none may be the best; the last weights stay"
+    return f"dev {job.ranked_by} is undefined at every evaluation and chooses none; the last weights stay"

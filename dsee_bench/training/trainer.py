@@ -36,7 +36,6 @@ class ResumingTrainer(Trainer):
     def __init__(
         self,
         penalties: Sequence[Callable[[], Tensor]],
-        share: float,  # of a penalty, that each part of an accumulated batch has
         hooks: Sequence[StepHook],
         best_after: int,  # step up to which the weights are no candidates for the best
         **arguments: Any,
@@ -44,14 +43,28 @@ class ResumingTrainer(Trainer):
         super().__init__(**arguments)
         if not ranks.first():
             torch.manual_seed(self.args.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out
-        self._penalties, self._share, self._hooks, self._best_after = penalties, share, hooks, best_after
+        self._penalties, self._hooks, self._best_after = penalties, hooks, best_after
+        self._mean_rows = 1.0  # of the parts of the batch at hand
         self.add_callback(AfterStep(hooks))
 
+    def get_batch_samples(self, *arguments: Any, **more: Any) -> Any:
+        parts, items = super().get_batch_samples(*arguments, **more)
+        self._mean_rows = sum(len(part["labels"]) for part in parts) / max(len(parts), 1)
+        return parts, items
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
+        """The loss of a part of a batch, which adds to the gradient what its rows add to that of the whole batch.
+
+        A language model divides by the tokens of the batch, so its parts are added up. A classifier divides by the
+        rows of the part, and Trainer by the number of parts: only a part of fewer rows than the mean weighs less.
+        """
+        rows = len(inputs["labels"])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
         if model.training:
+            adds_up = self.model_accepts_loss_kwargs
+            loss = loss if adds_up else loss * (rows / self._mean_rows)
             for penalty in self._penalties:
-                loss = loss + self._share * penalty()
+                loss = loss + penalty() / (self.current_gradient_accumulation_steps if adds_up else 1)
         return (loss, outputs) if return_outputs else loss
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:

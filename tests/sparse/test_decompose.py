@@ -104,9 +104,38 @@ def test_a_weight_of_low_rank_leaves_nothing_to_choose(rank):
         place(weight, 16, "decomposition", rank=rank, generator=seeded(), name="w")
 
 
-def test_a_zero_weight():
-    with pytest.raises(ValueError, match="only 0 entries of w"):
-        place(torch.zeros(8, 8), 4, "decomposition", rank=2, generator=seeded(), name="w")
+def with_entry(value):
+    weight = torch.randn(8, 8, generator=seeded())
+    weight[1, 2] = value
+    return weight
+
+
+LOW = torch.randn(8, 2, generator=seeded()) @ torch.randn(2, 8, generator=seeded(1))
+SPECIAL = [
+    # weight,                   how,             what is said
+    (torch.zeros(8, 8), "decomposition", "only 0 entries of layer.3.query .* is constant: every entry is 0"),
+    (torch.full((8, 8), 0.5), "decomposition", "layer.3.query .* is constant: every entry is 0.5"),
+    (torch.full((8, 8), 0.5), "authors", "layer.3.query .* is constant: every entry is 0.5"),
+    (LOW, "decomposition", r"layer.3.query .* is exactly of rank 2\); lower the rank or kept"),
+    (LOW, "authors", "layer.3.query .* is exactly of rank 2"),
+    *(
+        (with_entry(value), how, f"layer.3.query has 1 {said} of 64 entries")
+        for how in ("decomposition", "authors", "magnitude")
+        for value, said in ((float("nan"), "NaN"), (float("inf"), "infinite"), (-float("inf"), "infinite"))
+    ),
+]
+
+
+@pytest.mark.parametrize(("weight", "how", "message"), SPECIAL)
+def test_a_weight_without_a_sparse_part_says_why(weight, how, message):
+    with pytest.raises(ValueError, match=message):
+        place(weight, 4, how, rank=4, generator=seeded(), name="layer.3.query")
+
+
+def test_a_gradient_that_is_not_finite():
+    gradient = with_entry(float("nan"))
+    with pytest.raises(ValueError, match="dL/dW of w has 1 NaN of 64 entries"):
+        place(LOW, 4, "gradient", rank=4, generator=seeded(), gradient=gradient, name="w")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,10 @@ from dsee_bench.training.train import Job, loss_batches, tune
 from dsee_bench.training.trainer import SaveBetween
 
 
+def one_backbone(name):
+    return OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"))
+
+
 def job(tmp_path, *overrides, dropout=False):
     chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
     settings = plan.read(sweep.resolved(chosen))
@@ -80,6 +84,65 @@ def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path):
     assert seen[0] == pytest.approx(seen[1], rel=1e-10)
 
 
+@pytest.fixture
+def float64():
+    """New tensors are float64 while a test runs: what differs is then the way of computing, not the rounding."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def short_job(tmp_path, kind, accumulate):
+    """A tuning of the kind whose last batch has 18 rows: 82 in batches of 32."""
+    smoothed = ["train.label_smoothing=0.1"] if kind == "smoothed" else []
+    one = job(
+        tmp_path, "train.max_rows=82", "train.batch_size=32", "train.epochs=1", "train.checkpoint=last",
+        "train.clip=null", f"train.accumulate={accumulate}", *smoothed,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    if kind == "regression":
+        rows = [dataclasses.replace(row, label=number % 7 / 3) for number, row in enumerate(one.train.examples)]
+        model = config.build(one_backbone("tiny-bert"), "backbone").load(1, True).model
+        task = SimpleNamespace(kind="regression", metrics=("pearson",))
+        one = dataclasses.replace(
+            one,
+            train=dataclasses.replace(one.train, examples=tuple(rows)),
+            dev=dataclasses.replace(one.train, examples=tuple(rows)),
+            model=model,
+            task=task,
+        )
+    if kind == "writes":
+        words = plan.read(OmegaConf.to_container(config.compose(["task=toy_d2t", "backbone=tiny-gpt2"]), resolve=True))
+        loaded, data = words.backbone.load_lm(), words.task.load(None, 0)
+        one = dataclasses.replace(
+            one, model=loaded.model, tokenizer=loaded.tokenizer, task=words.task,
+            train=completions(data["train"]), dev=data["dev"],
+        )  # fmt: skip
+    for module in one.model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    weight = next(iter(one.model.parameters()))
+    return dataclasses.replace(one, penalties=(lambda: weight.square().sum(),), model=one.model.double())
+
+
+@pytest.mark.parametrize("kind", ["classifies", "smoothed", "regression", "writes"])
+def test_parts_of_a_short_last_batch_weigh_by_their_rows(tmp_path, float64, kind):
+    """18 rows in parts of 8, 8 and 2: the mean of the parts' means would give the last two fourfold weight, and a third
+    of a penalty that each part has a quarter of would be missing.
+
+    In float64, where 1e-10 leaves six digits for the order of the sums.
+    """
+    ends = []
+    for accumulate in (1, 4):
+        one = short_job(tmp_path, kind, accumulate)
+        gradients = []
+        head = list(one.model.parameters())[-1]
+        look = Mock(side_effect=lambda _, seen=gradients, w=head: seen.append(w.grad.clone()), tensors=dict)
+        assert tune(dataclasses.replace(one, after_step=(look,)))["steps"] == 3
+        ends.append(torch.cat([*map(torch.flatten, gradients), weights(one.model)]))
+    torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
+
+
 def test_masked_weights_stay_zero_whatever_the_optimizer_does(tmp_path):
     one = job(tmp_path, "train.weight_decay=0.1", "train.checkpoint=last", "train.epochs=2")
     parameter = one.model.bert.encoder.layer[0].attention.self.query.weight
@@ -120,6 +183,39 @@ def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypa
     assert facts["best_step"] == facts["dev"][1]["step"]
     assert torch.equal(weights(one.model), seen[1])
     assert not torch.equal(weights(one.model), seen[2])
+
+
+UNDEFINED = [
+    # dev score at each of three evaluations, best, why
+    ((None, None, None), None, "none is better than another"),
+    ((None, 0.2, 0.1), 1, "the best among those that are defined"),
+    ((None, -0.5, None), 1, "any that is defined, however bad"),
+    ((0.3, None, None), 0, "those that are undefined later do not take it"),
+]
+
+
+@pytest.mark.parametrize(("values", "best", "why"), UNDEFINED)
+def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch, values, best, why):
+    one = job(tmp_path, "train.checkpoint=best", "train.epochs=3")
+    seen, told = [], []
+
+    def scored(*_):
+        seen.append(weights(one.model))
+        value = values[len(seen) - 1]
+        return (SimpleNamespace(name="accuracy", value=value),)
+
+    monkeypatch.setattr("dsee_bench.training.evaluate.score", scored)
+    monkeypatch.setattr("dsee_bench.follow.progress.tell", told.append)
+    monkeypatch.setattr("dsee_bench.training.train.tell", told.append)
+    facts = tune(one)
+    assert [point["accuracy"] for point in facts["dev"]] == list(values)
+    assert facts["best_step"] == (None if best is None else facts["dev"][best]["step"]), why
+    assert torch.equal(weights(one.model), seen[-1 if best is None else best])
+    assert ("why_last" in facts) == (best is None)
+    said = "\n".join(told)
+    assert "dev accuracy undefined" in said
+    assert "inf" not in said
+    assert ("dev accuracy is undefined at every evaluation" in said) == (best is None)
 
 
 def test_a_tuning_that_diverges_fails(tmp_path):
