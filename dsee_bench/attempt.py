@@ -16,8 +16,10 @@ from dsee_bench.follow import logs
 from dsee_bench.follow.tracking import Tracker
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
+from dsee_bench.report.state import last_line
 from dsee_bench.stages import forced
-from dsee_bench.system import stopping
+from dsee_bench.system import mistake, stopping
+from dsee_bench.system.mistake import UserError
 from dsee_bench.system.stopping import STOPPED
 
 
@@ -29,8 +31,11 @@ def run_and_record(
     with logs.followed(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
         logs.tell(plan.as_text(planned))
         tracker = Tracker(settings.launch.tracking, settings.run_id, work)
+        mistake.forget(work)
         try:
             finished, path = _recorded(settings, results_dir, work, overrides, tracker)
+        except UserError as error:
+            return _refused(settings, error, work, tracker)
         except OSError as error:
             logs.fail(f"{settings.run_id}: its record could not be written: {error}")
             logs.fail("Once it can, the same command writes it; stages whose states are kept are not repeated.")
@@ -40,7 +45,7 @@ def run_and_record(
 
             logs.show(f"{run_table(finished)}\nrecord: {path}")
         else:
-            logs.fail(f"{finished.error}\n{settings.run_id} {finished.status}: {path}")
+            _explain(finished, path, work)
         if finished.status == "stopped":
             logs.fail("The same command goes on where it was.")
         code = {"ok": 0, "failed": 1, "stopped": STOPPED}[finished.status]
@@ -49,6 +54,26 @@ def run_and_record(
         if code == STOPPED:
             stopping.hold()  # the process ends now, and one more Ctrl-C would end it with a traceback
     return code
+
+
+def _explain(finished: Record, path: Path, work: Path) -> None:
+    """Say on one line why the run did not end well; the traceback of an error goes to the log file alone."""
+    if finished.status == "failed":
+        logs.note(finished.error or "")
+        last = mistake.one_line(last_line(finished))
+        logs.fail(f"{finished.run_id} failed: {last}; the traceback is in {work / 'log.txt'}, the record is {path}")
+    else:
+        logs.fail(f"{finished.error}\n{finished.run_id} {finished.status}: {path}")
+
+
+def _refused(settings: Settings, error: UserError, work: Path, tracker: Tracker) -> int:
+    """Say what the user got wrong, without a record; the exit code."""
+    logs.note("".join(traceback.format_exception(error)))
+    logs.fail(f"dsee-bench: {error}")
+    mistake.remember(work, error)
+    stopping.let_go()
+    tracker.finish(Record(settings.run_id, "failed", settings.config, {}, error=str(error)), 1)
+    return 1
 
 
 def _recorded(
@@ -93,6 +118,8 @@ def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Seque
         anew = settings.launch.force and forced.read(work) is None
         tracker.start(settings.config, _experiment(overrides), anew=anew)
         return execute(settings, work, results_dir / "work" / "states", tracker)
+    except UserError:
+        raise
     except Exception:
         return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
     finally:
@@ -136,8 +163,14 @@ def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overri
         except KeyboardInterrupt:
             logs.fail(f"{settings.run_id}: stopped by a signal; its record stays as it was")
             return STOPPED
-        except Exception:
-            logs.fail(f"{traceback.format_exc()}\n{settings.run_id}: its record stays as it was")
+        except UserError as error:
+            logs.note(traceback.format_exc())
+            logs.fail(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
+            return 1
+        except Exception as error:
+            logs.note(traceback.format_exc())
+            met = mistake.one_line(f"{type(error).__name__}: {error}")
+            logs.fail(f"{settings.run_id}: {met}; its record stays as it was; the traceback is in {work / 'log.txt'}")
             return 1
     return 0
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from omegaconf import OmegaConf
 
 from dsee_bench.system.files import LONGEST_NAME, plain
+from dsee_bench.system.mistake import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -59,7 +60,7 @@ def _times(factor: float, value: object) -> object:
 OmegaConf.register_new_resolver("times", _times, replace=True)
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting that cannot be: the message names it, its value, the rule and the way out."""
 
 

@@ -36,6 +36,7 @@ from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import ranks
+from dsee_bench.system.mistake import UserError, as_mistake
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.decode import check_splits, decode_and_score
 from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
@@ -90,7 +91,7 @@ def rebuild(settings: Settings, found: Record, work: Path, states: Path, *, meas
     state, inputs = prepare(settings, work)
     names = other_rows(found, state.data)
     if names:
-        raise ValueError(
+        raise UserError(
             f"the rows of {names} are not those of the record; give their data_dir, or force=true to run on these"
         )
     logs = run_stages(settings, state, work, states, inputs)
@@ -145,10 +146,12 @@ def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
 
 def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
     """The state before the first stage, and what it was made from: checksums of weights and data."""
-    data = settings.task.load(settings.launch.data_dir, settings.seed)
+    with as_mistake():
+        data = settings.task.load(settings.launch.data_dir, settings.seed)
+        if settings.task.kind == "generation":
+            check_splits(settings.task, data)
     inputs = {name: split.sha256 for name, split in data.items()}
     if settings.task.kind == "generation":
-        check_splits(settings.task, data)
         data["train"] = completions(data["train"])
     if settings.launch.threads is not None:
         torch.set_num_threads(settings.launch.threads)
@@ -185,9 +188,10 @@ def _made_with(settings: Settings) -> dict[str, Any]:
 
 def _load(settings: Settings) -> Loaded:
     set_seed(settings.seed)  # the task head starts from it
-    if settings.labels is None:
-        return settings.backbone.load_lm()
-    return settings.backbone.load(settings.labels, settings.task.kind == "regression")
+    with as_mistake():
+        if settings.labels is None:
+            return settings.backbone.load_lm()
+        return settings.backbone.load(settings.labels, settings.task.kind == "regression")
 
 
 def run_stages(
@@ -218,7 +222,8 @@ def run_stages(
                 logs = store.load(after[name], state, settings.stages, built=len(logs))
             else:
                 if settings.init_from is not None and name == kept[0]:
-                    start_from(state, settings.init_from, settings.config, store, inputs)
+                    with as_mistake():
+                        start_from(state, settings.init_from, settings.config, store, inputs)
                 if under_force is not None and ranks.first() and after[name] not in under_force.begun:
                     shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
                     under_force = under_force.with_begun(after[name])

@@ -36,7 +36,7 @@ another number, which needs nltk's WordNet data.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if the outputs were scored, even where a metric is missing; 2 if they could not be, and stderr says why."""
+    """0 if the outputs were scored, even where a metric is missing; 1 if they could not be, and stderr says why."""
     arguments = parser().parse_args(argv)
     try:
         names = arguments.metrics or usual(arguments.data_set)
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scores = list(_told(one for part in there for one in score_part(arguments.data_set, part, names, split)))
     except (ValueError, OSError) as error:
         print(f"dsee-score: {error}", file=sys.stderr)
-        return 2
+        return 1
     n = len(there[0].corpus)
     signed = len(names)  # the parts' signatures repeat those of the whole
     title = f"{arguments.data_set} {split}, n = {n}"

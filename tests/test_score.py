@@ -34,7 +34,7 @@ def scores(capsys, *arguments):
 
 def refused(capsys, *arguments):
     """What it says on stderr when it cannot score."""
-    assert main([*map(str, arguments)]) == 2
+    assert main([*map(str, arguments)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("dsee-score: ")

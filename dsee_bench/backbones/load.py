@@ -9,6 +9,7 @@ from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
 from dsee_bench.hub import Wanted, get
 from dsee_bench.system.checksum import sha256
+from dsee_bench.system.mistake import as_mistake, shown
 from dsee_bench.system.shell import shell_path
 
 if TYPE_CHECKING:
@@ -119,14 +120,18 @@ def _load(checkpoint: Checkpoint, auto_class: str, **head: object) -> Loaded:
         return Loaded(model, tokenizer, {"source": "random"})
     folder = find(checkpoint)
     check_numbers(checkpoint, folder)
-    model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
+    # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
+    wants = f"{folder} cannot be loaded as {checkpoint.name}; it must be whole, as save_pretrained writes it: "
+    with as_mistake((Exception,), wants):
+        model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
     _refuse_missing(checkpoint.name, folder, info["missing_keys"])
-    tokenizer = AutoTokenizer.from_pretrained(folder)
     if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of no files
         raise ValueError(
             f"{folder} has no vocabulary for its tokenizer; put the tokenizer's files (tokenizer.json, or vocab.txt "
             "and the like) beside the weights, as tokenizer.save_pretrained does"
         )
+    _refuse_unknown_tokens(folder, model, tokenizer)
     if tokenizer.pad_token is None:  # GPT-2: padding is masked out, so any token serves
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
@@ -195,7 +200,12 @@ def hub_files(checkpoint: Checkpoint) -> Wanted | None:
 
 def check_numbers(checkpoint: Checkpoint, folder: Path) -> None:
     """ValueError if the folder's configuration is not the one that the backbone's YAML states."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'} is not JSON: {error}; copy the folder anew") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / 'config.json'} must hold a JSON object, found {shown(config)}; copy it anew")
     stated = {"model_type": checkpoint.model_type, **checkpoint.config_settings()}
     wrong = [
         f"{key} is {config[key]}, not {value}" for key, value in stated.items() if config.get(key) not in (None, value)
@@ -212,4 +222,15 @@ def _refuse_missing(name: str, folder: Path, missing: set[str]) -> None:
     if lost:
         raise ValueError(
             f"{folder} lacks weights of {name}: {', '.join(lost[:3])} ({len(lost)} in all); they would start at random"
+        )
+
+
+def _refuse_unknown_tokens(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """ValueError if the tokenizer gives numbers that the model has no embedding for."""
+    known = int(model.get_input_embeddings().weight.shape[0])
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= known:
+        raise ValueError(
+            f"{folder}: its tokenizer numbers tokens up to {largest}, its model has embeddings for {known}; put the "
+            "tokenizer of these weights there, or weights whose vocabulary is as large"
         )

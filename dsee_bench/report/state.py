@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from dsee_bench.record import Record, path_of, paths, read
+from dsee_bench.system import mistake
 from dsee_bench.system.locks import held, run_lock
 
 Name = Literal["done", "running", "stopped", "failed", "unreadable", "missing"]
@@ -24,17 +25,25 @@ def state_of(run_id: str, results_dir: Path) -> State:
     """From the run's record and its work folder. A failed run that is worked on again counts as running; one that was
     begun and has no record was killed."""
     path = path_of(run_id, results_dir)
-    lock = run_lock(results_dir / "work" / run_id)
+    work = results_dir / "work" / run_id
+    lock = run_lock(work)
+    refused = mistake.remembered(work)
     if not os.path.lexists(path):
+        if held(lock):
+            return State(run_id, "running")
+        if refused is not None:
+            return State(run_id, "failed", refused)
         killed = State(run_id, "stopped", "ended without a record: killed, or the machine went down")
-        return State(run_id, "running") if held(lock) else killed if lock.is_file() else State(run_id, "missing")
+        return killed if lock.is_file() else State(run_id, "missing")
     try:
         record = read(path)
     except ValueError as error:
         return State(run_id, "unreadable", str(error))
     if record.status == "ok":
         return State(run_id, "done", None, record)
-    return State(run_id, "running" if held(lock) else record.status, last_line(record), record)
+    if held(lock):
+        return State(run_id, "running", last_line(record), record)
+    return State(run_id, record.status if refused is None else "failed", refused or last_line(record), record)
 
 
 def every_state(results_dir: Path) -> list[State]:

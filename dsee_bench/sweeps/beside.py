@@ -5,6 +5,7 @@ from typing import Literal
 
 from dsee_bench.plan import Settings
 from dsee_bench.system import ranks, stopping
+from dsee_bench.system.mistake import UserError
 
 # What the first process asks of the others: all of the run, or its model once more; None: there is nothing to do.
 Task = Literal["run", "rebuild"] | None
@@ -33,6 +34,8 @@ def assist(settings: Settings, work: Path, states: Path) -> int:
         _follow(settings, work, states, score=asked == "run")
     except KeyboardInterrupt:
         return stopping.STOPPED
+    except UserError:  # the first process reads the same and says it
+        return 1
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Anybody's texts with classes or numbers: CSV, TSV, JSON lines or parquet files, in a folder or in a hub repository.
+"""Anybody's texts with classes or numbers: CSV, TSV, JSON or parquet files, in a folder or in a hub repository.
 
 dsee-bench task=custom data_dir=DIR task.train=a.csv task.dev=b.csv task.texts=[review] task.labels=[bad,good]
 """
@@ -6,14 +6,18 @@ dsee-bench task=custom data_dir=DIR task.train=a.csv task.dev=b.csv task.texts=[
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from dsee_bench.hub import Wanted, get
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Example, Split, split_of
-from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of
+from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of, spelled
 from dsee_bench.tasks.source import find_files
-from dsee_bench.tasks.table import class_names, read_rows
+from dsee_bench.tasks.table import FORMATS, class_names, read_rows
+
+Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Custom:
 
     name: str
     kind: LabelKind
-    labels: tuple[str, ...]  # in class order; () for regression
+    labels: tuple[Name, ...]  # in class order; () for regression
     label_as: Literal["name", "index"]  # the label column holds the class's name, or its place in `labels` from 0
     metrics: tuple[str, ...]
     train: str | None  # a file, or a pattern matching all shards of one
@@ -30,15 +34,15 @@ class Custom:
     test: str | None  # None: there is no such split
     hub: str | None  # "owner/name" of the data set on the hub that holds the files; None: they are local
     revision: str  # of that data set
-    columns: tuple[str, ...] | None  # of CSV and TSV files without a header
-    texts: tuple[str, ...]  # the column of the text, or the two of a pair
-    label: str
+    columns: tuple[Name, ...] | None  # of CSV and TSV files without a header
+    texts: tuple[Name, ...]  # the column of the text, or the two of a pair
+    label: Name
     rows: Mapping[str, int]  # sizes by split; may be empty
 
     def __post_init__(self) -> None:
         if self.train is None or self.dev is None:
             missing = "train" if self.train is None else "dev"
-            raise ValueError(f"{missing} is not given; it must name a file of rows (.csv .tsv .jsonl .parquet)")
+            raise ValueError(f"{missing} is not given; it must name a file of rows ({FORMATS})")
         if len(self.texts) not in (1, 2):
             raise ValueError(f"texts must name one column or the two of a pair, got {list(self.texts)}")
         if self.label in self.texts:

@@ -9,6 +9,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from typing import ClassVar
 
 from dsee_bench.metrics.nlg import Protocol
 from dsee_bench.tasks.generation import DataToText, Form, Generation, Read
+from dsee_bench.tasks.source import read_content
 from dsee_bench.tasks.table import read_lines, read_parquet
 
 CSV_FILES = {"train": "trainset.csv", "dev": "devset.csv", "test": "testset_w_refs.csv"}
@@ -49,16 +51,20 @@ def grouped(rows: Iterable[tuple[str, str]]) -> list[Generation]:
 
 def read_release(files: Sequence[Path], split: str) -> list[Generation]:
     """trainset.csv and its like: columns mr and ref, a quoted field may hold a line break."""
-    return grouped(_csv_rows(files[0].read_bytes(), str(files[0])))
+    return grouped(_csv_rows(read_content(files[0]), str(files[0])))
 
 
 def read_zip(files: Sequence[Path], split: str) -> list[Generation]:
     """The same files in e2e-dataset.zip, in whatever folder they are there."""
-    with zipfile.ZipFile(files[0]) as archive:
-        members = [name for name in archive.namelist() if PurePosixPath(name).name == CSV_FILES[split]]
-        if len(members) != 1:
-            raise ValueError(f"{files[0]} should hold {CSV_FILES[split]} once, found {members or 'none'}")
-        return grouped(_csv_rows(archive.read(members[0]), f"{files[0]}, {members[0]}"))
+    try:
+        with zipfile.ZipFile(files[0]) as archive:
+            members = [name for name in archive.namelist() if PurePosixPath(name).name == CSV_FILES[split]]
+            if len(members) != 1:
+                raise ValueError(f"{files[0]} should hold {CSV_FILES[split]} once, found {members or 'none'}")
+            content = archive.read(members[0])
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: encrypted
+        raise ValueError(f"{files[0]} is not a whole zip file: {error}; copy it anew") from error
+    return grouped(_csv_rows(content, f"{files[0]}, {members[0]}"))
 
 
 def _csv_rows(content: bytes, where: str) -> Iterator[tuple[str, str]]:
@@ -68,6 +74,8 @@ def _csv_rows(content: bytes, where: str) -> Iterator[tuple[str, str]]:
         if [name.lower() for name in header] != ["mr", "ref"]:
             raise ValueError(f"{where}: expected the columns mr and ref, found {header}")
         for row in reader:
+            if not row:
+                continue  # an empty line
             if len(row) != 2:
                 raise ValueError(f"{where}, line {reader.line_num}: expected 2 fields (mr, ref), found {len(row)}")
             yield context_of(row[0]), _one_line(row[1])

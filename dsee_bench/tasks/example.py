@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from dsee_bench.hub import Wanted
+from dsee_bench.system.mistake import shown
 
 Kind = Literal["classification", "regression", "generation"]
 Item = TypeVar("Item")
@@ -69,6 +70,15 @@ def split_of(name: str, examples: Iterable[Item]) -> Split[Item]:
     return Split(name, items, content_sha256(items))
 
 
+def encodable(text: str) -> bool:
+    """Whether `text` can be written in UTF-8: JSON can spell half a surrogate pair, which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def content_sha256(examples: Iterable[Any]) -> str:
     """SHA-256 over the fields of `examples` (dataclasses) in order, one JSON array a line, UTF-8.
 
@@ -76,7 +86,9 @@ def content_sha256(examples: Iterable[Any]) -> str:
     same checksum wherever they come from. A label 1 and a label 1.0 differ.
     """
     digest = hashlib.sha256()
-    for example in examples:
+    for number, example in enumerate(examples, start=1):
         line = json.dumps(astuple(example), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+        if not encodable(line):
+            raise ValueError(f"example {number} holds half a surrogate pair, which is no character: {shown(line)}")
+        digest.update(line.encode() + b"\n")
     return digest.hexdigest()

@@ -4,7 +4,6 @@ Also what the readers of E2E, WebNLG and DART share: how triples become a line, 
 told from the files that lie in a folder.
 """
 
-import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from dsee_bench.hub import DataRevision, Wanted, get
 from dsee_bench.metrics import nlg
 from dsee_bench.tasks.example import Split, split_of
-from dsee_bench.tasks.source import find_files
+from dsee_bench.tasks.source import check_file, find_files, read_content
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ class DataToText:
         """One split, from the files in `data_dir`, or from the hub if that is None."""
         if data_dir is not None:
             form, files = self.find(data_dir, split)
-            found = replace(split_of(split, form.read(files, split)), source=form.name)
+            found = replace(self._split(split, form.name, form.read, files), source=form.name)
             return self._checked(found, files[0])
         if split not in self.hub.files:
             raise ValueError(
@@ -167,7 +166,17 @@ class DataToText:
             )
         files = find_files(get(self._on_hub), self.hub.files[split])
         pinned = f"{self.hub.repo}@{self.hub.revision}"
-        return self._checked(replace(split_of(split, type(self).read_hub(files, split)), source=pinned), files[0])
+        found = self._split(split, "parquet", type(self).read_hub, files)
+        return self._checked(replace(found, source=pinned), files[0])
+
+    def _split(self, split: str, form: str, read: Read, files: Sequence[Path]) -> Split[Generation]:
+        """The examples that `read` finds; ValueError for files that are damaged or hold something else."""
+        for path in files:
+            check_file(path)
+        try:
+            return split_of(split, read(files, split))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{files[0]} is not {self.name} as {form}: {error!r}; copy it anew") from error
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
         """What `load` takes from the hub: nothing if it has a `data_dir`."""
@@ -191,10 +200,10 @@ class DataToText:
 
 def read_json(path: Path) -> object:
     """The JSON in `path`, unpacked if the name ends in .gz."""
-    content = path.read_bytes()
+    content = read_content(path)
     try:
-        return json.loads(gzip.decompress(content) if path.suffix == ".gz" else content)
-    except (ValueError, OSError) as error:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
 
 

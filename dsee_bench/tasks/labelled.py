@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dsee_bench import metrics
-from dsee_bench.tasks.example import Example
+from dsee_bench.system.mistake import shown
+from dsee_bench.tasks.example import Example, encodable
 from dsee_bench.tasks.table import Row
 
 LabelKind = Literal["classification", "regression"]
+LISTED = 30  # classes that an error names
+YAML_WORDS = ("yes", "no", "on", "off", "y", "n")
 ReadLabel = Callable[[Row, object], int | float]
 
 
@@ -47,7 +50,11 @@ def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
     for column in columns:
         cell = row.cells[column]
         if not isinstance(cell, str):
-            raise ValueError(f"{row.where}: expected a text in column {column!r}, found {cell!r}")
+            raise ValueError(
+                f"{row.where}: expected a text in column {column!r}, found {shown(cell)}; write it in quotes"
+            )
+        if not encodable(cell):
+            raise ValueError(f"{row.where}: column {column!r} holds half a surrogate pair, which is no character")
         found.append(cell)
     if not any(text.strip() for text in found):
         raise ValueError(f"{row.where}: expected a text in column {columns[0]!r}, found nothing")
@@ -55,20 +62,37 @@ def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
 
 
 def class_of(written: Sequence[str]) -> ReadLabel:
-    """Reads a cell that holds one of `written`, the classes in order, as text or as the whole number it spells."""
-    index = {name: position for position, name in enumerate(written)}
+    """Reads a cell that holds one of `written`, the classes in order: as text, or as the number, true or false that it
+    spells (1.0, which pandas makes of 1 beside empty cells, spells 1 too)."""
+    index: dict[Any, int] = {name: position for position, name in enumerate(written)}
 
     def read(row: Row, cell: object) -> int:
-        name = str(cell) if isinstance(cell, str | int) and not isinstance(cell, bool) else None
-        if name not in index:
-            numbered = name is not None and isinstance(cell, int) and "0" not in index
+        name = spelled(cell)
+        if isinstance(cell, float) and cell.is_integer() and name not in index:
+            name = str(int(cell))
+        if not isinstance(name, str) or name not in index:
+            numbered = isinstance(cell, int) and not isinstance(cell, bool) and "0" not in index
             by_place = "; for classes by their number, task.label_as=index" if numbered else ""
+            taken = {"true", "false"} & index.keys() and str(cell).lower() in YAML_WORDS
+            quoted = "; YAML reads yes, no, on and off as true and false, so write them in quotes" if taken else ""
             raise ValueError(
-                f"{row.where}: unknown label {cell!r}; expected one of {', '.join(map(repr, written))}{by_place}"
+                f"{row.where}: unknown label {shown(cell)}; expected one of {_listed(written)}{by_place}{quoted}"
             )
         return index[name]
 
     return read
+
+
+def spelled(value: object) -> Any:
+    """The text that a file has for a number, true or false; other values stay as they are."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else value
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return f"{', '.join(map(shown, names[:LISTED]))}{more}"
 
 
 def number_of(row: Row, cell: object) -> float:
@@ -80,8 +104,8 @@ def number_of(row: Row, cell: object) -> float:
 
     try:
         number = float(cell) if isinstance(cell, str | int | float) and not isinstance(cell, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):  # no number, or a whole one of hundreds of digits
         number = math.nan
     if not abs(number) < 3e38:  # nan, and what 32 bits cannot hold
-        raise ValueError(f"{row.where}: expected a finite number as label, found {cell!r}")
+        raise ValueError(f"{row.where}: expected a finite number as label, found {shown(cell)}")
     return float(str(float32(number)))

@@ -26,7 +26,7 @@ class Outputs:
 
 def read_texts(path: Path) -> list[str]:
     """The lines of a UTF-8 file, ended by LF or CR LF; ValueError if there is none."""
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     lines = [line.removesuffix("\r") for _, line in read_lines(path)]
     if not lines:

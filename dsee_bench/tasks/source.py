@@ -1,7 +1,19 @@
-"""Files in a folder, by name or by the pattern of their shards."""
+"""Files in a folder, by name or by the pattern of their shards, and their content."""
 
+import gzip
 import re
+import stat
+import zlib
 from pathlib import Path
+
+LISTED = 20  # names of a folder that an error shows
+KINDS = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "named pipe",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+    stat.S_IFSOCK: "socket",
+}
 
 
 def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
@@ -15,11 +27,33 @@ def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
     if not paths:
         near = (folder / pattern).parent
         there = sorted(path.name for path in (near if near.is_dir() else folder).iterdir())
+        more = f" and {len(there) - LISTED} more" if len(there) > LISTED else ""
         raise FileNotFoundError(
-            f"there is no file {folder / pattern}; {near if near.is_dir() else folder} holds {there}"
+            f"there is no file {folder / pattern}; {near if near.is_dir() else folder} holds {there[:LISTED]}{more}"
         )
     shards = [re.search(r"-(\d+)-of-(\d+)\.", path.name) for path in paths]
     wanted = int(shards[0][2]) if shards[0] is not None else 1
     if len(paths) != wanted:
         raise FileNotFoundError(f"{folder / pattern} should be {wanted} file(s), found {[path.name for path in paths]}")
+    for path in paths:
+        check_file(path)
     return paths
+
+
+def check_file(path: Path) -> Path:
+    """`path`, if it is a regular file; ValueError for a pipe, which would be waited for, a device or a folder."""
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        raise ValueError(f"{path} is a {KINDS.get(kind, 'special file')}; give a regular file, with a copy of its rows")
+    return path
+
+
+def read_content(path: Path) -> bytes:
+    """The bytes of a file, unpacked if its name ends in .gz; ValueError for one that is no file or is damaged."""
+    content = check_file(path).read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"{path} is not a whole gzip file: {error}; copy or pack it anew") from error

@@ -46,7 +46,7 @@ def xml_entries(path: Path) -> Iterator[ElementTree.Element]:
     """The <entry> elements of a benchmark file."""
     try:
         yield from ElementTree.parse(path).getroot().iter("entry")
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, LookupError) as error:  # LookupError: of an encoding that is unknown
         raise ValueError(f"{path} is not XML: {error}") from error
 
 

@@ -149,3 +149,41 @@ def test_impossible_settings(changes, message):
     with pytest.raises(ConfigError) as error:
         task(**changes)
     assert message in str(error.value)
+
+
+NAMES = [
+    # label column, labels as YAML reads them, labels of the task, why
+    ("answer", [False, True], ("false", "true"), "task.labels=[false,true]"),
+    ("number", [0, 1], ("0", "1"), "task.labels=[0,1]"),
+    ("share", [0.5, 1.0], ("0.5", "1.0"), "task.labels=[0.5,1.0]"),
+    ("word", ["no", "yes"], ("no", "yes"), "on the command line these are words"),
+]
+
+
+@pytest.mark.parametrize(("column", "given", "labels", "why"), NAMES)
+def test_labels_that_yaml_takes_for_no_texts(column, given, labels, why, tmp_path):
+    header = "text,answer,number,share,word\n"
+    (tmp_path / "a.csv").write_text(f"{header}dull,false,0,0.5,no\ngreat,true,1,1.0,yes\n")
+    rows = [
+        {"text": "dull", "answer": False, "number": 0, "share": 0.5, "word": "no"},
+        {"text": "great", "answer": True, "number": 1, "share": 1.0, "word": "yes"},
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name in ("a.csv", "a.jsonl"):
+        made = task(train=name, dev=name, label=column, labels=given)
+        assert made.labels == labels, why
+        assert [example.label for example in made.load(tmp_path, 0)["dev"].examples] == [0, 1], why
+
+
+def test_words_that_a_yaml_file_takes_for_true_and_false(tmp_path):
+    """YAML 1.1 reads [no, yes] as [false, true], and nobody can tell afterwards."""
+    given = OmegaConf.to_container(OmegaConf.create("labels: [no, yes]"))
+    (tmp_path / "a.csv").write_text("text,label\ndull,no\ngreat,yes\n")
+    with pytest.raises(ValueError, match=r"unknown label 'no'; expected one of 'false', 'true'; YAML reads yes, no"):
+        task(train="a.csv", dev="a.csv", **given).load(tmp_path, 0)
+
+
+def test_columns_that_are_numbers(tmp_path):
+    (tmp_path / "a.tsv").write_text("fine\tyes\npoor\tno\n")
+    made = task(train="a.tsv", dev="a.tsv", columns=[0, 1], texts=[0], label=1)
+    assert [example.label for example in made.load(tmp_path, 0)["dev"].examples] == [1, 0]

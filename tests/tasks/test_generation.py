@@ -86,7 +86,7 @@ def test_read_json(tmp_path):
     (tmp_path / "a.json.gz").write_bytes(gzip.compress(json.dumps({"x": "é"}).encode()))
     (tmp_path / "b.json.gz").write_bytes(b"not gzip")
     assert read_json(tmp_path / "a.json") == read_json(tmp_path / "a.json.gz") == {"x": "é"}
-    with pytest.raises(ValueError, match=r"b\.json\.gz is not JSON"):
+    with pytest.raises(ValueError, match=r"b\.json\.gz is not a whole gzip file"):
         read_json(tmp_path / "b.json.gz")
 
 

@@ -15,6 +15,10 @@ CLASSES = [
     (["0", "1"], "0", 0, "a digit in a text file"),
     (["0", "1"], 1, 1, "a whole number in JSON or parquet"),
     (["-1", "1"], -1, 0, "a number as a name"),
+    (["0", "1"], 1.0, 1, "what pandas makes of whole numbers beside an empty cell"),
+    (["0.5", "1.0"], 1.0, 1, "a number with a fraction, as the file writes it"),
+    (["false", "true"], True, 1, "true in JSON or parquet"),
+    (["false", "true"], "true", 1, "true in a text file"),
 ]
 
 
@@ -76,3 +80,19 @@ def test_impossible_tasks(kind, labels, metric_names, splits, message):
     with pytest.raises(ValueError) as error:
         check_task(kind=kind, labels=labels, metric_names=metric_names, splits=splits)
     assert message in str(error.value)
+
+
+def test_half_a_surrogate_pair_is_named_by_line():
+    """JSON can spell it; a tokenizer raises a TypeError for it."""
+    row = Row(Path("a.jsonl"), 7, {"text": "a \ud83d", "label": "no"})
+    with pytest.raises(ValueError, match=r"a\.jsonl, line 7: column 'text' holds half a surrogate pair"):
+        list(examples(row.path, [row], texts=["text"], label="label", read_label=class_of(["no", "yes"])))
+
+
+def test_a_label_of_thousands_of_digits_is_shown_short():
+    with pytest.raises(ValueError) as error:
+        class_of(["no", "yes"])(ROW, 10**4000)
+    assert len(str(error.value)) < 300
+    with pytest.raises(ValueError, match="expected a finite number") as error:
+        number_of(ROW, 10**4000)
+    assert len(str(error.value)) < 300

@@ -1,5 +1,7 @@
 """Rows of files: what is text stays text, and a bad row is named by file and line."""
 
+import gzip
+
 import pytest
 
 from dsee_bench.tasks.table import read_rows
@@ -48,9 +50,9 @@ REFUSED = [
     ("a.csv", b'x,y\n1,"2\n', "a.csv, line 2: not a row of CSV"),
     ("a.csv", b"x,y\n1,2\n\xff,2\n", "a.csv, line 3: not UTF-8"),
     ("a.jsonl", b'{"x": 1}\n{"x": 1,}\n', "a.jsonl, line 2: not JSON"),
-    ("a.jsonl", b"[1, 2]\n", "a.jsonl, line 1: expected a JSON object, found '[1, 2]'"),
+    ("a.jsonl", b"[1, 2]\n", "a.jsonl, line 1: expected a JSON object, found [1, 2]"),
     ("a.parquet", b"x", "a.parquet is not a parquet file"),
-    ("a.xlsx", b"x", "ends in '.xlsx'; the formats known are .tsv, .csv, .jsonl and .parquet"),
+    ("a.xlsx", b"x", "ends in '.xlsx'; the formats known are .tsv, .csv, .jsonl, .json (each"),
 ]
 
 
@@ -79,3 +81,86 @@ def test_parquet(tmp_path):
     first, second = read_rows(path)
     assert dict(first.cells) == {"x": "a", "n": 1}
     assert (second.where, second.cells["x"]) == (f"{path}, row 2", None)
+
+
+ROWS = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
+WRITTEN = [
+    # file name, content, why
+    ("a.csv", b"text,label\na,x\nb,y\n\n\n", "empty lines at the end of a CSV file"),
+    ("a.csv", b"\ntext,label\n\na,x\n\nb,y\n", "and anywhere else in it"),
+    ("a.csv", b"text,label\r\na,x\r\nb,y\r\n\r\n", "CR LF"),
+    ("a.csv", b"\xef\xbb\xbftext,label\na,x\nb,y", "a byte order mark, and no line feed at the end"),
+    ("a.tsv", b"text\tlabel\na\tx\nb\ty\n\n\n", "empty lines at the end of a TSV file"),
+    ("a.tsv", b"text\tlabel\r\na\tx\r\nb\ty\r\n\r\n", "CR LF"),
+    ("a.jsonl", b'{"text":"a","label":"x"}\n\n{"text":"b","label":"y"}\n \n', "empty lines in JSON lines"),
+    ("a.json", b'[{"text":"a","label":"x"},\n {"text":"b","label":"y"}]\n', "an array of objects"),
+    ("a.json", b'{"text":"a","label":"x"}\n{"text":"b","label":"y"}\n', "JSON lines under another ending"),
+    ("a.csv.gz", gzip.compress(b"text,label\na,x\nb,y\n"), "packed"),
+    ("a.tsv.gz", gzip.compress(b"text\tlabel\na\tx\nb\ty\n"), "packed"),
+    ("a.jsonl.gz", gzip.compress(b'{"text":"a","label":"x"}\n{"text":"b","label":"y"}\n'), "packed"),
+    ("a.json.gz", gzip.compress(b'[{"text":"a","label":"x"},{"text":"b","label":"y"}]'), "packed"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "why"), WRITTEN)
+def test_the_same_rows_however_they_are_written(name, content, why, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    assert [row.cells for row in read_rows(tmp_path / name)] == ROWS, why
+
+
+def test_a_field_of_any_length(tmp_path):
+    """Python's csv refuses fields of more than 131,072 characters by itself."""
+    (tmp_path / "a.csv").write_text(f'text,label\n"{"word, " * 100_000}",x\n')
+    (row,) = read_rows(tmp_path / "a.csv")
+    assert len(row.cells["text"]) == 600_000
+
+
+def test_an_empty_line_of_a_file_with_one_column_is_an_empty_cell(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\na\n\n")
+    assert [row.cells["text"] for row in read_rows(tmp_path / "a.tsv")] == ["a", ""]
+
+
+DAMAGED = [
+    # file name, content, part of the message
+    ("a.tsv", b"text\tlabel\na\tx\n\nb\ty\n", "a.tsv, line 3: expected 2 fields"),
+    (
+        "a.csv",
+        b"text;label\na;x\n",
+        "line 1: the header 'text;label' is one column; its fields seem to be parted by ';'",
+    ),
+    ("a.csv", b"text\tlabel\na\tx\n", "parted by TAB, this format parts them by ','"),
+    ("a.tsv", b"text,label\na,x\n", "parted by ',', this format parts them by TAB"),
+    ("a.csv", b"text,label\na\0b,x\n", "a.csv, line 2: holds a NUL byte"),
+    ("a.csv", "text,label\na,x\n".encode("utf-16"), "line 1: not UTF-8"),
+    ("a.csv", "text,label\na,x\n".encode("utf-16-le"), "line 1: holds a NUL byte"),
+    ("a.csv", b"text,label\na,b,x\n", "a.csv, line 2: expected 2 fields (text, label), found 3"),
+    ("a.jsonl", b'{"text":"a","label":' + b"1" * 5000 + b"}\n", "a.jsonl, line 1: JSON that cannot be read"),
+    ("a.jsonl", b"[" * 100_000 + b"\n", "a.jsonl, line 1: JSON that cannot be read"),
+    ("a.jsonl", b'{"text":"a","label":1,"label":2}\n', "an object names a key twice: text, label, label"),
+    ("a.json", b'[{"text":"a"}, 5]', "a.json, row 2: expected a JSON object, found 5"),
+    ("a.json", b'[{"text":"a"},\n {"text":]', "a.json: not JSON (Expecting value at line 2, character 10)"),
+    ("a.csv.gz", b"text,label\na,x\n", "a.csv.gz is not a whole gzip file"),
+    ("a.csv.gz", gzip.compress(b"text,label\n" * 50)[:-9], "a.csv.gz is not a whole gzip file"),
+    ("a.parquet", b"PAR1 cut off", "a.parquet is not a parquet file"),
+    ("a.parquet.gz", b"", "the formats known are"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "message"), DAMAGED)
+def test_a_damaged_file_is_named_on_one_short_line(name, content, message, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError) as error:
+        list(read_rows(tmp_path / name))
+    assert message in str(error.value)
+    assert name in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_a_parquet_file_with_a_column_twice(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    table = pyarrow.table([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["text", "text"])
+    parquet.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match="names a column twice: text, text"):
+        list(read_rows(tmp_path / "a.parquet"))
