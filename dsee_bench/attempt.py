@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dsee_bench import origin, plan, record
+from dsee_bench import plan, record
 from dsee_bench.follow import logs
 from dsee_bench.follow.tracking import Tracker
 from dsee_bench.plan import Settings
@@ -96,7 +96,6 @@ def _recorded(
     else:
         record.write(finished, results_dir)
     if finished.status == "ok":
-        origin.note(work, settings.launch.data_dir)
         forced.end(work)
     return finished, path
 

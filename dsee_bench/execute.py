@@ -26,7 +26,7 @@ from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.follow.curve import Curve
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.tracking import Tracker
-from dsee_bench.origin import other_rows
+from dsee_bench.origin import note, other_rows
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, StageLog
 from dsee_bench.stages import forced
@@ -151,6 +151,8 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
         if settings.task.kind == "generation":
             check_splits(settings.task, data)
     inputs = {name: split.sha256 for name, split in data.items()}
+    if ranks.first():
+        note(work, settings.launch.data_dir, data)
     if settings.task.kind == "generation":
         data["train"] = completions(data["train"])
     if settings.launch.threads is not None:

@@ -201,7 +201,7 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
         raise ConfigError(str(error)) from error
     if found.status != "ok":
         return "run"
-    if origin.moved(work, settings.launch.data_dir):
+    if origin.doubtful(work, settings.launch.data_dir, found):
         origin.check_rows(settings, found, work)
     if settings.launch.export is not None or attempt.to_measure(settings, found):
         return "rebuild"

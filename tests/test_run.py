@@ -250,14 +250,45 @@ def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, caps
         run_tiny(tmp_path / "results", *first)
 
 
+def test_rows_that_changed_in_their_folder_are_noticed(tmp_path, capsys):
+    results = tmp_path / "results"
+    asked = rows_of(tmp_path / "a", [("fine", "good"), ("poor", "bad")])
+    _, path = run_tiny(results, *asked)
+    assert run_tiny(results, *asked)[0] == 0
+    train = tmp_path / "a" / "train.csv"
+    before = train.read_text()
+    train.write_text(before.replace("fine", "nice"))
+    with pytest.raises(ConfigError, match=r"done on other rows of train .*task\.name=NAME.*force=true"):
+        run_tiny(results, *asked)
+    train.write_text(before)
+    assert run_tiny(results, *asked)[0] == 0, "the same content again, at another time"
+    (results / "work" / path.stem / "rows.json").unlink()
+    assert run_tiny(results, *asked)[0] == 0, "a record that came from elsewhere, and the rows are its rows"
+    (results / "work" / path.stem / "rows.json").write_text("{cut")
+    train.write_text(before.replace("poor", "weak"))
+    with pytest.raises(ConfigError, match="done on other rows of train"):
+        run_tiny(results, *asked)
+
+
+def test_rows_by_another_working_directory(tmp_path, monkeypatch):
+    """Without data_dir the files are below the working directory."""
+    rows_of(tmp_path / "a", [("fine", "good"), ("poor", "bad")])
+    rows_of(tmp_path / "b", [("dull", "bad"), ("nice", "good")])
+    monkeypatch.chdir(tmp_path / "a")
+    assert run_tiny(tmp_path / "results", *CUSTOM)[0] == 0
+    monkeypatch.chdir(tmp_path / "b")
+    with pytest.raises(ConfigError, match="done on other rows of train, dev than the data has"):
+        run_tiny(tmp_path / "results", *CUSTOM)
+
+
 def test_a_model_of_other_rows_is_not_exported_as_that_of_the_record(tmp_path, capsys):
     asked = rows_of(tmp_path / "a", [("fine", "good"), ("poor", "bad")])
     _, path = run_tiny(tmp_path / "results", *asked)
     before = path.read_text()
     dev = tmp_path / "a" / "dev.csv"
     dev.write_text(dev.read_text().replace("fine", "nice"))
-    assert run_tiny(tmp_path / "results", *asked, f"export={tmp_path}/small")[0] == 1
-    assert "rows of dev are not those of the record" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="done on other rows of dev"):
+        run_tiny(tmp_path / "results", *asked, f"export={tmp_path}/small")
     assert not (tmp_path / "small").exists()
     assert path.read_text() == before
 

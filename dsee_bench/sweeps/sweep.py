@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench import config
+from dsee_bench import config, origin
 from dsee_bench.config import ConfigError
-from dsee_bench.origin import moved
 from dsee_bench.report.state import state_of
 
 if TYPE_CHECKING:
@@ -62,13 +61,18 @@ def _cell(overrides: tuple[str, ...]) -> Cell:
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
-    """The cells that left no record of a run that ended well, or where that was done on the data of another folder:
-    these runs look themselves whether their rows are the same."""
-    return [
-        cell
-        for cell in cells
-        if state_of(cell.run_id, results_dir).name != "done" or moved(results_dir / "work" / cell.run_id, data_dir)
-    ]
+    """The cells that left no record of a run that ended well, or whose data may have changed since: these look
+    themselves whether their rows are the same. A record that came from elsewhere is doubted only beside a `data_dir`."""
+    return [cell for cell in cells if _is_left(cell, results_dir, data_dir)]
+
+
+def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
+    found = state_of(cell.run_id, results_dir).record
+    if found is None or found.status != "ok":
+        return True
+    work = results_dir / "work" / cell.run_id
+    known = data_dir is not None or (work / origin.NAME).exists()
+    return known and origin.doubtful(work, data_dir, found)
 
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 dsee-bench task=custom data_dir=DIR task.train=a.csv task.dev=b.csv task.texts=[review] task.labels=[bad,good]
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -61,7 +61,8 @@ class Custom:
         """Every split; relative files are below `data_dir`, or the working directory. `seed` changes nothing."""
         wanted = self.hub_files(data_dir)
         folder = get(wanted) if wanted is not None else data_dir if data_dir is not None else Path.cwd()
-        return {split: split_of(split, self._read(folder, file)) for split, file in self.files.items()}
+        found = {split: _found(folder, file) for split, file in self.files.items()}
+        return {split: split_of(split, self._read(files)).read_from(files) for split, files in found.items()}
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
         """What `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
@@ -75,12 +76,10 @@ class Custom:
             local="the files themselves, by task.hub=null and data_dir=DIR",
         )
 
-    def _read(self, folder: Path, file: str) -> Iterator[Example]:
-        path = shell_path(file, "task file")
-        folder, file = (path.parent, path.name) if path.is_absolute() else (folder, str(path))
+    def _read(self, files: Sequence[Path]) -> Iterator[Example]:
         names = self.labels if self.label_as == "name" else [str(index) for index in range(len(self.labels))]
         read = class_of(names) if self.kind == "classification" else number_of
-        for path in find_files(folder, file):
+        for path in files:
             self._check_classes(path)
             rows = read_rows(path, self.columns)
             yield from examples(path, rows, texts=self.texts, label=self.label, read_label=read)
@@ -95,3 +94,9 @@ class Custom:
                 f"{path} has the classes {list(names)}, the task's labels are {list(self.labels)}; "
                 f"set task.labels=[{','.join(names)}]"
             )
+
+
+def _found(folder: Path, file: str) -> tuple[Path, ...]:
+    """The files that `file`, a path or a pattern, names; a relative one is below `folder`."""
+    path = shell_path(file, "task file")
+    return find_files(path.parent, path.name) if path.is_absolute() else find_files(folder, str(path))

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -32,9 +32,14 @@ class Split(Generic[Item]):
     source: str = field(
         default="", compare=False
     )  # which of a data set's published forms it is, for the signature of scores
+    files: tuple[Path, ...] = field(default=(), compare=False)  # that it was read from
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def read_from(self, files: Sequence[Path]) -> "Split[Item]":
+        """This split, with the files that it was read from."""
+        return replace(self, files=tuple(path.absolute() for path in files))
 
 
 class Task(Protocol):

@@ -60,15 +60,16 @@ class Glue:
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Every split, from the TSV files under `data_dir`, from the hub where it is None; `seed` changes nothing."""
         if data_dir is not None:
-            found = {split: split_of(split, self._from_tsv(data_dir, file)) for split, file in self.tsv.files.items()}
+            folder, layout = data_dir, self.tsv.files
+            found = {split: split_of(split, self._from_tsv(folder, file)) for split, file in layout.items()}
         else:
-            folder = get(self._on_hub)
-            found = {split: split_of(split, self._from_hub(folder, file)) for split, file in self.hub.files.items()}
+            folder, layout = get(self._on_hub), self.hub.files
+            found = {split: split_of(split, self._from_hub(folder, file)) for split, file in layout.items()}
         for split, content in found.items():
             published = self.rows.get(split, len(content))
             if len(content) != published:
                 tell(f"  note: {split} of {self.name} has {len(content):,} rows here, {published:,} as published")
-        return found
+        return {split: content.read_from(find_files(folder, layout[split])) for split, content in found.items()}
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
         """What `load` takes from the hub: nothing if it has a `data_dir`."""

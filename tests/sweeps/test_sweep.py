@@ -66,10 +66,12 @@ def test_what_is_done_is_not_launched(tmp_path):
     ]
     for cell in cells:
         record.write(Record(cell.run_id, "ok", {}, {}), tmp_path)
-    origin.note(tmp_path / "work" / cells[0].run_id, tmp_path / "a")
+    for cell in cells:
+        origin.note(tmp_path / "work" / cell.run_id, tmp_path / "a", {})
     assert sweep.unfinished(cells, tmp_path, tmp_path / "a") == []
-    assert sweep.unfinished(cells, tmp_path, tmp_path / "b") == cells[:1], "it looks whether the rows are the same"
-    origin.note(tmp_path / "work" / cells[0].run_id, None)
+    assert sweep.unfinished(cells, tmp_path, tmp_path / "b") == cells, "they look whether the rows are the same"
+    for cell in cells:
+        origin.note(tmp_path / "work" / cell.run_id, None, {})
     done = subprocess.run(
         [sys.executable, "-m", "dsee_bench.run", "--multirun", *words], capture_output=True, text=True, timeout=60
     )
