@@ -62,7 +62,7 @@ def _cell(overrides: tuple[str, ...]) -> Cell:
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
     """The cells that left no record of a run that ended well, or whose data may have changed since: these look
-    themselves whether their rows are the same. A record that came from elsewhere is doubted only beside a `data_dir`."""
+    themselves whether their rows are the same. A record from elsewhere is doubted only beside a `data_dir`."""
     return [cell for cell in cells if _is_left(cell, results_dir, data_dir)]
 
 
