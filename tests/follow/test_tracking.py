@@ -2,10 +2,10 @@
 
 import json
 import sys
+from importlib.machinery import ModuleSpec
 from types import SimpleNamespace
 
 import pytest
-from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.config import ConfigError
@@ -22,9 +22,8 @@ QUICK += ["train.batch_size=16", "task.rows.dev=32"]
 
 def run_tracked(folder, *overrides):
     words = [*QUICK, *overrides]
-    content = OmegaConf.to_container(
-        config.compose([*words, *([] if any("tracking.mode" in word for word in words) else ["tracking.mode=online"])]),
-        resolve=True,
+    content = sweep.resolved(
+        [*words, *([] if any("tracking.mode" in word for word in words) else ["tracking.mode=online"])]
     )
     content["results_dir"] = str(folder)
     return run(content, words), config.run_id(content)
@@ -32,6 +31,8 @@ def run_tracked(folder, *overrides):
 
 class Fake:
     """Stands in for the module wandb: keeps what it is told, and raises `error` where it is asked to."""
+
+    __spec__ = ModuleSpec("wandb", None)  # accelerate looks for it where it is imported first
 
     def __init__(self, raises="", error=None):
         self.raises, self.error = raises, error
