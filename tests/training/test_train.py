@@ -18,10 +18,6 @@ from dsee_bench.training.train import Job, loss_batches, tune
 from dsee_bench.training.trainer import SaveBetween
 
 
-def one_backbone(name):
-    return OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"))
-
-
 def job(tmp_path, *overrides, dropout=False):
     chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
     settings = plan.read(sweep.resolved(chosen))
@@ -102,7 +98,7 @@ def short_job(tmp_path, kind, accumulate):
     torch.manual_seed(0)
     if kind == "regression":
         rows = [dataclasses.replace(row, label=number % 7 / 3) for number, row in enumerate(one.train.examples)]
-        model = config.build(one_backbone("tiny-bert"), "backbone").load(1, True).model
+        model = plan.read(sweep.resolved(["backbone=tiny-bert"])).backbone.load(1, True).model
         task = SimpleNamespace(kind="regression", metrics=("pearson",))
         one = dataclasses.replace(
             one,
@@ -112,7 +108,7 @@ def short_job(tmp_path, kind, accumulate):
             task=task,
         )
     if kind == "writes":
-        words = plan.read(OmegaConf.to_container(config.compose(["task=toy_d2t", "backbone=tiny-gpt2"]), resolve=True))
+        words = plan.read(sweep.resolved(["task=toy_d2t", "backbone=tiny-gpt2"]))
         loaded, data = words.backbone.load_lm(), words.task.load(None, 0)
         one = dataclasses.replace(
             one, model=loaded.model, tokenizer=loaded.tokenizer, task=words.task,
