@@ -8,9 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
-from dsee_bench import config, plan
+from dsee_bench import plan
 from dsee_bench.sweeps import sweep
 from dsee_bench.system import ranks
 from dsee_bench.tasks.generation import completions
