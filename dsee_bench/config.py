@@ -1,35 +1,34 @@
 """From conf/ and the command line to typed settings, before anything heavy is imported.
 
-Three checks, each with the list of what there is and the nearest name: `check_overrides` (does the option or key
-exist), `build` (does the value have the type that the class named by `_target_` asks for), and the `__post_init__` of
-that class (is the value possible).
+`check_overrides` refuses an option or key that is not there, with the list of what there is and the nearest name;
+`validate` does the same for what the files and `+key=value` say, and checks types and ranges.
 """
 
 import contextlib
-import dataclasses
 import difflib
 import functools
 import hashlib
-import importlib
 import json
 import math
+import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from dsee_bench.limits import Count, Limits, NotNegative, Positive, Share
 from dsee_bench.system.files import LONGEST_NAME, plain
 from dsee_bench.system.mistake import UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
-    from pydantic import TypeAdapter
 
 _PACKAGE = Path(__file__).resolve().parent
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
-T = TypeVar("T")
 GROUPS = ("backbone", "task", "method", "train", "experiment")  # what a run is composed of
 
 # Settings that change no result: where things lie, what is printed, how a run is launched.
@@ -70,54 +69,38 @@ def default_results_dir() -> Path:
     return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
 
 
+Rows = Annotated[int, Limits(least=1, hint="null takes all rows")]
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a tuning stage trains; science: the LoRA and DSEE recipes. Rates by what is tuned, epochs by stage."""
 
     name: str
-    batch_size: int  # rows a step, over all accumulated parts
-    accumulate: int  # parts a batch is split into, to save memory
-    full_rate: float  # learning rate where all weights are tuned
-    update_rate: float  # learning rate where only an update and the head are
-    epochs: float
-    retune_epochs: float
-    max_length: int  # tokens; longer inputs are cut
+    batch_size: Count  # rows a step, over all accumulated parts
+    accumulate: Count  # parts a batch is split into, to save memory
+    full_rate: Positive  # learning rate where all weights are tuned
+    update_rate: Positive  # learning rate where only an update and the head are
+    epochs: Positive
+    retune_epochs: Positive
+    max_length: Count  # tokens; longer inputs are cut
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
-    warmup: float  # a share of all steps below 1, a number of steps from 1 on
-    weight_decay: float
-    clip: float | None  # largest gradient norm; None: no clipping
-    betas: tuple[float, float]
-    eps: float
+    warmup: NotNegative  # a share of all steps below 1, a number of steps from 1 on
+    weight_decay: NotNegative
+    clip: Annotated[float, Limits(above=0, hint="clip=null switches it off")] | None  # largest gradient norm
+    betas: tuple[Share, Share]
+    eps: Positive
     precision: Literal["auto", "fp32", "bf16"]
-    eval_every: Literal["epoch"] | int  # or a number of steps
+    eval_every: Literal["epoch"] | Annotated[int, Limits(least=1, hint="or epoch")]  # or a number of steps
     checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
-    max_rows: int | None  # train on the first rows only; None: all
-    dev_rows: int | None = None  # while training, measure on the first rows of dev only; None: all
-    label_smoothing: float | None = None  # share of the target spread over all classes or tokens
-    update_dropout: float | None = None  # on the input of an update; the methods with one read it
+    max_rows: Rows | None  # train on the first rows only; None: all
+    dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
+    label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
+    update_dropout: Share | None = None  # on the input of an update; the methods with one read it
 
     def __post_init__(self) -> None:
-        at_least_one = {"batch_size": self.batch_size, "accumulate": self.accumulate, "max_length": self.max_length}
-        for name, value in at_least_one.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        for name in ("full_rate", "update_rate", "epochs", "retune_epochs", "eps"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.warmup < 0 or self.weight_decay < 0:
-            raise ValueError(f"warmup and weight_decay must not be negative, got {self.warmup} and {self.weight_decay}")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulate {self.accumulate}")
-        if self.clip is not None and self.clip <= 0:
-            raise ValueError(f"clip must be above 0, got {self.clip}; clip=null switches it off")
-        if self.eval_every != "epoch" and self.eval_every < 1:
-            raise ValueError(f"eval_every must be epoch or a number of steps from 1 on, got {self.eval_every}")
-        for name in ("label_smoothing", "update_dropout"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {getattr(self, name)}")
-        for name in ("max_rows", "dev_rows"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}; {name}=null takes all rows")
 
     def rows_used(self, rows: int) -> int:
         return rows if self.max_rows is None else min(rows, self.max_rows)
@@ -167,16 +150,44 @@ def check_overrides(overrides: Sequence[str]) -> None:
 @functools.cache
 def parse(override: str) -> Any:  # hydra's Override
     """One word of the command line as Hydra reads it; ConfigError for one that it cannot read."""
+    try:
+        return _parse(override)
+    except ValueError as error:
+        raise ConfigError(f"{_short(override)} cannot be read: {error}; {_way_out(override)}") from error
+
+
+def _parse(override: str) -> Any:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
     try:
         return OverridesParser.create().parse_override(override)
     except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"{override!r} cannot be read: {reason}; write key=value, with quotes round spaces"
-        ) from error
+        raise ValueError(str(error).splitlines()[0]) from error
+    except ValueError as error:  # of Python, for an integer of more digits than it reads
+        raise ValueError("the number has too many digits") from error
+
+
+def _way_out(override: str) -> str:
+    key, equals, value = override.partition("=")
+    word = quoted(key, value)
+    try:
+        (as_read,) = shlex.split(word)
+        if equals and len(word) <= 1000 and _parse(as_read).value() == value:
+            return f"as a text it is typed {word}"
+    except ValueError:
+        pass
+    return "write key=value"
+
+
+def _short(word: str) -> str:
+    return repr(word if len(word) <= 200 else f"{word[:60]}...")
+
+
+def quoted(key: str, value: str) -> str:
+    """The word of a command, for a shell, that gives `key` this text whatever characters it has."""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ("\\" if found[2] else "") + found[2], value)
+    return shlex.quote(f'{key}="{escaped}"')
 
 
 def _values(override: Any) -> list[str]:  # hydra's Override
@@ -216,67 +227,35 @@ def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictC
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException
 
+    for word in overrides:
+        if parse(word).is_sweep_override():
+            key, _, value = word.partition("=")
+            text = quoted(key, value)
+            raise ConfigError(f"{_short(word)} is a sweep, which needs --multirun; as a text it is typed {text}")
     within = GlobalHydra.instance().is_initialized()  # in a sweep's own process, which has conf/ at hand
     try:
         with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
             return hydra_compose("config", overrides=list(overrides), return_hydra_config=hydra_too)
-    except (HydraException, ValueError) as error:  # ValueError: of a group that is null
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: of a group that is null
         check_overrides(overrides)  # raises with the names that Hydra's own message lacks
-        raise ConfigError(str(error)) from error
+        raise ConfigError(" ".join(str(error).split())) from error
 
 
-# --- types ------------------------------------------------------------------------------------------------------------
-
-
-def build(node: Mapping[str, Any], where: str) -> Any:
-    """The object that `node` describes: its `_target_` names a dataclass, its other keys are the fields.
-
-    Raises ConfigError naming `where`.key for a key, a type or a value that the class does not take.
-    """
-    path, _, name = str(node["_target_"]).rpartition(".")
+def resolve(composed: "DictConfig") -> dict[str, Any]:
+    """The plain values of a composed configuration; ConfigError for a reference that leads nowhere."""
     try:
-        cls = getattr(importlib.import_module(path), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}._target_={node['_target_']} cannot be imported: {error}") from error
-    return typed(cls, {key: value for key, value in node.items() if key != "_target_"}, where)
+        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key, reason = error.full_key, str(error).splitlines()[0]
+        given = _unresolved(OmegaConf.to_container(composed, resolve=False), str(key))
+        raise ConfigError(f"{key}={given}: {reason}; give {key} a value, or name a key that has one") from error
 
 
-@functools.cache
-def _adapter(cls: type[T]) -> "TypeAdapter[T]":
-    """Pydantic's validator of a class; making one costs 10 ms."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(cls)
-
-
-def typed(cls: type[T], values: Mapping[str, Any], where: str) -> T:
-    """An instance of the dataclass `cls` from plain values, checked by its annotations."""
-    from pydantic import ValidationError
-
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    for key in values:
-        if key not in names:
-            raise ConfigError(f"{key!r} is no key of {where}{nearest(key, names)} There are: {', '.join(names)}")
-    try:
-        return _adapter(cls).validate_python(dict(values))  # type: ignore[arg-type]  # a class is hashable
-    except ValidationError as error:
-        raise ConfigError(_explain(error, where)) from error
-
-
-def _explain(error: Any, where: str) -> str:  # pydantic's ValidationError
-    first = error.errors()[0]
-    place = ".".join([where, *(str(part) for part in first["loc"] if "-" not in str(part) and "[" not in str(part))])
-    if first["type"] == "value_error":
-        return f"{place}: {first['ctx']['error']}"
-    if first["type"] == "missing":
-        return f"{place} is missing"
-    # A value that may be of several types has an error for each of them, under the same place but for its end.
-    lengths = {len(first["loc"]), len(first["loc"]) - 1}
-    same = [each["msg"] for each in error.errors() if each["input"] is first["input"] and len(each["loc"]) in lengths]
-    said = " or ".join(
-        msg if at == 0 else msg.removeprefix("Input should be ") for at, msg in enumerate(dict.fromkeys(same))
-    )
-    return f"{place}={first['input']}: {said[0].lower()}{said[1:]}"
+def _unresolved(content: Any, key: str) -> Any:
+    """The value at a dotted key, as it was written."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        content = content[int(part) if isinstance(content, list) else part]
+    return content
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

@@ -5,14 +5,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from dsee_bench import config, cost
+from dsee_bench import config, cost, validate
 from dsee_bench.backbones.load import Checkpoint
 from dsee_bench.backbones.site import Outline
 from dsee_bench.config import ConfigError, Recipe
 from dsee_bench.deploy.manifest import Folding, Storage
 from dsee_bench.follow.tracking import Tracking
+from dsee_bench.limits import Limits, NotNegative, Seed
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import ranks
@@ -42,8 +43,8 @@ class Launch:
     force: bool
     plan: Literal["json"] | bool
     device: Literal["auto", "cpu"]
-    threads: int | None
-    save_every: float
+    threads: Annotated[int, Limits(least=1, hint="threads=null takes torch's default")] | None
+    save_every: NotNegative  # seconds; 0 saves after every step
     export: Path | None
     export_update: Folding
     export_storage: Storage
@@ -53,12 +54,28 @@ class Launch:
     tracking: Tracking
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise ValueError(f"threads must be at least 1, got {self.threads}; threads=null takes torch's default")
-        if not self.save_every >= 0:
-            raise ValueError(f"save_every must be 0 seconds or more, got {self.save_every}; 0 saves after every step")
         if self.export_onnx and self.export is None:
             raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's name and its stages in order, each still plain values."""
+
+    name: str
+    stages: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Composition(Launch):
+    """A whole configuration as conf/ composes it; what has a `_target_` is still plain values."""
+
+    seed: Seed
+    init_from: str | None  # id of the run whose update this one starts from
+    backbone: Mapping[str, Any]
+    task: Mapping[str, Any]
+    method: Method
+    train: Recipe
 
 
 @dataclass(frozen=True)
@@ -86,37 +103,36 @@ class Settings:
 
 def read(resolved: Mapping[str, Any]) -> Settings:
     """Typed settings from the resolved configuration; ConfigError names the setting that cannot be."""
-    seed = resolved["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ConfigError(f"seed must be a whole number from 0 to 2^31 - 1, got {seed!r}")
-    launch = {field.name: resolved[field.name] for field in dataclasses.fields(Launch)}
-    backbone: Backbone = config.build(resolved["backbone"], "backbone")
+    validate.check_targets(resolved)
     try:
-        for name in ("data_dir", "results_dir", "export"):
-            launch[name] = shell_path(launch[name], name) if isinstance(launch[name], str) else launch[name]
+        paths = {
+            name: shell_path(resolved[name], name)
+            for name in ("data_dir", "results_dir", "export")
+            if isinstance(resolved.get(name), str)
+        }
+        checked = validate.typed(Composition, {**resolved, **paths}, "")
+        stages = {name: validate.build(node, f"method.stages.{name}") for name, node in checked.method.stages.items()}
+        backbone, task = (validate.build(resolved[group], group) for group in ("backbone", "task"))
         if backbone.path is not None:
             shell_path(backbone.path, "backbone.path")
     except ValueError as error:
-        raise ConfigError(str(error)) from error
-    launch["tracking"] = config.typed(Tracking, resolved["tracking"], "tracking")
-    stages = {name: config.build(node, f"method.stages.{name}") for name, node in resolved["method"]["stages"].items()}
+        raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
+    validate.check_numbers(resolved)
     return Settings(
         run_id=config.run_id(resolved),
-        seed=seed,
-        init_from=_init_from(resolved["init_from"]),
+        seed=checked.seed,
+        init_from=_init_from(checked.init_from),
         backbone=backbone,
-        task=config.build(resolved["task"], "task"),
-        method=resolved["method"]["name"],
+        task=task,
+        method=checked.method.name,
         stages=stages,
-        recipe=config.typed(Recipe, resolved["train"], "train"),
-        launch=config.typed(Launch, launch, "settings"),
+        recipe=checked.train,
+        launch=Launch(**{field.name: getattr(checked, field.name) for field in dataclasses.fields(Launch)}),
         config=config.identity(resolved),
     )
 
 
-def _init_from(value: object) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ConfigError(f"init_from must be the id of a run, as in results/runs/<id>.json, got {value!r}")
+def _init_from(value: str | None) -> str | None:
     if value is not None and value != file_name(value):
         raise ConfigError(
             f"init_from={value} is no id of a run; one is the name of a file in results/runs, without .json"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from dsee_bench.system.files import file_name, write_atomically
+from dsee_bench.validate import check_targets, shown
 
 SCHEMA = 1
 LARGEST_FILE = 64 * 2**20  # bytes; a record of a long run with all its curves has some 100 kB
@@ -75,6 +76,7 @@ class Record:
     costs: tuple[Cost, ...] = ()
     stages: tuple[StageLog, ...] = ()
     data: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {n, sha256}
+    not_finite: list[str] | None = None  # "place: value" of every number that is null because it was NaN or infinite
     schema: int = SCHEMA
 
     def score(self, name: str, split: str = "dev") -> float | None:
@@ -100,13 +102,28 @@ def path_of(run_id: str, results_dir: Path) -> Path:
 
 
 def write(record: Record, results_dir: Path) -> Path:
-    """Write `results_dir/runs/<run_id>.json` atomically; a NaN or infinity anywhere in it is refused."""
-    _refuse_not_finite(asdict(record), record.run_id)
+    """Write `results_dir/runs/<run_id>.json` atomically. A NaN or infinity in it is written as null, and `not_finite`
+    says where it stood and what it was."""
+    odd: list[str] = []
+    content = _finite(asdict(record), "", odd)
+    content["not_finite"] = [*(record.not_finite or []), *odd] or None
     path = path_of(record.run_id, results_dir)
-    text = json.dumps(asdict(record), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be written.
     write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path
+
+
+def _finite(value: Any, place: str, odd: list[str]) -> Any:
+    """`value` with None for every number in it that `read` refuses; their places and values are added to `odd`."""
+    if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
+        odd.append(f"{place}: {shown(value)}")
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(inner, f"{place}.{key}" if place else str(key), odd) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner, f"{place}.{at}", odd) for at, inner in enumerate(value)]
+    return value
 
 
 def _refuse_not_finite(value: object, where: str, largest: float = math.inf) -> None:
@@ -136,6 +153,10 @@ def read(path: Path) -> Record:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = repr(content.get("schema") if isinstance(content, dict) else None)
         raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; force=true repeats its run")
+    try:
+        check_targets(content.get("config"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     try:
         made: Record = _adapter().validate_json(text)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import attempt, config, origin, plan, record
+from dsee_bench import attempt, config, flags, origin, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
@@ -41,8 +41,9 @@ def main() -> None:
         _by_hydra(overrides)
         return
     try:
-        composed = config.compose(overrides)
-        code = run(OmegaConf.to_container(composed, resolve=True), overrides)  # type: ignore[arg-type]
+        if any(config.parse(word).key_or_group.startswith("hydra") for word in overrides):
+            flags.check_hydra(overrides)
+        code = run(config.resolve(config.compose(overrides)), overrides)
     except ConfigError as error:
         sys.exit(f"dsee-bench: {error}" if ranks.first() else 1)
     if code == 0:
@@ -63,17 +64,25 @@ def _by_hydra(overrides: Sequence[str]) -> None:
     import hydra
 
     sys.argv[1:] = _with_config_dir(sys.argv[1:])
-    if overrides:
-        try:
-            config.check_overrides([word for word in overrides if "=" in word])  # others belong to a flag: --cfg job
-        except ConfigError as error:
-            sys.exit(f"dsee-bench: {error}")
+    try:
+        flags.check_flags(sys.argv[1:])
+        # Words of other forms belong to a flag: --cfg job.
+        settings = [word for word in overrides if "=" in word or word.startswith("~")]
+        config.check_overrides(settings)
+        flags.check_hydra(settings, flags.config_dir(sys.argv[1:]))
+    except ConfigError as error:
+        sys.exit(f"dsee-bench: {error}")
     if {"--multirun", "-m"} & set(sys.argv[1:]):
         # Hydra notes what it sweeps in a file; it goes with the work files, not into the working directory.
-        given = [config.parse(word) for word in overrides if word.startswith("results_dir=")]
-        if any(word.is_sweep_override() for word in given):
-            sys.exit("dsee-bench: results_dir takes one folder; a sweep is over settings that change a result")
-        named = [word.value() for word in given if word.value() is not None]
+        given = [config.parse(word) for word in overrides if word.startswith(("results_dir=", "data_dir=", "export="))]
+        for word in given:
+            if word.is_sweep_override():
+                key, _, value = word.input_line.partition("=")
+                sys.exit(
+                    f"dsee-bench: {key} takes one folder, a sweep is over settings that change a result; a name with a "
+                    f"comma is typed {config.quoted(key, value)}"
+                )
+        named = [word.value() for word in given if word.key_or_group == "results_dir" and word.value() is not None]
         try:
             results_dir = (
                 shell.shell_path(shell.without_escapes(named[-1]), "results_dir")
@@ -113,11 +122,10 @@ def _job(composed: DictConfig) -> None:
 
     launched = HydraConfig.get()
     overrides = list(launched.overrides.task)
-    resolved: Any = OmegaConf.to_container(composed, resolve=True)
-    if launched.mode == RunMode.MULTIRUN:
-        share = share_of(launched.launcher)
-        resolved["threads"] = share if resolved["threads"] is None else resolved["threads"]
     try:
+        resolved = config.resolve(composed)
+        if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:
+            resolved["threads"] = share_of(launched.launcher)
         code = run(resolved, overrides)
     except ConfigError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)

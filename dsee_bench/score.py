@@ -117,7 +117,8 @@ def _read(name: str, data_dir: Path | None, split: str) -> tuple[tuple[Generatio
     """The examples of a split and where they are from. Data of another size than published is allowed, and said."""
     from omegaconf import OmegaConf
 
-    from dsee_bench.config import CONF, build
+    from dsee_bench.config import CONF
+    from dsee_bench.validate import build
 
     node: Any = OmegaConf.to_object(OmegaConf.load(CONF / "task" / f"{name}.yaml"))
     published = build(node, f"task={name}")

@@ -17,24 +17,32 @@ class UnfinishedSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from dsee_bench.config import default_results_dir
-        from dsee_bench.sweeps.sweep import product, unfinished
+        from dsee_bench.sweeps.sweep import runnable, unfinished
         from dsee_bench.system.shell import shell_path
 
         assert self.config is not None
         launch = self.config
         try:
-            cells = left = product(arguments, self.params)
+            cells, mistakes = runnable(arguments, self.params)
+            left = cells
             if not (launch.force or launch.plan or launch.export or launch.measure):
                 data_dir = None if launch.data_dir is None else shell_path(launch.data_dir, "data_dir")
                 given = None if launch.results_dir is None else shell_path(launch.results_dir, "results_dir")
                 left = unfinished(cells, given or default_results_dir(), data_dir)
         except ValueError as error:  # ConfigError
             sys.exit(f"dsee-bench: {error}")
+        for mistake in mistakes:
+            print(f"dsee-bench: {mistake}", file=sys.stderr)
+        if not cells:
+            sys.exit(1)
         self._left = {cell.overrides for cell in left}
         if len(left) < len(cells):
             done = len(cells) - len(left)
             print(f"{done} of {len(cells)} runs are done already; force=true runs them again", file=sys.stderr)
-        return super().sweep(arguments) if left else []
+        returns = super().sweep(arguments) if left else []
+        if mistakes:
+            sys.exit(1)
+        return returns
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         return [overrides for overrides in super().get_job_batch() if tuple(overrides) in self._left]

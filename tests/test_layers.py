@@ -9,12 +9,12 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 LAYERS = [
-    {"run", "attempt", "report", "score", "execute", "origin", "plan", "sweeps", "__init__"},
+    {"run", "attempt", "report", "score", "execute", "flags", "origin", "plan", "sweeps", "__init__"},
     {"stages"},
     {"training", "deploy"},
     {"dsee", "cost"},
     {"backbones", "tasks", "hub"},
-    {"config", "record", "metrics", "sparse", "follow", "system"},
+    {"config", "limits", "validate", "record", "metrics", "sparse", "follow", "system"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

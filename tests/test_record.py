@@ -44,19 +44,32 @@ def test_the_same_record_is_the_same_bytes(tmp_path):
 
 NOT_FINITE = [
     # what is changed,                                                     named,         why
-    ({"config": {"train": {"rate": float("nan")}}}, "config.train.rate", "inside nested dicts"),
-    ({"costs": (Cost("flops", float("inf"), "FLOPs", ""),)}, "costs[0].value", "an infinity too"),
-    ({"stages": (StageLog("a", 1, None, {"curve": [{"x": float("nan")}]}),)}, "stages[0].facts.curve[0].x", "in lists"),
+    ({"config": {"train": {"rate": float("nan")}}}, "config.train.rate: nan", "inside nested dicts"),
+    ({"costs": (Cost("flops", float("inf"), "FLOPs", ""),)}, "costs.0.value: inf", "an infinity too"),
+    (
+        {"stages": (StageLog("a", 1, None, {"curve": [{"x": float("nan")}]}),)},
+        "stages.0.facts.curve.0.x: nan",
+        "in lists",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "named", "why"), NOT_FINITE)
-def test_a_number_that_is_none_is_refused_by_its_place(change, named, why, tmp_path):
-    with pytest.raises(ValueError) as refused:
-        record.write(replace(FULL, **change), tmp_path)
-    assert f"{FULL.run_id}.{named} is" in str(refused.value), why
-    assert "must be None" in str(refused.value)
-    assert not (tmp_path / "runs").exists()
+def test_a_number_that_is_none_is_null_and_its_place_is_named(change, named, why, tmp_path):
+    path = record.write(replace(FULL, **change), tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert "NaN" not in text
+    assert "Infinity" not in text
+    found = record.read(path)
+    assert found.not_finite == [named], why
+    assert record.read(record.write(found, tmp_path)).not_finite == [named], "kept where the record is written again"
+
+
+def test_a_record_that_names_foreign_code_is_refused(tmp_path):
+    foreign = {"task": {"_target_": "os.system"}, "method": {"stages": {}}}
+    path = record.write(replace(FULL, config=foreign), tmp_path)
+    with pytest.raises(ValueError, match=r"task\._target_=os\.system must name a class of dsee_bench"):
+        record.read(path)
 
 
 BROKEN = [

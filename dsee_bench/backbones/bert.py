@@ -7,8 +7,9 @@ weights it finds have these numbers.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dsee_bench.backbones.load import Loaded, check_sizes, load_classifier, no_language_model
+from dsee_bench.backbones.load import Loaded, check_heads, load_classifier, no_language_model
 from dsee_bench.backbones.site import Kind, Outline, Site, dense
+from dsee_bench.limits import Count
 
 PATHS: dict[Kind, str] = {
     "query": "attention.self.query",
@@ -34,17 +35,17 @@ class Bert:
     package: str | None  # Python package with a MODEL_DIR, for weights without a network
     path: str | None  # the user's own folder; goes before all others
     random: bool  # random weights, for tests
-    layers: int
-    hidden: int
-    heads: int
-    ffn: int
-    vocabulary: int
-    positions: int
-    types: int
+    layers: Count
+    hidden: Count
+    heads: Count
+    ffn: Count
+    vocabulary: Count
+    positions: Count
+    types: Count
     new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
 
     def __post_init__(self) -> None:
-        check_sizes(self, "layers", "hidden", "heads", "ffn", "vocabulary", "positions", "types")
+        check_heads(self.hidden, self.heads)
         if self.new_pooler and self.model_type != "bert":
             raise ValueError(f"new_pooler=true is for a pooler in the checkpoint, and {self.model_type} has none")
 

@@ -9,8 +9,9 @@ the query and key weights.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dsee_bench.backbones.load import Loaded, check_sizes, load_classifier, no_language_model
+from dsee_bench.backbones.load import Loaded, check_heads, load_classifier, no_language_model
 from dsee_bench.backbones.site import Outline, Relative, Site, Weight, dense
+from dsee_bench.limits import Count
 
 
 @dataclass(frozen=True)
@@ -28,16 +29,16 @@ class Deberta:
     package: str | None  # Python package with a MODEL_DIR, for weights without a network
     path: str | None  # the user's own folder; goes before all others
     random: bool  # random weights, for tests
-    layers: int
-    hidden: int
-    heads: int
-    ffn: int
-    vocabulary: int
-    positions: int  # the longest distance
-    buckets: int | None  # of relative positions, on either side (version 2); None: one for each distance
+    layers: Count
+    hidden: Count
+    heads: Count
+    ffn: Count
+    vocabulary: Count
+    positions: Count  # the longest distance
+    buckets: Count | None  # of relative positions, on either side (version 2); None: one for each distance
 
     def __post_init__(self) -> None:
-        check_sizes(self, "layers", "hidden", "heads", "ffn", "vocabulary", "positions")
+        check_heads(self.hidden, self.heads)
         if (self.buckets is None) == self.second:
             raise ValueError(f"buckets must be set for deberta-v2 and null for deberta, got {self.buckets}")
 

@@ -7,8 +7,9 @@ text's last token, by a head without bias.
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dsee_bench.backbones.load import Loaded, check_sizes, load_classifier, load_lm
+from dsee_bench.backbones.load import Loaded, check_heads, load_classifier, load_lm
 from dsee_bench.backbones.site import Outline, Site, Weight, dense
+from dsee_bench.limits import Count
 
 
 @dataclass(frozen=True)
@@ -25,15 +26,15 @@ class Gpt2:
     package: str | None  # Python package with a MODEL_DIR, for weights without a network
     path: str | None  # the user's own folder; goes before all others
     random: bool  # random weights, for tests
-    layers: int
-    hidden: int
-    heads: int
-    ffn: int
-    vocabulary: int
-    positions: int
+    layers: Count
+    hidden: Count
+    heads: Count
+    ffn: Count
+    vocabulary: Count
+    positions: Count
 
     def __post_init__(self) -> None:
-        check_sizes(self, "layers", "hidden", "heads", "ffn", "vocabulary", "positions")
+        check_heads(self.hidden, self.heads)
 
     @property
     def longest(self) -> int:

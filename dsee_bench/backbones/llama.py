@@ -7,8 +7,9 @@ As a classifier the model reads its answer at a text's last token, by a head wit
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from dsee_bench.backbones.load import Loaded, check_sizes, load_classifier, load_lm
+from dsee_bench.backbones.load import Loaded, check_heads, load_classifier, load_lm
 from dsee_bench.backbones.site import Outline, Site, Weight, dense
+from dsee_bench.limits import Count
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,16 @@ class Llama:
     package: str | None  # Python package with a GGUF file or a MODEL_DIR, for weights without a network
     path: str | None  # the user's own folder; goes before all others
     random: bool  # random weights, for tests
-    layers: int
-    hidden: int
-    heads: int
-    key_heads: int  # of keys and values
-    ffn: int
-    vocabulary: int
-    positions: int
+    layers: Count
+    hidden: Count
+    heads: Count
+    key_heads: Count  # of keys and values
+    ffn: Count
+    vocabulary: Count
+    positions: Count
 
     def __post_init__(self) -> None:
-        check_sizes(self, "layers", "hidden", "heads", "key_heads", "ffn", "vocabulary", "positions")
+        check_heads(self.hidden, self.heads)
         if self.heads % self.key_heads:
             raise ValueError(f"heads {self.heads} must be a multiple of key_heads {self.key_heads}")
 

@@ -62,14 +62,10 @@ class Loaded:
     weights: dict[str, str]  # what was loaded: source, and the sha256 of the weights' files
 
 
-def check_sizes(settings: object, *names: str) -> None:
-    """ValueError unless these are at least 1 and `hidden` is a multiple of `heads`."""
-    sizes = {name: getattr(settings, name) for name in names}
-    for name, size in sizes.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-    if sizes["hidden"] % sizes["heads"]:
-        raise ValueError(f"hidden {sizes['hidden']} must be a multiple of heads {sizes['heads']}")
+def check_heads(hidden: int, heads: int) -> None:
+    """ValueError unless `hidden` is a multiple of `heads`."""
+    if hidden % heads:
+        raise ValueError(f"hidden {hidden} must be a multiple of heads {heads}")
 
 
 def no_language_model(name: str) -> ValueError:

@@ -1,5 +1,6 @@
 """The settings of one DSEE update, as PEFT keeps them: in code, and in adapter_config.json beside the weights."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
@@ -41,8 +42,10 @@ class DseeConfig(PeftConfig):
             self.target_modules = set(self.target_modules)
         if self.r < 1:
             raise ValueError(f"r must be at least 1, got {self.r}; for sparse entries alone use PEFT's Supertuning")
-        if self.lora_alpha <= 0:
-            raise ValueError(f"lora_alpha must be above 0, got {self.lora_alpha}; it is the scale s times r")
+        if not 0 < self.lora_alpha < math.inf:
+            raise ValueError(f"lora_alpha must be finite and above 0, got {self.lora_alpha}; it is the scale s times r")
+        if not 0 <= self.init_std < math.inf:
+            raise ValueError(f"init_std must be finite and not negative, got {self.init_std}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
         counts = self.kept.values() if isinstance(self.kept, dict) else [self.kept]

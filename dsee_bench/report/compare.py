@@ -7,7 +7,6 @@ from typing import Any
 
 from tabulate import tabulate
 
-from dsee_bench.config import build
 from dsee_bench.metrics.nlg.corpus import Parts
 from dsee_bench.record import Record, Score
 from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
@@ -16,6 +15,7 @@ from dsee_bench.report.frame import flatten
 from dsee_bench.report.variants import show
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.judge import sums_of
+from dsee_bench.validate import build
 
 
 def compare_text(a: Record, b: Record, results_dir: Path, among: Sequence[Record] | None = None) -> str:

@@ -3,33 +3,31 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from dsee_bench.config import ConfigError, nearest, typed
+from dsee_bench.config import ConfigError, nearest
+from dsee_bench.limits import CountOrZero
+from dsee_bench.validate import typed
 
 Scalar = str | int | float | bool | None
 Where = Mapping[str, Scalar | tuple[Scalar, ...]]  # dotted setting -> its value, or the values that are admitted
-
-FORBID: Any = {"extra": "forbid"}  # pydantic: a misspelt key is an error
 
 
 @dataclass(frozen=True)
 class ScoreColumn:
     """One column of scores: a metric of a task."""
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     task: str
     score: str
     label: str
     split: str | None = None  # None: the table's
-    digits: int | None = None  # None: the table's
+    digits: CountOrZero | None = None  # None: the table's
 
 
 @dataclass(frozen=True)
 class CostColumn:
     """One column of costs, by the cost's name in the record."""
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     cost: str
     label: str
     show: Literal["count", "percent", "giga", "mega", "plain"]
@@ -39,7 +37,6 @@ class CostColumn:
 class MethodRow:
     """The runs of one method, narrowed by `where`; runs that still differ in a setting get a row each."""
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     method: str
     label: str
     where: Where | None = None
@@ -49,7 +46,6 @@ class MethodRow:
 class Average:
     """The mean over the named columns, empty where one of them is."""
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     label: str
     over: tuple[str, ...]
 
@@ -58,7 +54,6 @@ class Average:
 class Published:
     """Numbers somebody else printed, and where. A number that nobody printed is left out."""
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     backbone: str
     label: str
     source: str
@@ -73,7 +68,6 @@ class Figure:
     of each row side by side; training: loss and dev score over steps; heatmap: sparsity by layer and weight.
     """
 
-    __pydantic_config__: ClassVar[Any] = FORBID
     kind: Literal["tradeoff", "curve", "dots", "training", "heatmap"]
     cost: str | None = None
     label: str | None = None  # of the axis
@@ -93,10 +87,9 @@ class Figure:
 
 @dataclass(frozen=True)
 class TableSpec:
-    __pydantic_config__: ClassVar[Any] = FORBID
     title: str
     split: str
-    digits: int
+    digits: CountOrZero
     other_methods: bool  # methods not listed get a row too, after the listed ones
     costs: tuple[CostColumn, ...]
     rows: tuple[MethodRow, ...]

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from dsee_bench.backbones.site import Kind, Outline, Site, Weight
+from dsee_bench.limits import Count, CountOrZero, Limits, Positive, Share
+from dsee_bench.stages.peft_settings import settings_class
 from dsee_bench.stages.stage import Facts, RunState, Stage
+from dsee_bench.validate import typed
 
 if TYPE_CHECKING:
     import torch
@@ -18,16 +21,10 @@ UNKNOWN_STEPS = 10**9  # AdaLoRA asks for the number of steps when it is made; t
 class LowRank(Stage):
     """U V with U = 0, V ~ N(0, 0.02) beside each weight of these kinds (paper, Section 3); s = alpha / rank."""
 
-    rank: int
-    alpha: float
-    dropout: float
+    rank: Annotated[int, Limits(least=1, hint="for no low-rank update leave the stage out")]
+    alpha: Positive
+    dropout: Share
     kinds: tuple[Kind, ...]
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"rank must be at least 1, got {self.rank}; for no low-rank update leave the stage out")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         return outline.pick(self.kinds)
@@ -71,15 +68,9 @@ class SparseEntries(Stage):
     `where` says how the positions are chosen; `batches` of the training set give the gradient for `gradient`.
     """
 
-    kept: int
+    kept: CountOrZero
     where: Literal["decomposition", "authors", "magnitude", "random", "gradient", "none"]
-    batches: int
-
-    def __post_init__(self) -> None:
-        if self.kept < 0:
-            raise ValueError(f"kept must not be negative, got {self.kept}")
-        if self.batches < 1:
-            raise ValueError(f"batches must be at least 1, got {self.batches}")
+    batches: Count
 
     @property
     def entries(self) -> int:
@@ -135,14 +126,12 @@ class Peft(Stage):
     kinds: tuple[Kind, ...]
 
     def __post_init__(self) -> None:
-        lacking = [name for name in NEEDED.get(self.type, ()) if name not in self.settings]
+        typed(settings_class(self.type), self.settings, "settings")
+        lacking = [name for name in NEEDED.get(self.type, ()) if self.settings.get(name) is None]
         if lacking:
             raise ValueError(f"{self.type} needs settings.{lacking[0]}, which says how much is trained")
         if self.settings.get("bias", "none") != "none":
             raise ValueError(f"settings.bias={self.settings['bias']} has no effect here; method=peft/bias tunes biases")
-        rank = self.settings.get("r", 1)
-        if not isinstance(rank, int) or rank < 1:
-            raise ValueError(f"settings.r must be at least 1, got {rank}")
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         return outline.pick(self.kinds)

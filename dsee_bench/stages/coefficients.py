@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dsee_bench.backbones.narrow import FFN_COLUMNS, HEAD_COLUMNS
 from dsee_bench.backbones.site import Outline, Site, Weight
+from dsee_bench.limits import NotNegative
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -19,13 +20,8 @@ if TYPE_CHECKING:
 class Coefficients(Stage):
     """Added to the loss: l1_heads x the sum of the heads' absolute coefficients, and l1_ffn x the neurons'."""
 
-    l1_heads: float
-    l1_ffn: float
-
-    def __post_init__(self) -> None:
-        for name in ("l1_heads", "l1_ffn"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}; 0 is no penalty")
+    l1_heads: NotNegative  # 0 is no penalty
+    l1_ffn: NotNegative
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         return outline.pick((*HEAD_COLUMNS, *FFN_COLUMNS))

@@ -2,9 +2,10 @@
 prune"), so that the model can recover while it is pruned. Masks only grow: a zero stays one."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from dsee_bench.backbones.site import Outline, Site
+from dsee_bench.limits import Count, Limits
 from dsee_bench.stages.prune import PruneWeights
 from dsee_bench.stages.stage import Facts, RunState
 from dsee_bench.stages.tune import Tune
@@ -21,15 +22,10 @@ class GradualPrune(Tune):
     """
 
     prune: PruneWeights
-    every: int
-    until: float
+    every: Count  # steps between two prunings
+    until: Annotated[float, Limits(above=0, most=1)]  # a share of the steps
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.every < 1:
-            raise ValueError(f"every must be at least 1 step, got {self.every}")
-        if not 0 < self.until <= 1:
-            raise ValueError(f"until must lie in (0, 1], a share of the steps, got {self.until}")
         if self.prune.within is not None and ":" in self.prune.within:
             raise ValueError(f"within={self.prune.within} has no shares between; prune it in one shot")
 

@@ -7,11 +7,11 @@ import torch
 from safetensors import safe_open
 
 from dsee_bench import record
-from dsee_bench.config import build
 from dsee_bench.stages.kept import TENSORS
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
+from dsee_bench.validate import build
 
 
 def start_from(
@@ -35,7 +35,7 @@ def start_from(
     data = {name: split["sha256"] for name, split in source.data.items()}
     stages = source.config["method"]["stages"]
     after = zip(keys(source.config, {**inputs, "data": data}), stages.items(), strict=True)
-    tuned = [key for key, (name, stage) in after if isinstance(build(stage, name), Tune)]
+    tuned = [key for key, (name, stage) in after if isinstance(build(stage, f"method.stages.{name}"), Tune)]
     if not tuned or not store.has(tuned[-1]):
         raise ValueError(
             f"init_from={run_id}: its last state is gone from {store.folder}; run it again with force=true"

@@ -7,14 +7,17 @@ weights (DSEE or LoRA) is narrowed with them and goes on training; masks are cut
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dsee_bench.backbones import narrow
 from dsee_bench.backbones.site import Kind, Outline, Site
+from dsee_bench.limits import Count, Limits
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
 from dsee_bench.stages.remove import remove, whole_weight
 from dsee_bench.stages.stage import Facts, RunState, Stage
+
+Removed = Annotated[float, Limits(least=0, below=1, hint="it is the share removed, and one must stay")]
 
 
 @dataclass(frozen=True)
@@ -27,22 +30,17 @@ class Narrow(Stage):
     `over` ranks within each layer, as the authors do, or over the whole model.
     """
 
-    heads: float
-    ffn: float
+    heads: Removed
+    ffn: Removed
     score: GroupScore  # of heads
     score_ffn: GroupScore
     over: Literal["layer", "model"]
-    batches: int | None = None  # of the training set, for score gradient
+    batches: Count | None = None  # of the training set, for score gradient
 
     def __post_init__(self) -> None:
-        for name in ("heads", "ffn"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must lie in [0, 1), got {getattr(self, name)}: it is the share removed, and one must stay"
-                )
         if self.heads == self.ffn == 0:
             raise ValueError("heads=0 and ffn=0 remove nothing; leave the stage out")
-        if "gradient" in (self.score, self.score_ffn) and (self.batches is None or self.batches < 1):
+        if "gradient" in (self.score, self.score_ffn) and self.batches is None:
             raise ValueError("score gradient is read off training batches; set batches, as batches=8")
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:

@@ -6,9 +6,10 @@ the rest, ranked by size. Embeddings, biases, LayerNorms and the task head are n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from dsee_bench.backbones.site import Kind, Outline, Site, Weight
+from dsee_bench.limits import Count, Limits
 from dsee_bench.sparse import DataScore, ScoreName, Within
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.masking import apply_masks, mask_updates, spread, with_kept
@@ -30,6 +31,9 @@ class Pool:
     score: ScoreName | DataScore
 
 
+Sparsity = Annotated[float, Limits(least=0, below=1, hint="for a dense model leave the stage out")]
+
+
 @dataclass(frozen=True)
 class PruneWeights(Stage):
     """Zero the share `sparsity` of each pool's entries; `sparsity_qv` and `sparsity_rest` set one pool apart.
@@ -38,9 +42,9 @@ class PruneWeights(Stage):
     count as the first to go, so a second pruning to the same share changes nothing.
     """
 
-    sparsity: float
-    sparsity_qv: float | None
-    sparsity_rest: float | None
+    sparsity: Sparsity
+    sparsity_qv: Sparsity | None
+    sparsity_rest: Sparsity | None
     score: ScoreName | DataScore
     score_rest: Literal["W", "random", "wanda", "gradient"]
     authors: bool  # scores as the authors' code computes them: s is forgotten
@@ -48,20 +52,16 @@ class PruneWeights(Stage):
     kinds_rest: tuple[Kind, ...]
     within: Within | None = None  # None: all
     mask_update: bool | None = None  # the mask covers the update as well, so the merged weight keeps its zeros
-    batches: int | None = None  # of the training set, for the scores that read it
+    batches: Count | None = None  # of the training set, for the scores that read it
 
     def __post_init__(self) -> None:
-        for name in ("sparsity", "sparsity_qv", "sparsity_rest"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < 1:
-                raise ValueError(f"{name} must lie in [0, 1), got {value}; for a dense model leave the stage out")
         both = set(self.kinds_qv) & set(self.kinds_rest)
         if both:
             raise ValueError(
                 f"kinds_qv and kinds_rest both name {', '.join(sorted(both))}; a weight is in one pool only"
             )
         reads = [score for score in (self.score, self.score_rest) if score in get_args(DataScore)]
-        if reads and (self.batches is None or self.batches < 1):
+        if reads and self.batches is None:
             raise ValueError(f"score {reads[0]} is read off training batches; set batches, as batches=8")
         if self.within is not None and ":" in self.within:
             kept, group = (int(number) for number in self.within.split(":"))

@@ -5,8 +5,10 @@ VITA-Group/DSEE at 61844c3. Their other quirks are settings: `where: authors` (t
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from dsee_bench.backbones.site import Outline, Site
+from dsee_bench.limits import Limits
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -20,11 +22,7 @@ class GenericStart(Stage):
 
     u: bool
     s2: bool
-    std: float  # BERT's initializer_range
-
-    def __post_init__(self) -> None:
-        if not self.std > 0:
-            raise ValueError(f"std must be above 0, got {self.std}; for a start at zero leave the stage out")
+    std: Annotated[float, Limits(above=0, hint="for a start at zero leave the stage out")]  # BERT's initializer_range
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         return tuple(weight.site for weight in outline.weights if weight.rank)

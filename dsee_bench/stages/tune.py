@@ -1,9 +1,10 @@
 """Train: the update and the task head, or all weights, or the biases or LayerNorms alone."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from dsee_bench.backbones.site import Outline, Site
+from dsee_bench.limits import Limits, Positive
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -16,14 +17,8 @@ class Tune(Stage):
     """One tuning with a new optimizer and schedule. Masks of earlier stages hold, bit for bit."""
 
     what: Literal["all", "update", "bias", "norm"]
-    epochs: float
-    learning_rate: float
-
-    def __post_init__(self) -> None:
-        if not self.epochs > 0:
-            raise ValueError(f"epochs must be above 0, got {self.epochs}; to skip a tuning leave the stage out")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+    epochs: Annotated[float, Limits(above=0, hint="to skip a tuning leave the stage out")]
+    learning_rate: Positive
 
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         return tuple(w.site for w in outline.weights if self.what != "update" or w.update)

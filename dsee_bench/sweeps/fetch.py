@@ -7,10 +7,9 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from omegaconf import OmegaConf
 from tabulate import tabulate
 
-from dsee_bench import config, hub
+from dsee_bench import config, hub, validate
 from dsee_bench.backbones import load
 from dsee_bench.hub import Wanted
 from dsee_bench.plan import Backbone
@@ -68,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
 
 def sources(words: Sequence[str]) -> list[Source]:
     """Every backbone and task of `dsee-bench --multirun <words>`, each once; ConfigError for what cannot be."""
+    sweep.expand(words)  # refuses what a run would, in settings that have no say in what is fetched too
     given, params = sweep.given(words)
     decide = [word for word in given if _decides(config.parse(word).key_or_group)]
     cells = sweep.product(decide, {key: value for key, value in params.items() if _decides(key)})
@@ -79,10 +79,9 @@ def _decides(key: str) -> bool:
 
 
 def _of_run(overrides: Sequence[str]) -> Iterator[Source]:
-    resolved = OmegaConf.to_container(config.compose(overrides), resolve=True)
-    assert isinstance(resolved, dict)
-    backbone: Backbone = config.build(resolved["backbone"], "backbone")
-    task: Task = config.build(resolved["task"], "task")
+    resolved = config.resolve(config.compose(overrides))
+    backbone: Backbone = validate.build(resolved["backbone"], "backbone")
+    task: Task = validate.build(resolved["task"], "task")
     yield Source(backbone.name, "weights", load.hub_files(backbone), _weights_otherwise(backbone))
     data_dir = resolved["data_dir"]
     data = task.hub_files(shell_path(data_dir, "data_dir") if data_dir is not None else None)

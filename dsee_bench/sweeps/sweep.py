@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench import config, origin
+from dsee_bench import config, origin, plan
 from dsee_bench.config import ConfigError
+from dsee_bench.flags import check_composed
 from dsee_bench.report.state import state_of
 
 if TYPE_CHECKING:
@@ -40,24 +41,51 @@ def given(words: Sequence[str]) -> tuple[list[str], Mapping[str, Any]]:
     config.check_overrides(words)
     parsed = [config.parse(word) for word in words]
     single = [override.input_line for override in parsed if not override.is_sweep_override()]
-    params = config.compose(single, hydra_too=True).hydra.sweeper.params or {}
+    hydra = config.compose(single, hydra_too=True).hydra
+    check_composed(hydra)
+    params = hydra.sweeper.params or {}
     return [word for word in words if not config.parse(word).is_hydra_override()], params
 
 
 def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
     """Every combination of the swept values of `params`, an experiment's sweep, and of the words."""
+    cells, mistakes = runnable(words, params)
+    if mistakes:
+        raise mistakes[0]
+    return cells
+
+
+def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell], list[ConfigError]]:
+    """The cells of a sweep that can run, and what is wrong with each of the others.
+
+    A name that is not there is raised at once: the words are wrong, whatever the cell.
+    """
+    cells, mistakes = [], []
+    for overrides, composition in [(each, _named(each)) for each in _combinations(words, params)]:
+        try:
+            cells.append(Cell(overrides, plan.read(config.resolve(composition)).run_id))
+        except ConfigError as error:
+            mistakes.append(_in_cell(overrides, error))
+    return cells, mistakes
+
+
+def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> list[tuple[str, ...]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # what --multirun uses; its split is static
 
     parsed = [config.parse(word) for word in (*(f"{key}={value}" for key, value in params.items()), *words)]
     (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [_cell(tuple(overrides)) for overrides in batch]
+    return [tuple(overrides) for overrides in batch]
 
 
-def _cell(overrides: tuple[str, ...]) -> Cell:
+def _named(overrides: tuple[str, ...]) -> "DictConfig":
     try:
-        return Cell(overrides, config.run_id(resolved(overrides)))
+        return composed(overrides)
     except ConfigError as error:
-        raise ConfigError(f"in the cell {' '.join(overrides)}: {error}") from error
+        raise _in_cell(overrides, error) from error
+
+
+def _in_cell(overrides: Sequence[str], error: ConfigError) -> ConfigError:
+    return ConfigError(f"in the cell {' '.join(overrides)}: {error}")
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
@@ -76,18 +104,23 @@ def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
 
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:
-    """What `config.compose(overrides)` resolves to, from parts that are composed once for many cells."""
+    """What `config.compose(overrides)` resolves to."""
+    return config.resolve(composed(overrides))
+
+
+def composed(overrides: Sequence[str]) -> "DictConfig":
+    """What `config.compose(overrides)` gives, from parts that are composed once for many cells."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    composed = copy.deepcopy(_chosen(tuple(word for word in overrides if not _sets_one_value(word))))
+    found = copy.deepcopy(_chosen(tuple(word for word in overrides if not _sets_one_value(word))))
     for override in [config.parse(word) for word in overrides if _sets_one_value(word)]:
         try:
-            OmegaConf.update(composed, override.key_or_group, override.value(), merge=True)
+            OmegaConf.update(found, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException as error:
             config.check_overrides(overrides)  # raises with the names that there are
             raise ConfigError(f"{override.input_line}: {error}") from error
-    return OmegaConf.to_container(composed, resolve=True)  # type: ignore[return-value]
+    return found
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from dsee_bench.hub import Wanted, get
+from dsee_bench.limits import Count
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of, spelled
@@ -37,7 +38,7 @@ class Custom:
     columns: tuple[Name, ...] | None  # of CSV and TSV files without a header
     texts: tuple[Name, ...]  # the column of the text, or the two of a pair
     label: Name
-    rows: Mapping[str, int]  # sizes by split; may be empty
+    rows: Mapping[str, Count]  # sizes by split; may be empty
 
     def __post_init__(self) -> None:
         if self.train is None or self.dev is None:

@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from dsee_bench.hub import DataRevision, Wanted, get
+from dsee_bench.limits import Count, CountOrZero, Limits
 from dsee_bench.metrics import nlg
 from dsee_bench.tasks.example import Split, split_of
 from dsee_bench.tasks.source import check_file, find_files, read_content
@@ -40,21 +41,16 @@ class Completion:
 class Decoding:
     """How texts are written for a data set's contexts: beam search, as its authors or LoRA's search."""
 
-    beams: int
-    length_penalty: float  # a beam's log-likelihood is divided by its length to this power
-    no_repeat_ngram: int  # no run of so many tokens stands twice in an output; 0: any may
-    new_tokens: int  # the most an output has
-    batch_size: int  # contexts at once
+    beams: Count
+    # A beam's log-likelihood is divided by its length to this power.
+    length_penalty: Annotated[float, Limits(least=-100, most=100)]
+    no_repeat_ngram: CountOrZero  # no run of so many tokens stands twice in an output; 0: any may
+    new_tokens: Count  # the most an output has
+    batch_size: Count  # contexts at once
     splits: tuple[str, ...]  # that are written and scored
-    contexts: int | None  # of each split, the first ones only; None: all
+    contexts: Count | None  # of each split, the first ones only; None: all
 
     def __post_init__(self) -> None:
-        for name in ("beams", "new_tokens", "batch_size", "contexts"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}")
-        if self.no_repeat_ngram < 0:
-            raise ValueError(f"no_repeat_ngram must not be negative, got {self.no_repeat_ngram}; 0 switches it off")
         if not self.splits or "train" in self.splits:
             raise ValueError(f"splits must name at least one, and not train, got {list(self.splits)}")
 
@@ -101,7 +97,7 @@ class DataToText:
     name: str
     kind: Literal["generation"]
     metrics: tuple[str, ...]
-    counts: Mapping[str, tuple[int, int]] | None  # split -> (contexts, texts) as published; None: whatever there is
+    counts: Mapping[str, tuple[Count, Count]] | None  # split -> (contexts, texts) as published; None: whatever there is
     hub: DataRevision
     decode: Decoding
 

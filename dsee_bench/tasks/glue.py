@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dsee_bench.follow.logs import tell
 from dsee_bench.hub import DataRevision, Wanted, get
+from dsee_bench.limits import Count
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
 from dsee_bench.tasks.source import find_files
@@ -44,7 +45,7 @@ class Glue:
     kind: LabelKind
     labels: tuple[str, ...]  # in class order; () for regression
     metrics: tuple[str, ...]
-    rows: Mapping[str, int]  # the release's sizes; files of another size are read, and told of
+    rows: Mapping[str, Count]  # the release's sizes; files of another size are read, and told of
     tsv: TsvLayout
     hub: HubLayout
 

@@ -15,8 +15,9 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from dsee_bench.limits import Limits, Seed
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import check_task
 
@@ -81,14 +82,12 @@ class Toy:
     kind: Literal["classification"]
     labels: tuple[str, str]
     metrics: tuple[str, ...]
-    rows: Mapping[str, int]  # split -> examples to make
+    rows: Mapping[str, Annotated[int, Limits(least=2, hint="one of each class")]]  # split -> examples to make
     form: Literal["sentences", "pairs"]
-    seed: int  # of the rows; the run's seed leaves them as they are
+    seed: Seed  # of the rows; the run's seed leaves them as they are
 
     def __post_init__(self) -> None:
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=self.rows)
-        if min(self.rows.values()) < 2:
-            raise ValueError(f"rows must be at least 2 a split, one of each class, got {dict(self.rows)}")
 
     def hub_files(self, data_dir: Path | None) -> None:
         """Nothing: the rows are made here."""

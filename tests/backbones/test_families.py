@@ -7,7 +7,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dsee_bench import config, record, run
+from dsee_bench import config, record, run, validate
 from dsee_bench.backbones.packaged import package_folder
 from dsee_bench.backbones.tiny import tiny_tokenizer
 from dsee_bench.tasks.toy_d2t import describe, every_context
@@ -23,7 +23,7 @@ def node(name):
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_every_option_is_named_as_its_file_and_pinned(name):
-    backbone = config.build(node(name), "backbone")
+    backbone = validate.build(node(name), "backbone")
     assert backbone.name == name
     assert backbone.random == (name in TINY)
     assert backbone.random or backbone.package or len(backbone.revision) == 40, "the hub's weights are a commit's"
@@ -36,7 +36,7 @@ from omegaconf import OmegaConf
 from dsee_bench import config
 for name in {BACKBONES!r}:
     node = OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{{name}}.yaml"))
-    config.build(node, "backbone").outline(2)
+    validate.build(node, "backbone").outline(2)
 print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -56,12 +56,12 @@ WRONG = [
 @pytest.mark.parametrize(("name", "setting", "message"), WRONG)
 def test_numbers_that_cannot_be(name, setting, message):
     with pytest.raises(config.ConfigError, match=message):
-        config.build(node(name) | setting, "backbone")
+        validate.build(node(name) | setting, "backbone")
 
 
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-deberta"])
 def test_an_encoder_writes_nothing(name):
-    backbone = config.build(node(name), "backbone")
+    backbone = validate.build(node(name), "backbone")
     for ask in (lambda: backbone.outline(None), backbone.load_lm):
         with pytest.raises(ValueError, match="an encoder and writes no text"):
             ask()
@@ -76,7 +76,7 @@ def test_weights_without_a_tokenizer_are_refused(tmp_path):
     """transformers makes a tokenizer of the special tokens alone there, to which every word is unknown."""
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).symlink_to(package_folder(node("minilm")["package"]) / name)
-    backbone = config.build(node("minilm") | {"path": str(tmp_path)}, "backbone")
+    backbone = validate.build(node("minilm") | {"path": str(tmp_path)}, "backbone")
     with pytest.raises(ValueError, match="has no vocabulary for its tokenizer"):
         backbone.load(2, regression=False)
 
@@ -87,13 +87,13 @@ def test_tiny_tokenizer_gives_back_every_text():
     for text in texts:
         assert tokenizer.decode(tokenizer(text).input_ids) == text
     assert [*tokenizer("the mill").input_ids, tokenizer.eos_token_id] == tokenizer("the mill<|endoftext|>").input_ids
-    assert len(tokenizer) == config.build(node("tiny-gpt2"), "backbone").vocabulary
+    assert len(tokenizer) == validate.build(node("tiny-gpt2"), "backbone").vocabulary
 
 
 @pytest.mark.parametrize("name", ["tiny-gpt2", "tiny-llama"])
 def test_classification_reads_the_last_token_whatever_the_padding(name):
     torch.manual_seed(0)
-    loaded = config.build(node(name), "backbone").load(2, False)
+    loaded = validate.build(node(name), "backbone").load(2, False)
     model, tokenizer = loaded.model.eval().double(), loaded.tokenizer
     batch = tokenizer(["a red car .", "the old boat"], ["a car .", "the boat was sold by a farmer ."], padding=True)
     assert list(batch) == ["input_ids", "attention_mask"]

@@ -7,14 +7,14 @@ import torch
 from omegaconf import OmegaConf
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from dsee_bench import config
+from dsee_bench import config, validate
 from dsee_bench.backbones.fused import Fused, join, split
 
 FUSED = ["tiny-gpt2", "tiny-deberta"]
 
 
 def model_of(name):
-    backbone = config.build(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"), "backbone")
+    backbone = validate.build(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"), "backbone")
     torch.manual_seed(0)
     settings = AutoConfig.for_model(backbone.model_type, num_labels=2, pad_token_id=0, **backbone.config_settings())
     model = AutoModelForSequenceClassification.from_config(settings).eval()

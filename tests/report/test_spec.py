@@ -21,10 +21,10 @@ GOOD = "title: T\nsplit: dev\ndigits: 1\nother_methods: true\nrows: []\ncosts: [
 WRONG = [
     # YAML,                                                              says,                        why
     (GOOD + "colums: []\n", "did you mean 'columns'", "a misspelt key"),
-    (GOOD + "columns:\n  - {task: rte, scor: f1, label: x}\n", "columns.0.score is missing", "a misspelt inner key"),
+    (GOOD + "columns:\n  - {task: rte, scor: f1, label: x}\n", "'scor' is no key of", "a misspelt inner key"),
     (
         GOOD + "columns:\n  - {task: rte, score: f1, label: x, colour: red}\n",
-        "columns.0.colour",
+        "columns.0. There are: task",
         "an unknown inner key",
     ),
     (GOOD.replace("digits: 1", "digits: one"), "digits=one", "a wrong type"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dsee_bench import config, cost, plan
+from dsee_bench import config, cost, plan, validate
 from dsee_bench.backbones.access import module_at, pretrained_module
 from dsee_bench.backbones.coefficient import coefficients_of
 from dsee_bench.record import StageLog
@@ -30,7 +30,7 @@ UPDATES = {
 
 
 def backbone_of(name, **changed):
-    return config.build({**OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"), **changed}, "backbone")
+    return validate.build({**OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"), **changed}, "backbone")
 
 
 def state_of(name, stages, *, lm=False, **changed):

@@ -12,7 +12,7 @@ import torch
 from pyarrow import parquet
 from standin_hub import COMMIT, Fault, Repo, StandIn, environment, nobody
 
-from dsee_bench import config, hub
+from dsee_bench import config, hub, validate
 from dsee_bench.backbones.load import load_classifier
 from dsee_bench.sweeps import fetch, sweep
 
@@ -31,7 +31,7 @@ TASKS = {"rte": [], "e2e": ["task.counts=null"]}
 
 
 def built(group, *overrides):
-    return config.build(sweep.resolved(overrides)[group], group)
+    return validate.build(sweep.resolved(overrides)[group], group)
 
 
 def as_parquet(columns):

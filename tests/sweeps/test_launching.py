@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
-import killing
 import pytest
 
 from dsee_bench import record
@@ -18,10 +18,14 @@ SWEEP = [
 ]
 
 
-def multirun(folder, *words):
+DEADLY = Path(__file__).parent / "killed_at_seed_9"
+
+
+def multirun(folder, *words, python_path=()):
     """`dsee-bench --multirun` over SWEEP with these words; its exit code, and what it said."""
     command = [sys.executable, "-m", "dsee_bench.run", "--multirun", *SWEEP, f"results_dir={folder}", *words]
-    environment = {**os.environ, "PYTHONPATH": os.path.dirname(killing.__file__)}
+    paths = [*map(str, python_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=280, env=environment)
     return done.returncode, done.stdout + done.stderr
 
@@ -67,9 +71,9 @@ def test_submitit_gives_the_same_records(basic, tmp_path):
 def test_a_killed_worker_loses_no_finished_run(basic, tmp_path):
     """The worker that begins seed 9 is killed from outside; what was done stays done, and only seed 9 is left."""
     words = ["hydra/launcher=processes", "hydra.launcher.n_jobs=1", "method=full", "seed=0,9"]
-    code, said = multirun(tmp_path, *words, "task._target_=killing.KilledAtSeed9")
+    code, said = multirun(tmp_path, *words, python_path=[DEADLY])
     assert code != 0, said
-    done, killed = sweep.expand([*SWEEP, "method=full", "seed=0,9", "task._target_=killing.KilledAtSeed9"])
+    done, killed = sweep.expand([*SWEEP, "method=full", "seed=0,9"])
     assert state_of(done.run_id, tmp_path).name == "done"
     assert state_of(killed.run_id, tmp_path).name == "stopped"
 

@@ -7,6 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, origin, record
+from dsee_bench.config import ConfigError
 from dsee_bench.record import Record
 from dsee_bench.sweeps import sweep
 
@@ -15,7 +16,11 @@ SWEEPS = [
     (["seed=0,1", "method=lora,dsee"], 4, "options and a setting"),
     (["experiment=glue_small", "seed=range(2)", "task=rte,sst2"], 48, "an experiment's own sweep, one key of it set"),
     (["experiment=rte_dsee", "method.stages.prune.sparsity=0.2,0.5"], 2, "an experiment without a sweep"),
-    (["method=lora", "~method.stages.tune.what", "+method.stages.lora.settings.bias=all,none"], 2, "keys come and go"),
+    (
+        ["method=lora", "~method.stages.lora.settings.lora_alpha", "+method.stages.lora.settings.use_rslora=true,false"],
+        2,
+        "keys come and go",
+    ),
     (["backbone=tiny-bert,tiny-gpt2", "train=glue_small", "train.betas=[0.9,0.98],[0.9,0.99]"], 4, "lists"),
 ]
 
@@ -78,3 +83,12 @@ def test_what_is_done_is_not_launched(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "4 of 4 runs are done already" in done.stderr
     assert done.stdout == "", "none was launched"
+
+
+def test_a_mistake_of_one_cell_is_told_and_the_others_can_run():
+    cells, mistakes = sweep.runnable(["backbone=tiny-bert", "seed=0,-1,${nope}", "train.betas=[0.9,0.99],[2,3]"], {})
+    assert [cell.overrides for cell in cells] == [("backbone=tiny-bert", "seed=0", "train.betas=[0.9,0.99]")]
+    assert len(mistakes) == 5
+    assert "in the cell backbone=tiny-bert seed=0 train.betas=[2,3]: train.betas.0 must lie in" in str(mistakes[0])
+    with pytest.raises(ConfigError, match="'sead' is no key"):  # of no cell: the words are wrong
+        sweep.runnable(["backbone=tiny-bert", "seed=0,1", "sead=3"], {})

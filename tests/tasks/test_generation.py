@@ -4,9 +4,10 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF, build
+from dsee_bench.config import CONF
 from dsee_bench.tasks.e2e import CSV_FILES
 from dsee_bench.tasks.generation import Generation, linearise, pairs, read_json, rows_of, scorable
+from dsee_bench.validate import build
 
 NAMES = ("e2e", "webnlg", "dart")
 

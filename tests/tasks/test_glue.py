@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF, ConfigError, build
+from dsee_bench.config import CONF, ConfigError
 from dsee_bench.tasks.glue import Glue
+from dsee_bench.validate import build
 
 NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 

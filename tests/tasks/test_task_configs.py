@@ -7,7 +7,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import metrics
-from dsee_bench.config import CONF, build, options
+from dsee_bench.config import CONF, options
+from dsee_bench.validate import build
 
 
 def node(name: str) -> dict:
@@ -39,7 +40,8 @@ def test_building_them_imports_nothing_heavy():
     code = f"""
 import sys
 from omegaconf import OmegaConf
-from dsee_bench.config import CONF, build
+from dsee_bench.config import CONF
+from dsee_bench.validate import build
 for name in {LABELLED!r}:
     node = OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{{name}}.yaml"))
     build(node | ({{"train": "a.csv", "dev": "b.csv"}} if name == "custom" else {{}}), "task")
