@@ -112,7 +112,7 @@ def numeric(kind, place=""):
             if name in {field.name for field in fields(kind)}:
                 yield from numeric(inner, f"{place}.{name}")
     elif get_origin(kind) is not None and isinstance(get_origin(kind), type | object):
-        for part in get_args(kind):
+        for part in get_args(kind)[: 1 if get_origin(kind) is Annotated else None]:
             if part is not Ellipsis and not isinstance(part, str):
                 yield from numeric(part, place)
 

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from dsee_bench.record import write_atomically
+from dsee_bench.system.files import write_atomically
 
 FILE = "mistake.txt"  # in the work folder of a run that could not start: the reason, for `dsee-report status`
 LONGEST = 700  # characters of a message; those of libraries may run over pages
