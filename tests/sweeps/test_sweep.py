@@ -17,7 +17,11 @@ SWEEPS = [
     (["experiment=glue_small", "seed=range(2)", "task=rte,sst2"], 48, "an experiment's own sweep, one key of it set"),
     (["experiment=rte_dsee", "method.stages.prune.sparsity=0.2,0.5"], 2, "an experiment without a sweep"),
     (
-        ["method=lora", "~method.stages.lora.settings.lora_alpha", "+method.stages.lora.settings.use_rslora=true,false"],
+        [
+            "method=lora",
+            "~method.stages.lora.settings.lora_alpha",
+            "+method.stages.lora.settings.use_rslora=true,false",
+        ],
         2,
         "keys come and go",
     ),
