@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dsee_bench import config, execute, plan, record
+from dsee_bench import config, execute, plan
 from dsee_bench.config import ConfigError
 from dsee_bench.run import run
 from dsee_bench.sweeps import sweep
@@ -80,14 +80,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSED)
-def test_what_does_not_fit_is_refused(overrides, message, source, tmp_path):
+def test_what_does_not_fit_is_refused(overrides, message, source, capsys):
     folder, run_id = source
     content = resolved(*[item.replace("RUN", run_id) for item in overrides], f"results_dir={folder}")
     assert run(content) == 1
-    assert message in record.read(record.path_of(config.run_id(content), folder)).error
+    assert message in capsys.readouterr().err
 
 
-def test_an_earlier_tuning_does_not_stand_in_for_the_last(tmp_path):
+def test_an_earlier_tuning_does_not_stand_in_for_the_last(tmp_path, capsys):
     """What `cache prune` may leave of a pruned run: the tuning before the pruning."""
     content = resolved("method=dsee", "train.retune_epochs=1", f"results_dir={tmp_path}")
     assert run(content) == 0
@@ -95,7 +95,7 @@ def test_an_earlier_tuning_does_not_stand_in_for_the_last(tmp_path):
     shutil.rmtree(states[-1].parent)
     asked = resolved("method=dsee_update", f"init_from={config.run_id(content)}", f"results_dir={tmp_path}")
     assert run(asked) == 1
-    assert "state is gone" in record.read(record.path_of(config.run_id(asked), tmp_path)).error
+    assert "state is gone" in capsys.readouterr().err
 
 
 def test_a_method_without_an_update_has_nothing_to_start():

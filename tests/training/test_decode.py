@@ -301,10 +301,10 @@ def test_settings_that_cannot_be_are_refused_at_once(overrides, message):
         plan.plan(plan.read(settings_of(*overrides)))
 
 
-def test_a_split_that_is_not_there_is_told_before_anything_is_trained(tmp_path):
-    code, path = run_quick(tmp_path, "method=full", "~task.contexts.test", "task.decode.splits=[test]")
+def test_a_split_that_is_not_there_is_told_before_anything_is_trained(tmp_path, capsys):
+    code, _ = run_quick(tmp_path, "method=full", "~task.contexts.test", "task.decode.splits=[test]")
     assert code == 1
-    assert "asks for test, the data of toy_d2t has train, dev" in record.read(path).error
+    assert "asks for test, the data of toy_d2t has train, dev" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
