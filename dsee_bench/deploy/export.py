@@ -198,8 +198,8 @@ def _tensors(model: PreTrainedModel, outline: Outline, storage: Storage) -> tupl
     return tensors, tuple(compressed)
 
 
-def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, dict[str, Any]]:
-    found = {}
+def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, manifest.SiteSize]:
+    found: dict[str, manifest.SiteSize] = {}
     for weight in outline.weights:
         seen = weight_of(model, weight.site)
         found[weight.site.path] = {"shape": list(seen.shape), "kept": int(seen.count_nonzero())}

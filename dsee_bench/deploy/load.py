@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     PreTrainedModel,
@@ -18,6 +18,7 @@ from transformers.initialization import no_init_weights
 from dsee_bench.backbones.fused import split
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.manifest import Manifest
+from dsee_bench.deploy.stranger import adapter_config, check_memory, config_of, header, refused
 from dsee_bench.sparse.storage import PARTS, expand
 
 ADAPTER = "adapter"  # the folder of an update that lies apart, in PEFT's form
@@ -28,18 +29,54 @@ def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
     """The exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not one of ours."""
     folder = Path(folder)
     described = manifest.read(folder)
-    if described.head not in HEADS:
-        raise ValueError(f"{folder} has a head {described.head!r}; there is {', '.join(HEADS)}")
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    there = header(folder / described.weights)
+    config = config_of(folder, len(there))
+    with refused(folder), torch.device("meta"):
+        outline = _shaped(config, described, folder)
+    _check_header(outline, there, described, folder)
+    with refused(folder):
+        model = _shaped(config, described, folder)
+        _fill(model, _read_tensors(folder, described, model), folder)
+        if described.update == "apart":
+            model = _attach_adapter(model, folder / ADAPTER)
+        _check_finite(model, folder)
+        return model.eval()
+
+
+def _shaped(config: Any, described: Manifest, folder: Path) -> PreTrainedModel:
+    """A model of the exported one's shapes, with no values."""
     with no_init_weights():
-        model = HEADS[described.head].from_config(config, trust_remote_code=False)
+        model = HEADS[described.head].from_config(config, trust_remote_code=False, dtype=torch.float32)
     if described.update == "apart":
         split(model)
     _narrow(model, described, folder)
-    _fill(model, _read_tensors(folder, described, model), folder)
-    if described.update == "apart":
-        model = _attach_adapter(model, folder / ADAPTER)
-    return model.eval()
+    return model
+
+
+def _check_header(
+    outline: PreTrainedModel, there: Mapping[str, tuple[tuple[int, ...], str]], described: Manifest, folder: Path
+) -> None:
+    """ValueError, before memory is taken, unless the file's tensors are those of the model."""
+    where = folder / described.weights
+    check_memory(sum(value.numel() for value in outline.state_dict().values()), where)
+    values = dict(outline.named_parameters(remove_duplicate=False))
+    tied = {id(value) for name, value in values.items() if name in there}
+    for name, value in outline.state_dict().items():
+        if name in described.compressed or (id(values.get(name)) in tied - {id(None)} and name not in there):
+            continue
+        if name not in there:
+            raise ValueError(f"{where} has no {name}, which its configuration asks for; export the model again")
+        shape, dtype = there[name]
+        if shape != tuple(value.shape) or f"torch.{dtype}" != str(value.dtype):
+            raise ValueError(f"{where} has {name} as {dtype} {shape}, its configuration asks for {tuple(value.shape)}")
+
+
+def _check_finite(model: PreTrainedModel, folder: Path) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(
+                f"{folder}: {name} has entries that are no numbers (NaN or infinite); train the model again"
+            )
 
 
 def _narrow(model: PreTrainedModel, described: Manifest, folder: Path) -> None:
@@ -55,7 +92,8 @@ def _narrow(model: PreTrainedModel, described: Manifest, folder: Path) -> None:
     for path, numbers in described.attributes.items():
         module = _module(model, path, folder)
         for name, value in numbers.items():
-            if type(vars(module).get(name)) is not int or type(value) is not int:
+            now = vars(module).get(name)
+            if type(now) is not int or not 0 <= value <= now:
                 raise ValueError(f"{where} sets {path}.{name}={value!r}, which is no number of that module")
             setattr(module, name, value)
 
@@ -78,7 +116,7 @@ def _read_tensors(folder: Path, described: Manifest, model: PreTrainedModel) -> 
         try:
             parts = {part: tensors.pop(f"{name}:{part}") for part in PARTS[described.storage]}
             tensors[name] = expand(parts, shapes[name], described.storage)  # type: ignore[arg-type]
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
             raise ValueError(f"{name} in {folder / described.weights} cannot be read: {error}") from error
     return tensors
 
@@ -98,11 +136,9 @@ def _fill(model: PreTrainedModel, tensors: dict[str, Tensor], folder: Path) -> N
 
 def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     """The model with the update of `folder` beside its weights; PEFT only warns of tensors that are not there."""
-    from peft import PeftConfig, get_peft_model, set_peft_model_state_dict
+    from peft import get_peft_model, set_peft_model_state_dict
 
-    import dsee_bench.dsee  # noqa: F401  # makes the DSEE update known to PEFT
-
-    adapted = get_peft_model(model, PeftConfig.from_pretrained(folder))
+    adapted = get_peft_model(model, adapter_config(folder))
     tensors = load_file(folder / "adapter_model.safetensors")
     found = set_peft_model_state_dict(adapted, tensors)
     prefix = adapted.base_model.prefix

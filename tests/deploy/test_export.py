@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import dsee_bench
 from dsee_bench import config, execute, plan
 from dsee_bench.deploy import manifest
-from dsee_bench.deploy.export import export
+from dsee_bench.deploy.export import _put, export
 from dsee_bench.deploy.manifest import check_target
 from dsee_bench.sweeps import sweep
 
@@ -271,3 +272,45 @@ def test_the_command_exports_also_a_run_that_is_done(tmp_path):
     with pytest.raises(ConfigError, match=r"holds the exported model of toy_pairs-tiny-bert-dsee_update-s0-\w+; give"):
         go(f"export={tmp_path}/out", "seed=1")
     assert len(list((tmp_path / "runs").glob("*.json"))) == 1  # refused before anything ran
+
+
+PLACES = [
+    # what lies where the model is to go,                                 as the error calls it
+    (os.mkfifo, "is a named pipe"),
+    (lambda path: path.symlink_to(path.parent / "nowhere"), "is a symbolic link"),
+    (lambda path: path.symlink_to(path.parent), "is a symbolic link"),
+    (lambda path: path.write_text("x"), "is a file"),
+]
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(("make", "message"), PLACES)
+def test_what_is_no_folder_is_never_replaced(make, message, force, tmp_path):
+    make(tmp_path / "out")
+    before = (tmp_path / "out").lstat()
+    with pytest.raises(ValueError, match=message):
+        check_target(tmp_path / "out", force)
+    made = tmp_path / "made"
+    made.mkdir()
+    with pytest.raises(ValueError, match="cannot be put in place"):  # as if it came while the model was written
+        _put(made, tmp_path / "out", lambda old: check_target(old, force))
+    assert (tmp_path / "out").lstat() == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_files_that_came_meanwhile_are_put_back(force, tmp_path):
+    (tmp_path / "made").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    with pytest.raises(ValueError, match="holds other files"):
+        _put(tmp_path / "made", tmp_path / "out", lambda old: check_target(old, force))
+    assert (tmp_path / "out" / "mine").read_text() == "x"
+
+
+def test_a_file_beside_an_export_is_not_lost(finished, tmp_path):
+    write(finished("full"), tmp_path / "out")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match=r"holds notes\.txt, which is not of the exported model; move it away"):
+        write(finished("full"), tmp_path / "out", force=True)
+    (tmp_path / "out" / "notes.txt").unlink()
+    write(finished("full"), tmp_path / "out", force=True)

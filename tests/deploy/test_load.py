@@ -1,10 +1,13 @@
 """An exported folder is read only if it is whole and its manifest fits: every damage is named, nothing is unpickled."""
 
 import json
+import os
 import shutil
+import time
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import dsee_bench
 from dsee_bench.deploy import manifest
@@ -90,12 +93,191 @@ def test_a_forged_manifest_is_refused(change, message, exported, tmp_path):
         dsee_bench.load(folder)
 
 
-def test_a_pickle_beside_the_weights_is_never_opened(exported, tmp_path):
+FOREIGN = [
+    # what is put into the folder,                                              what load says
+    (
+        lambda f: (f / "pytorch_model.bin").write_bytes(b"not even a pickle"),
+        r"model\.bin is a file that manifest\.json",
+    ),
+    (lambda f: (f / "adapter" / "adapter_model.bin").write_bytes(b"x"), r"adapter_model\.bin is a file that"),
+    (lambda f: (f / "new" / "deep").mkdir(parents=True) or (f / "new" / "deep" / "x.py").touch(), r"x\.py is a file"),
+    (lambda f: (f / "link").symlink_to(f / "config.json"), "link is a symbolic link that"),
+    (lambda f: (f / "link").symlink_to("/nowhere"), "link is a symbolic link that"),
+    (lambda f: os.mkfifo(f / "pipe"), "pipe is a named pipe that"),
+    (lambda f: _linked(f / "config.json"), r"config\.json is a symbolic link or in one"),
+    (lambda f: _linked(f / "adapter"), r"adapter_config\.json is a symbolic link or in one"),
+]
+
+
+def _linked(path):
+    """The same content, behind a link."""
+    path.rename(path.parent.parent / path.name)
+    path.symlink_to(path.parent.parent / path.name)
+
+
+@pytest.mark.parametrize(("put", "message"), FOREIGN)
+def test_what_the_manifest_does_not_name_is_refused(put, message, exported, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(exported, folder)
-    for name in ("pytorch_model.bin", "adapter/adapter_model.bin"):
-        (folder / name).write_bytes(b"not even a pickle")
-    dsee_bench.load(folder)
+    put(folder)
+    with pytest.raises(ValueError, match=message):
+        dsee_bench.load(folder)
+
+
+NESTED = json.loads("[" * 900 + "]" * 900)
+ODD = [
+    None,
+    True,
+    -1,
+    0,
+    10**10,
+    10**400,
+    1.5,
+    1e300,
+    "",
+    "(a+)+$",
+    "x" * 10_000,
+    [],
+    [[1]],
+    {},
+    {"a": {"b": 1}},
+    NESTED,
+]
+
+
+@pytest.fixture(scope="module")
+def content(exported):
+    return {name: json.loads((exported / name).read_text()) for name in (manifest.NAME, *CONFIGS)}
+
+
+CONFIGS = ("config.json", "adapter/adapter_config.json")
+
+
+def _loads_or_refuses(folder, bound=10):
+    """Seconds of the processor: what takes long hangs for larger numbers."""
+    started = time.process_time()
+    try:
+        dsee_bench.load(folder)
+        outcome, reason = "loaded", str(folder)
+    except ValueError as error:
+        outcome, reason = "refused", str(error)
+    assert str(folder) in reason
+    assert time.process_time() - started < bound
+    return outcome
+
+
+def test_every_field_of_the_manifest_has_its_type(exported, content, tmp_path):
+    """Of every odd value in every field: refused, or of the field's own type (a backbone may be called "")."""
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    right = content[manifest.NAME]
+    fields = [name for name in right if name not in ("seal", "files")]
+    for field in fields:
+        for value in [*ODD, "gone"]:
+            changed = {**right, field: value}
+            if value == "gone":
+                del changed[field]
+            changed["seal"] = manifest._seal(changed)
+            (folder / manifest.NAME).write_text(json.dumps(changed))
+            outcome = _loads_or_refuses(folder)
+            assert outcome == "refused" or type(value) is type(right[field]) or (field, value) == ("run_id", None)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_field_of_a_configuration_may_be_odd(name, exported, content, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    outcomes = []
+    for number, field in enumerate(content[name]):
+        for value in ODD[number % 6 :: 6]:  # some each, all of them over the fields
+            _replace(folder, name, {**content[name], field: value})
+            outcomes.append(_loads_or_refuses(folder))
+    assert outcomes.count("refused") > len(outcomes) / 4
+
+
+def _replace(folder, name, value):
+    """Write a file anew, and a manifest that fits: whoever makes a folder makes both."""
+    (folder / name).write_text(json.dumps(value))
+    _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+
+
+HOSTILE = [
+    # file, settings, what load says
+    ("config.json", {"num_hidden_layers": 10**6}, "num_hidden_layers=1000000, the weights have"),
+    ("config.json", {"num_hidden_layers": 900}, "num_hidden_layers=900, the weights have"),
+    ("config.json", {"hidden_size": 10**9}, "."),
+    ("config.json", {"vocab_size": 10**10}, "vocab_size to a number of 11 digits"),
+    ("config.json", {"vocab_size": 10**9}, "too small for"),
+    ("config.json", {"num_labels": 10**9, "id2label": None}, "sets num_labels"),
+    ("config.json", {"auto_map": {"AutoConfig": "evil.Config"}}, "sets auto_map"),
+    ("config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}, "sets quantization_config"),
+    ("config.json", {"attn_implementation": "someone/kernel"}, "sets attn_implementation"),
+    ("config.json", {"torch_dtype": "save"}, "sets torch_dtype='save'"),
+    ("config.json", {"dtype": "float16"}, "exported models are in float32"),
+    ("config.json", {"model_type": "mamba"}, "has model_type 'mamba'; there is bert"),
+    ("config.json", {"hidden_act": "no such"}, "cannot be used"),
+    ("adapter/adapter_config.json", {"target_modules": "(a+)+$"}, "target_modules must be a list"),
+    ("adapter/adapter_config.json", {"target_modules": ["(.*)*x"]}, "is no name"),
+    ("adapter/adapter_config.json", {"exclude_modules": "(.*)*x"}, "exclude_modules must be a list"),
+    ("adapter/adapter_config.json", {"r": 10**6}, "sets r=1e"),
+    ("adapter/adapter_config.json", {"auto_mapping": {"parent_library": "os"}}, "sets auto_mapping"),
+    ("adapter/adapter_config.json", {"peft_type": "PROMPT_TUNING"}, "has peft_type 'PROMPT_TUNING'; there is LORA"),
+    ("adapter/adapter_config.json", {"peft_type": ["LORA"]}, "has peft_type"),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "message"), HOSTILE)
+def test_a_hostile_configuration_is_refused_at_once(name, settings, message, exported, content, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    _replace(folder, name, {**content[name], **settings})
+    started = time.process_time()
+    with pytest.raises(ValueError, match=message):
+        dsee_bench.load(folder)
+    assert time.process_time() - started < 3
+
+
+def test_the_base_model_that_an_update_names_is_not_asked_for(exported, content, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    named = {**content[CONFIGS[1]], "base_model_name_or_path": "someone/else (2)"}
+    _replace(folder, CONFIGS[1], named)
+    assert _loads_or_refuses(folder) == "loaded"
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "adapter/adapter_model.safetensors"])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(name, number, exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    tensors = load_file(folder / name)
+    key = next(key for key, value in tensors.items() if value.is_floating_point() and value.numel())
+    tensors[key].view(-1)[0] = number
+    save_file(tensors, folder / name)
+    _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+    with pytest.raises(ValueError, match="no numbers"):
+        dsee_bench.load(folder)
+
+
+JSONS = [
+    ("[" * 100_000, "is damaged"),
+    ('{"a": NaN}', "is damaged"),
+    ('{"a": ' + "9" * 5000 + "}", "is damaged"),
+    ("[]", "holds no JSON object"),
+    (r'{"a": "\ud800"}', "is damaged"),
+]
+
+
+@pytest.mark.parametrize("name", [manifest.NAME, *CONFIGS])
+@pytest.mark.parametrize(("text", "message"), JSONS)
+def test_what_is_no_json_of_ours_is_refused(name, text, message, exported, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(exported, folder)
+    (folder / name).write_text(text)
+    if name != manifest.NAME:
+        _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+    with pytest.raises(ValueError, match=message):
+        dsee_bench.load(folder)
 
 
 def test_loading_leaves_the_random_state_alone(exported):
