@@ -23,6 +23,17 @@ LAYERS = ("num_hidden_layers", "n_layer")
 FAMILIES = ("bert", "roberta", "deberta", "deberta-v2", "gpt2", "llama")  # those that the backbones are of
 CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
         "num_labels", "per_layer_config")  # fmt: skip  # what would choose code, or sizes in another way
+# Sizes that DeBERTa v2's code reads although its configuration class does not list them.
+UNLISTED = (
+    "position_buckets",
+    "share_att_key",
+    "norm_rel_ebd",
+    "attention_head_size",
+    "embedding_size",
+    "conv_kernel_size",
+    "conv_groups",
+    "conv_act",
+)
 UPDATES = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
 IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
 FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",
@@ -98,7 +109,7 @@ def config_of(folder: Path, tensors: int) -> Any:
     _check_sizes(content, tensors, path)
     with refused(path):
         cls = CONFIG_MAPPING[family]
-        known = cls().to_dict().keys()
+        known = {*cls().to_dict(), *UNLISTED}
         return cls.from_dict({name: value for name, value in content.items() if name in known})
 
 
