@@ -23,7 +23,7 @@ from dsee_bench.backbones.load import Loaded
 from dsee_bench.deploy.export import detached, export
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
-from dsee_bench.follow.curve import Curve
+from dsee_bench.follow.curve import Curve, points
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.tracking import Tracker
 from dsee_bench.origin import note, other_rows
@@ -81,7 +81,8 @@ def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) ->
     rows = len(state.data["train"])
     epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
     steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
-    tracker.place(dict(zip(epochs, accumulate(steps, initial=0), strict=False)))
+    before = dict(zip(epochs, accumulate(steps, initial=0), strict=False))
+    tracker.place(before, points(work / "curve.jsonl"))
     return Curve(work / "curve.jsonl", tracker.add)
 
 

@@ -4,6 +4,7 @@ The hub's own client retries for 23 to 46 s before it says that there is no netw
 It also makes no checksum of what came over plain HTTP, though its cache names every file by one.
 """
 
+import base64
 import io
 import os
 import re
@@ -13,8 +14,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dsee_bench.follow import logs
 from dsee_bench.system import stopping
@@ -118,11 +121,11 @@ def why_no_hub(timeout: float = 3.0) -> str | None:
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=timeout):
+            with urllib.request.urlopen(_head(endpoint), timeout=timeout):
                 found.append(None)
         except urllib.error.HTTPError as error:  # it answers, if only to say that HEAD is not for this page
             found.append(f"{endpoint} answers {error.code}" if error.code >= 500 else None)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             found.append(f"{endpoint} cannot be reached ({error})")
 
     # A thread, since no timeout bounds the look-up of a name; a daemon, so that it cannot hold up the exit.
@@ -130,6 +133,16 @@ def why_no_hub(timeout: float = 3.0) -> str | None:
     thread.start()
     thread.join(timeout)
     return found[-1]
+
+
+def _head(endpoint: str) -> urllib.request.Request:
+    """Asks for the headers of a page; user and password in its address go where HTTP has them."""
+    parts = urlsplit(endpoint)
+    login, _, host = parts.netloc.rpartition("@")
+    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method="HEAD")
+    if login:
+        request.add_header("Authorization", f"Basic {base64.b64encode(unquote(login).encode()).decode()}")
+    return request
 
 
 def _ways_out(wanted: Wanted) -> str:

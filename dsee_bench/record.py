@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dsee_bench.system import secrets
 from dsee_bench.system.files import file_name, write_atomically
 from dsee_bench.validate import check_targets, shown
 
@@ -103,12 +104,12 @@ def path_of(run_id: str, results_dir: Path) -> Path:
 
 def write(record: Record, results_dir: Path) -> Path:
     """Write `results_dir/runs/<run_id>.json` atomically. A NaN or infinity in it is written as null, and `not_finite`
-    says where it stood and what it was."""
+    says where it stood and what it was. Secrets are starred."""
     odd: list[str] = []
     content = _finite(asdict(record), "", odd)
     content["not_finite"] = [*(record.not_finite or []), *odd] or None
     path = path_of(record.run_id, results_dir)
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(secrets.starred_all(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be written.
     write_atomically(path, text.encode("utf-8", "replace").decode("utf-8"))
     return path

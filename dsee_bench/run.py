@@ -19,7 +19,7 @@ from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
-from dsee_bench.system import files, ranks, shell, stopping
+from dsee_bench.system import files, ranks, secrets, shell, stopping, terminal
 from dsee_bench.system.locks import run_lock
 from dsee_bench.system.stopping import STOPPED
 
@@ -30,7 +30,11 @@ COMMANDS = {"cache": "dsee_bench.sweeps.cache", "fetch": "dsee_bench.sweeps.fetc
 def main() -> None:
     """Entry point of `dsee-bench`. Hydra's launcher comes in only where a flag asks for it: a plain run is composed
     here, which answers in half the time."""
+    terminal.prepare(sys.argv[1:])
     words = sys.argv[1:] = shell.as_in_a_shell(sys.argv[1:])
+    if "--version" in words:
+        logs.show(terminal.version_text("dsee-bench"))
+        return
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
     if {"--help", "-h"} & set(words):
@@ -122,6 +126,7 @@ def _job(composed: DictConfig) -> None:
 
     launched = HydraConfig.get()
     overrides = list(launched.overrides.task)
+    terminal.prepare(overrides)  # here too: the process may be a launcher's
     try:
         resolved = config.resolve(composed)
         if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:
@@ -144,6 +149,11 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
     Raises ConfigError for settings that cannot be. Everything else that goes wrong is recorded.
     """
     settings = plan.read(resolved)
+    if secrets.starred(settings.run_id) != settings.run_id:
+        raise ConfigError(
+            f"a secret, or a value of the environment, would stand in the name of the run: {settings.run_id}; write "
+            "the names of task, backbone and method out"
+        )
     planned = plan.plan(settings)
     if settings.launch.plan:
         if ranks.first():

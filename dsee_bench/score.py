@@ -12,6 +12,7 @@ from typing import Any, get_args
 from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.meteor import find_java
 from dsee_bench.record import Score
+from dsee_bench.system import terminal
 from dsee_bench.system.shell import argument_path, shell_path
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
@@ -37,6 +38,7 @@ another number, which needs nltk's WordNet data.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if the outputs were scored, even where a metric is missing; 1 if they could not be, and stderr says why."""
+    terminal.prepare([])
     arguments = parser().parse_args(argv)
     try:
         names = arguments.metrics or usual(arguments.data_set)
@@ -88,6 +90,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="only these, e.g. BLEU TER or METEOR_nltk (default: all official ones)",
     )
+    made.add_argument("--version", action="version", version=terminal.version_text("dsee-score"))
     made.add_argument("--json", action="store_true", help='print {"scores": [...], "n": ...} with all digits')
     return made
 

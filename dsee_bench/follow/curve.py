@@ -10,6 +10,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,16 @@ class Point:
     learning_rate: float | None = None
     metric: str | None = None  # of dev
     dev: float | None = None  # None where undefined, too
+
+
+def points(file: Path) -> list[Point]:
+    """The points that a file has; lines that are torn or damaged are none."""
+    found: list[Point] = []
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    for line in text.splitlines(keepends=True):
+        with suppress(ValueError, TypeError, RecursionError):
+            found += [Point(**json.loads(line))] if line.endswith("\n") else []
+    return found
 
 
 class Curve:

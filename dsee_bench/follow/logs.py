@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dsee_bench.system import secrets
 from dsee_bench.system.files import opener
 
 OURS = "dsee_bench"
@@ -39,7 +40,7 @@ def fail(text: str) -> None:
 def show(text: str) -> None:
     """What a run is for, on stdout."""
     with suppress(BrokenPipeError):  # `| head` has gone; the record is there all the same
-        print(text, flush=True)
+        print(secrets.starred(text), flush=True)
     note(text)
 
 
@@ -61,7 +62,7 @@ def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[
     console = _Console(run_id)
     console.setLevel(logging.ERROR if quiet else logging.INFO)
     kept = _File(file, encoding="utf-8")
-    dated = logging.Formatter("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    dated = _Line("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     dated.converter = time.gmtime
     kept.setFormatter(dated)
     for handler in (console, kept):
@@ -100,12 +101,19 @@ def _wanted(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == OURS or record.levelno >= logging.WARNING
 
 
+class _Line(logging.Formatter):
+    """A line, or a traceback, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return secrets.starred(super().format(record))
+
+
 class _Console(logging.Handler):
     """Lines on stderr; of several runs at once, each with its run's name."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
-        self.setFormatter(logging.Formatter("%(kind)s%(message)s"))
+        self.setFormatter(_Line("%(kind)s%(message)s"))
         self._name = f"[{run_id}] " if _beside_others() else ""
 
     def emit(self, record: logging.LogRecord) -> None:

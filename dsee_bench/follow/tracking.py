@@ -6,7 +6,7 @@ wandb's own affair (`wandb login`, WANDB_API_KEY); no setting here holds one.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 from dsee_bench.follow.curve import Point
 from dsee_bench.follow.logs import tell, warn
 from dsee_bench.record import Record
+from dsee_bench.system.secrets import starred_all
 
 START_SECONDS = 30.0  # that a run waits for wandb at its start
 FINISH_SECONDS = 120.0  # and at its end; what is not uploaded by then `wandb sync` can send later
@@ -37,6 +38,8 @@ class Tracker:
         self._settings, self._run_id, self._folder = settings, run_id, folder
         self._run: Any = None  # wandb's Run, while all goes well
         self._before: Mapping[str, int] = {}
+        self._first = 0  # step that wandb goes on from: it has all before
+        self._sent: set[tuple[int, str | None]] = set()  # step and metric, None for the loss
 
     def start(self, config: Mapping[str, Any], experiment: str | None, *, anew: bool) -> None:
         """Open the tracked run, or go on with it; `anew` writes over what is there."""
@@ -44,19 +47,27 @@ class Tracker:
             with self._guarded():
                 self._open(config, experiment, anew)
 
-    def place(self, before: Mapping[str, int]) -> None:
-        """`before`: steps of all stages before each, so that the stages of a run stand on one axis."""
+    def place(self, before: Mapping[str, int], earlier: Iterable[Point] = ()) -> None:
+        """`before`: steps of all stages before each, so that the stages of a run stand on one axis. `earlier`: the
+        points of earlier starts, of which those are sent again that a killed process did not deliver."""
         self._before = before
+        for point in earlier:
+            if point.stage in before:
+                self.add(point)
 
     def add(self, point: Point) -> None:
         """A point of the training curve."""
         if self._run is None:
             return
+        step = self._before[point.stage] + point.step
+        if step < self._first or (step, point.metric) in self._sent:
+            return  # wandb has it; what a resumed tuning repeats comes a second time
+        self._sent.add((step, point.metric))
         found = {"stage": point.stage, "loss": point.loss, "learning_rate": point.learning_rate}
         found |= {} if point.metric is None else {f"dev/{point.metric}": point.dev}
         with self._guarded():
             there = {name: value for name, value in found.items() if value is not None}
-            self._run.log(there, step=self._before[point.stage] + point.step)
+            self._run.log(there, step=step)
 
     def finish(self, record: Record, exit_code: int) -> None:
         """Close the tracked run with the final scores and costs; Ctrl-C ends the waiting for wandb."""
@@ -89,7 +100,7 @@ class Tracker:
             group=settings.group or experiment,
             id=self._run_id,
             name=self._run_id,
-            config=dict(config),
+            config=starred_all(config),
             dir=self._folder,
             resume=None if anew else "allow",
             reinit="create_new",
@@ -107,6 +118,7 @@ class Tracker:
                 x_save_requirements=False,
             ),
         )
+        self._first = getattr(self._run, "step", 0)
         tell(f"  tracked in {self._folder / 'wandb' if settings.mode == 'offline' else self._run.url}")
 
     @contextmanager
@@ -116,10 +128,5 @@ class Tracker:
             yield
         except (Exception, SystemExit) as error:
             self._run = None
-            reason = _without_key(str(error).strip().partition("\n")[0])
+            reason = str(error).strip().partition("\n")[0]
             warn(f"tracking ends here, the run goes on: {type(error).__name__}: {reason}")
-
-
-def _without_key(text: str) -> str:
-    key = os.environ.get("WANDB_API_KEY")
-    return text.replace(key, "***") if key else text

@@ -5,6 +5,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import default_results_dir, parse
+from dsee_bench.system import terminal
 from dsee_bench.system.extras import require
 from dsee_bench.system.shell import argument_path, as_in_a_shell, shell_path, without_escapes
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """The console script; returns the exit code. No sub-command means `tables`."""
     given = sys.argv[1:] if argv is None else argv
+    terminal.prepare(given)
+    if "--version" in given:
+        print(terminal.version_text("dsee-report"))
+        return 0
     if not given or (given[0].startswith("-") and given[0] not in ("-h", "--help")):
         given = ["tables", *given]
     options = _parser().parse_args(given)

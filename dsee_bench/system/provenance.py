@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.system import ranks
+from dsee_bench.system import ranks, secrets
 
 PACKAGES = (
     "torch",
@@ -29,7 +29,7 @@ def made_by(overrides: Sequence[str], device: str, threads: int) -> dict[str, An
     """What repeats the run: its command, the code's commit, the versions of what computes, and the machine in words."""
     commit, dirty = checkout()
     return {
-        "command": shlex.join(["dsee-bench", *overrides]),
+        "command": secrets.starred(shlex.join(["dsee-bench", *overrides])),
         "commit": commit,
         "dirty": dirty,
         "packages": {name: version(name) for name in PACKAGES},

@@ -34,8 +34,8 @@ class Fake:
 
     __spec__ = ModuleSpec("wandb", None)  # accelerate looks for it where it is imported first
 
-    def __init__(self, raises="", error=None):
-        self.raises, self.error = raises, error
+    def __init__(self, raises="", error=None, step=0):
+        self.raises, self.error, self.step = raises, error, step
         self.begun, self.rows, self.ended = [], [], []
         self.summary = {}
 
@@ -56,7 +56,9 @@ class Fake:
     def init(self, **settings):
         self._at("init")
         self.begun.append(settings)
-        return SimpleNamespace(log=self.log, finish=self.finish, summary=self.summary, url="https://tracked.example/x")
+        return SimpleNamespace(
+            log=self.log, finish=self.finish, summary=self.summary, step=self.step, url="https://tracked.example/x"
+        )
 
     def log(self, values, step):
         self._at("log")
@@ -165,6 +167,75 @@ def test_a_failed_run_is_tracked_as_failed(fake, tmp_path):
     wandb = fake()
     code, _ = run_tracked(tmp_path, "task=rte", f"data_dir={tmp_path}/nothing")
     assert (code, wandb.ended, wandb.summary["status"]) == (1, [1], "failed")
+
+
+def points(*steps):
+    return [Point("tune", step, 0.0, loss=1.0 / step) for step in steps]
+
+
+LOST = [
+    # wandb's next step, in the file,     trained again,   sent,              why
+    (
+        0,
+        [1, 2, 3, 4],
+        [3, 4, 5],
+        [1, 2, 3, 4, 5],
+        "nothing had arrived; offline, where each start has a file of its own",
+    ),
+    (3, [1, 2, 3, 4], [3, 4, 5], [3, 4, 5], "two had; two were lost, and are trained again from the checkpoint on"),
+    (5, [1, 2, 3, 4], [3, 4, 5], [5], "all had: nothing is sent twice"),
+    (3, [1, 2], [3], [3], "nothing was lost"),
+    (0, [], [1, 2], [1, 2], "a first start"),
+]
+
+
+@pytest.mark.parametrize(("following", "file", "again", "sent", "why"), LOST)
+def test_what_a_killed_process_did_not_deliver_is_sent_again(following, file, again, sent, why, fake, tmp_path):
+    wandb = fake(step=following)
+    tracker = Tracker(Tracking("online", "p", None, None), "a-run", tmp_path)
+    tracker.start({}, None, anew=False)
+    tracker.place({"tune": 0}, [*points(*file), Point("of another plan", 1, 0.0, loss=1.0)])
+    for point in points(*again):
+        tracker.add(point)
+    assert [row["step"] for row in wandb.rows] == sent, why
+
+
+def test_a_dev_score_that_the_kill_cut_off_joins_its_step(fake, tmp_path):
+    wandb = fake()
+    tracker = Tracker(Tracking("online", "p", None, None), "a-run", tmp_path)
+    tracker.start({}, None, anew=False)
+    tracker.place({"tune": 0}, points(1, 2))
+    tracker.add(points(2)[0])
+    tracker.add(Point("tune", 2, 0.0, metric="accuracy", dev=0.5))
+    assert [(row["step"], sorted(row)) for row in wandb.rows] == [
+        (1, ["loss", "stage", "step"]),
+        (2, ["loss", "stage", "step"]),
+        (2, ["dev/accuracy", "stage", "step"]),
+    ]
+
+
+def test_a_stopped_run_is_tracked_as_one_whole_curve(fake, tmp_path, monkeypatch):
+    """Killed in its second stage, after an evaluation, by what no handler sees; then started again, as offline."""
+    words = ["method=dsee", "save_every=0", "train.eval_every=2"]
+    straight = fake()
+    assert run_tracked(tmp_path / "straight", *words)[0] == 0
+    cut = fake()
+    killed = [0]
+
+    def add(self, point, plain=Tracker.add):
+        plain(self, point)
+        killed[0] += 1
+        if killed[0] == 6:
+            raise SystemExit  # nothing is finished or recorded
+
+    monkeypatch.setattr(Tracker, "add", add)
+    with pytest.raises(SystemExit):
+        run_tracked(tmp_path / "cut", *words)
+    assert 0 < len(cut.rows) < len(straight.rows)
+    resumed = fake()
+    assert run_tracked(tmp_path / "cut", *words)[0] == 0
+    shown = [[(row["step"], sorted(row), row["stage"]) for row in each.rows] for each in (straight, resumed)]
+    assert shown[0] == shown[1]
 
 
 def test_ctrl_c_ends_the_waiting_for_wandb(fake, tmp_path, capsys):

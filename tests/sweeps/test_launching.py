@@ -78,6 +78,18 @@ def test_a_killed_worker_loses_no_finished_run(basic, tmp_path):
     assert state_of(killed.run_id, tmp_path).name == "stopped"
 
 
+@pytest.mark.slow
+def test_a_worker_that_is_always_killed_harms_no_other_run(tmp_path):
+    """Two workers: while one runs seed 9 the other runs another, and two more wait."""
+    words = ["hydra/launcher=processes", "method=full", "seed=0,9,1,2"]
+    code, said = multirun(tmp_path, *words, python_path=[DEADLY])
+    assert code == 1, said
+    cells = sweep.expand([*SWEEP, "method=full", "seed=0,9,1,2"])
+    assert [state_of(cell.run_id, tmp_path).name for cell in cells] == ["done", "stopped", "done", "done"]
+    assert f"1 stopped: {cells[1].run_id}; the same command goes on with them" in said
+    assert "Traceback" not in said
+
+
 CONFIGS = ["processes", "slurm", "slurm_cpu"]
 SHARES = [
     # workers, cores, threads, why
