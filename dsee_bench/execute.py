@@ -24,12 +24,12 @@ from dsee_bench.deploy.export import detached, export
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.follow.curve import Curve, points
-from dsee_bench.follow.logs import tell
+from dsee_bench.follow.logs import tell, warn
 from dsee_bench.follow.tracking import Tracker
 from dsee_bench.origin import note, other_rows
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, StageLog
-from dsee_bench.stages import forced
+from dsee_bench.stages import forced, notices
 from dsee_bench.stages.initial import start_from
 from dsee_bench.stages.kept import about
 from dsee_bench.stages.stage import RunState
@@ -45,6 +45,9 @@ from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> Record:
     """The record of the run, without `made_by`. Work files go to `work`, states for other runs to `states`."""
     state, inputs = prepare(settings, work)
+    cut = notices.cut_rows(state, tuned=any(isinstance(stage, Tune) for stage in settings.stages.values()))
+    for line in notices.of_data(state, cut):
+        warn(line)
     if settings.launch.force and forced.read(work) is None:
         (work / "curve.jsonl").unlink(missing_ok=True)
         forced.begin(work)
@@ -59,7 +62,10 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
         scores=_score(state, work),
         costs=_costs(settings, state),
         stages=tuple(logs),
-        data={name: {"n": len(split), "sha256": split.sha256} for name, split in state.data.items()},
+        data={
+            name: {"n": len(split), "sha256": split.sha256} | ({"cut": cut[name]} if name in cut else {})
+            for name, split in state.data.items()
+        },
     )
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
@@ -268,6 +274,8 @@ def _score(state: RunState, work: Path) -> tuple[record.Score, ...]:
     kept = {}
     for found in answered(state, work):
         scores += found.scores
+        for line in notices.of_scores(found.scores):
+            warn(line)
         kept[found.split] = {"answers": found.answers, "references": found.references}
     record.write_atomically(work / "answers.json", json.dumps(kept))
     return tuple(scores)

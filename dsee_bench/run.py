@@ -27,6 +27,7 @@ from dsee_bench.system.stopping import STOPPED
 COMMANDS = {"cache": "dsee_bench.sweeps.cache", "fetch": "dsee_bench.sweeps.fetch"}
 
 
+@shell.until_the_reader_leaves
 def main() -> None:
     """Entry point of `dsee-bench`. Hydra's launcher comes in only where a flag asks for it: a plain run is composed
     here, which answers in half the time."""

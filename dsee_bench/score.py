@@ -13,7 +13,7 @@ from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.meteor import find_java
 from dsee_bench.record import Score
 from dsee_bench.system import terminal
-from dsee_bench.system.shell import argument_path, shell_path
+from dsee_bench.system.shell import argument_path, shell_path, until_the_reader_leaves
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
 from dsee_bench.tasks.judge import Part, parts, score_part
@@ -36,6 +36,7 @@ another number, which needs nltk's WordNet data.
 """
 
 
+@until_the_reader_leaves
 def main(argv: Sequence[str] | None = None) -> int:
     """0 if the outputs were scored, even where a metric is missing; 1 if they could not be, and stderr says why."""
     terminal.prepare([])

@@ -29,4 +29,7 @@ class F1(evaluate.Metric):
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float | str | None]:
         if 1 not in predictions and 1 not in references:
             return {"f1": None, "reason": "class 1 is neither in the answers nor in the references"}
+        for name, labels in (("answer", predictions), ("reference", references)):
+            if 1 not in labels:
+                return {"f1": 0.0, "reason": f"no {name} is of class 1"}
         return {"f1": f1_score(references, predictions, pos_label=1, average="binary")}

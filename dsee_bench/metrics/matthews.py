@@ -23,7 +23,8 @@ class Matthews(evaluate.Metric):
             features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
         )
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
-        if len({*predictions, *references}) == 1:
-            return {"matthews": 0.0}  # scikit-learn gives the same with a warning about its confusion matrix
+    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float | str]:
+        for name, labels in (("answers", predictions), ("references", references)):
+            if len(set(labels)) == 1:  # scikit-learn says 0.0 too
+                return {"matthews": 0.0, "reason": f"all {name} are of one class"}
         return {"matthews": matthews_corrcoef(references, predictions)}

@@ -1,10 +1,16 @@
-"""Paths among settings and arguments, which mean what they mean in a shell: `~`, `$NAME` and `${NAME}`."""
+"""What a shell expects of a command: paths with `~`, `$NAME` and `${NAME}`, and a quiet end where a pipe closes."""
 
 import argparse
+import functools
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.train", "task.dev", "task.test", "task.hub")
 
@@ -51,3 +57,28 @@ def shell_path(text: str, what: str) -> Path:
     if "\0" in expanded or not expanded:
         raise ValueError(f"{named!r} is no path; give the name of a file or folder")
     return Path(expanded)
+
+
+def until_the_reader_leaves(main: Callable[P, T]) -> Callable[P, T | int]:
+    """Let a command end with code 0, and without a traceback, where its reader has closed the pipe (`| head`)."""
+
+    @functools.wraps(main)
+    def wrapped(*words: P.args, **named: P.kwargs) -> T | int:
+        try:
+            return main(*words, **named)
+        except BrokenPipeError:
+            return 0
+        finally:
+            _flush()
+
+    return wrapped
+
+
+def _flush() -> None:
+    """Flush stdout. Where nobody reads it, the rest goes nowhere, or Python would complain of it at its end."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

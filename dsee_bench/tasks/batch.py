@@ -7,7 +7,7 @@ import torch
 from torch.utils.data import Dataset
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from dsee_bench.tasks.example import Example
+from dsee_bench.tasks.example import Example, Split
 from dsee_bench.tasks.generation import Completion
 
 Row = dict[str, Any]  # input_ids, attention_mask, token_type_ids where the model has them, labels
@@ -15,9 +15,25 @@ POOL = 50  # batches whose rows are sorted by length together
 NO_LOSS = -100  # the label of a token that is not learned, as torch's cross-entropy has it
 
 
+class Rows(list[Row]):
+    """Encoded examples, and how many of them were cut to fit."""
+
+    cut: int = 0
+
+
+def encode_split(
+    split: Split[Any], tokenizer: PreTrainedTokenizerBase, max_length: int, first: int | None = None
+) -> Rows:
+    """Encode the first examples of a split, or all. The split keeps the rows, as each tuning needs them again."""
+    key = (tokenizer, max_length, len(split) if first is None else min(first, len(split)))
+    if key not in split.encoded:
+        split.encoded[key] = encode(split.examples[:first], tokenizer, max_length)
+    return split.encoded[key]
+
+
 def encode(
     examples: Sequence[Example] | Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[Row]:
+) -> Rows:
     """One row an example, cut to `max_length` tokens and not padded. The longer text of a pair is cut first, and the
     context of a text that is to be written."""
     if isinstance(examples[0], Completion):
@@ -31,20 +47,24 @@ def prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_len
     return [[*ids[: max_length - 1], end] for ids in _ids(contexts, tokenizer)]
 
 
-def _encode_completions(
-    examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int
-) -> list[Row]:
+def cut_prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Count the contexts that `prompts` cuts."""
+    return sum(len(ids) > max_length - 1 for ids in _ids(contexts, tokenizer))
+
+
+def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Rows:
     """ids(context) [end] ids(" " + text) [end], the layout of LoRA's authors; labels on the text and its end only."""
     contexts = _ids([example.context for example in examples], tokenizer)
     texts = _ids([" " + example.text for example in examples], tokenizer)
     end = tokenizer.eos_token_id
-    encoded = []
+    encoded = Rows()
     for context, text in zip(contexts, texts, strict=True):
         learned = [*text, end][: max_length - 1]
         given = [*context[: max_length - 1 - len(learned)], end]
         row = [*given, *learned]
         labels = [NO_LOSS] * len(given) + learned
         encoded.append({"input_ids": row, "attention_mask": [1] * len(row), "labels": labels})
+        encoded.cut += len(context) + len(text) + 2 > max_length
     return encoded
 
 
@@ -52,11 +72,16 @@ def _ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[
     return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
 
-def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Row]:
+def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Rows:
     first = [example.texts[0] for example in examples]
     second = [example.texts[1] for example in examples] if len(examples[0].texts) == 2 else None
     encoded = tokenizer(first, second, truncation=True, max_length=max_length)
-    rows = [dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True)]
+    rows = Rows(dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True))
+    if encoded.encodings is None:  # a tokenizer in Python does not say what it cut
+        whole = tokenizer(first, second)["input_ids"]
+        rows.cut = sum(len(ids) > len(row["input_ids"]) for ids, row in zip(whole, rows, strict=True))
+    else:
+        rows.cut = sum(bool(each.overflowing) for each in encoded.encodings)
     for row, example in zip(rows, examples, strict=True):
         if example.label is not None:
             row["labels"] = example.label

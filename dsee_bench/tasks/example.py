@@ -33,6 +33,7 @@ class Split(Generic[Item]):
         default="", compare=False
     )  # which of a data set's published forms it is, for the signature of scores
     files: tuple[Path, ...] = field(default=(), compare=False)  # that it was read from
+    encoded: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # its tokens
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -87,12 +87,7 @@ def decode(
     file: Path,
 ) -> tuple[str, ...]:
     """One text a context, in their order. What is done is kept in `file`, and a later call goes on from there."""
-    room = model.config.max_position_embeddings - decoding.new_tokens
-    if room < 1:
-        raise ValueError(
-            f"task.decode.new_tokens={decoding.new_tokens} leaves no room for a context; the model has "
-            f"{model.config.max_position_embeddings} positions"
-        )
+    room = room_for_context(model, decoding)
     distinct = list(dict.fromkeys(contexts))
     given = dict(zip(distinct, prompts(distinct, tokenizer, room), strict=True))
     longest_first = sorted(distinct, key=lambda context: -len(given[context]))
@@ -109,6 +104,17 @@ def decode(
         progress.advance(len(batch))
     progress.close()
     return tuple(done[context] for context in contexts)
+
+
+def room_for_context(model: PreTrainedModel, decoding: Decoding) -> int:
+    """Tokens of a prompt that leave room for the new ones."""
+    room = model.config.max_position_embeddings - decoding.new_tokens
+    if room < 1:
+        raise ValueError(
+            f"task.decode.new_tokens={decoding.new_tokens} leaves no room for a context; the model has "
+            f"{model.config.max_position_embeddings} positions"
+        )
+    return room
 
 
 def write(

@@ -14,7 +14,7 @@ from dsee_bench.follow.progress import Answering
 from dsee_bench.metrics import score
 from dsee_bench.record import Score
 from dsee_bench.system import ranks
-from dsee_bench.tasks.batch import SortedByLength, collator, encode
+from dsee_bench.tasks.batch import SortedByLength, collator, encode_split
 from dsee_bench.tasks.example import Split, Task
 
 EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does
@@ -109,7 +109,7 @@ def evaluate(
     device: str,
 ) -> Answers:
     """Answer every example of `split` and score the answers with the task's metrics."""
-    rows = SortedByLength(encode(split.examples, tokenizer, recipe.max_length))
+    rows = SortedByLength(encode_split(split, tokenizer, recipe.max_length))
     trainer = Trainer(
         model,
         arguments(folder, recipe, device),

@@ -17,7 +17,7 @@ from dsee_bench.follow.curve import Curve
 from dsee_bench.follow.logs import tell
 from dsee_bench.follow.progress import Answering, Progress
 from dsee_bench.system import ranks
-from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode
+from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
@@ -72,9 +72,9 @@ def tune(job: Job) -> dict[str, Any]:
     # Trainer takes any model with **kwargs for one that divides its loss by the tokens of the whole batch; classifiers
     # do not, and would get their gradient multiplied by the number of accumulated parts.
     job.model.accepts_loss_kwargs = job.writes
-    examples = job.train.examples[: recipe.rows_used(len(job.train))]
+    rows = encode_split(job.train, job.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
     dev = completions(job.dev) if job.writes else job.dev
-    dev_rows = encode(dev.examples[: recipe.dev_rows], job.tokenizer, recipe.max_length)
+    dev_rows = encode_split(dev, job.tokenizer, recipe.max_length, recipe.dev_rows)
     progress = Progress(job.name, job.ranked_by, job.curve)
     masks = HoldMasks(job.masks)
     trainer = ResumingTrainer(
@@ -83,7 +83,7 @@ def tune(job: Job) -> dict[str, Any]:
         job.best_after,
         model=job.model,
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
-        train_dataset=GroupedByLength(encode(examples, job.tokenizer, recipe.max_length), recipe.batch_size, job.seed),
+        train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
         eval_dataset=SortedByLength(dev_rows),
         data_collator=collator(job.tokenizer),
         compute_metrics=None if job.writes else metrics_of(job.task, "dev"),

@@ -5,7 +5,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from dsee_bench.tasks.batch import NO_LOSS, collator, encode, prompts
+from dsee_bench.tasks.batch import NO_LOSS, collator, cut_prompts, encode, prompts
 from dsee_bench.tasks.example import Example, split_of
 from dsee_bench.tasks.generation import Completion, Generation, completions, pairs
 
@@ -90,3 +90,10 @@ def test_the_loss_is_that_of_the_texts_alone(tokenizer, model):
     batch = collator(tokenizer)(encode(examples, tokenizer, 9))
     # transformers takes the loss in float32: 6 logits and 7 terms, each rounded by 2^-24.
     assert float(model(**batch).loss.detach()) == pytest.approx(sum(losses) / 7, rel=16 * 2**-24)
+
+
+@pytest.mark.parametrize(("max_length", "cut"), [(6, 0), (5, 1), (3, 1)])
+def test_cut_rows_are_counted(tokenizer, max_length, cut):
+    """Two letters, end, space and letter, end: six tokens; the prompt alone has three."""
+    assert encode([Completion("ab", "c")], tokenizer, max_length).cut == cut
+    assert cut_prompts(["ab"], tokenizer, max_length - 3) == cut
