@@ -61,13 +61,19 @@ def _stamps(files: Collection[Path]) -> dict[str, list[int]]:
 
 
 def check_rows(settings: Settings, found: Record, work: Path) -> None:
-    """ConfigError if the data have other rows than the run was done on; the same ones are noted. What cannot be read is
-    no reason to doubt the record."""
+    """ConfigError if the data have other rows than the run was done on, or rows that cannot be read; the same ones are
+    noted. A file that is gone is no reason to doubt the record."""
     given = settings.launch.data_dir
     try:
         data = settings.task.load(given, settings.seed)
-    except (OSError, ValueError):
+    except OSError:
         return
+    except ValueError as error:
+        if isinstance(error.__cause__, OSError):
+            return
+        raise ConfigError(
+            f"{settings.run_id} is done, and its data cannot be held against it: {error}; mend them, or force=true"
+        ) from error
     names = other_rows(found, data)
     if names:
         where = "the data" if given is None else f"data_dir={given}"

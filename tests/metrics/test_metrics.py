@@ -20,7 +20,6 @@ KNOWN = [
     ("matthews", [1, 0, 1, 1], [1, 1, 1, 0], -1 / 3, "scikit-learn's example, there rounded to -0.33"),
     ("matthews", [0, 1, 2], [0, 1, 2], 1.0, "three classes, all right"),
     ("f1", [1, 1, 1, 0, 0], [1, 1, 0, 1, 0], 2 / 3, "by hand: 2 true, 1 false, 1 missed: 4 / (4 + 1 + 1)"),
-    ("f1", [0, 0, 0], [1, 0, 1], 0.0, "nothing found although there is something: a true zero"),
     ("pearson", [1, 2, 3, 4, 5, 6, 7], [10, 9, 2.5, 6, 4, 3, 2], -0.828503883588428, "scipy's example"),
     ("spearman", [1, 2, 3, 4, 5], [5, 6, 7, 8, 7], 0.8207826816681233, "scipy's example, with a tie"),
 ]
@@ -38,8 +37,10 @@ def test_known_value(name, answers, references, value, why):
 UNDEFINED = [
     # metric, answers, references, value, part of the reason, why
     ("f1", [0, 0], [0, 0], None, "class 1 is neither", "0 / 0"),
-    ("matthews", [1, 1, 1], [0, 1, 1], 0.0, None, "a constant answer: 0.0 as in scikit-learn"),
-    ("matthews", [1, 1], [1, 1], 0.0, None, "one class on both sides: 0.0, and no warning"),
+    ("f1", [0, 0, 0], [1, 0, 1], 0.0, "no answer is of class 1", "a true zero, and why"),
+    ("f1", [1, 0], [0, 0], 0.0, "no reference is of class 1", "the same"),
+    ("matthews", [1, 1, 1], [0, 1, 1], 0.0, "all answers are of one class", "a constant answer: 0.0 as in scikit-learn"),
+    ("matthews", [1, 1], [1, 1], 0.0, "all answers are of one class", "one class on both sides: 0.0, and no warning"),
     ("pearson", [2.0, 2.0], [1.0, 3.0], None, "answers are all the same", "no variance"),
     ("spearman", [1.0, 2.0], [3.0, 3.0], None, "references are all the same", "no variance"),
     ("pearson", [1.0], [2.0], None, "all the same", "one row has no correlation"),
