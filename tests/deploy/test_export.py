@@ -17,7 +17,7 @@ from dsee_bench.deploy.export import _put, export
 from dsee_bench.deploy.manifest import check_target
 from dsee_bench.sweeps import sweep
 
-QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
+QUICK = ["task.rows.dev=16", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
 METHODS = config.options("method")
 ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
 # Outputs are taken in float64, files hold float32: of a merged weight each entry is rounded by 2^-24 of its parts.
@@ -68,7 +68,14 @@ def logits(model, tokenizer):
         return model(**batch).logits
 
 
-@pytest.mark.parametrize("method", METHODS)
+# They choose entries and masks in another way than a quick method, which is nothing to an export.
+ALIKE = {
+    *("dsee_random", "dsee_magnitude", "dsee_authors", "dsee_gradual", "dsee_structured_40"),
+    *("gmp", "imp", "wanda", "gradient", "full_twice"),
+}
+
+
+@pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m in ALIKE)) for m in METHODS])
 def test_every_method_comes_back_with_its_update_merged_and_apart(method, finished, tmp_path):
     run = finished(method, *ON_TINY.get(method, ()))
     before = logits(run[1].model, run[1].tokenizer)
@@ -105,6 +112,7 @@ def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tm
         torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
 
 
+QUICK_ONES = ("tiny-bert", "tiny-gpt2")
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
 NARROWED = [
     # method, and its settings: parts removed,                                           what else is there
@@ -113,8 +121,15 @@ NARROWED = [
 ]
 
 
-@pytest.mark.parametrize(("method", "setting", "what"), NARROWED)
-@pytest.mark.parametrize("backbone", TINY)
+@pytest.mark.parametrize(
+    ("method", "setting", "what", "backbone"),
+    [
+        # Coefficients are folded into the same weights of every family; one Linear and one Conv1D are quick.
+        pytest.param(*row, name, marks=[pytest.mark.slow] * (row[0] == "earlybert" and name not in QUICK_ONES))
+        for row in NARROWED
+        for name in TINY
+    ],
+)
 def test_every_family_comes_back_narrowed(backbone, method, setting, what, finished, tmp_path):
     run = finished(method, f"method.stages.{setting}", backbone=backbone)
     before = logits(run[1].model, run[1].tokenizer)

@@ -22,12 +22,14 @@ def _multi_bleu(corpus: Corpus, *, lowercase: bool) -> Measured:
     # multi-bleu reads a missing reference as an empty line, which can be the one nearest in length.
     metric = BLEU(tokenize="none", lowercase=lowercase, smooth_method="none", force=True)
     streams = corpus.streams("")
-    value = metric.corpus_score(list(corpus.outputs), streams).score
     each = [
         metric.corpus_score([output], [[text] for text in group])
         for output, group in zip(corpus.outputs, zip(*streams, strict=True), strict=True)
     ]
     rows = tuple((*one.counts, *one.totals, one.ref_len) for one in each)
+    *counts, reference = (sum(column) for column in zip(*rows, strict=True))
+    hits, totals = counts[:BLEU_ORDERS], counts[BLEU_ORDERS:]
+    value = BLEU.compute_bleu(hits, totals, totals[0], reference).score  # of all rows at once, without counting again
     case = "case:lower" if lowercase else "case:kept"
     settings = ("tok:none", case, "smooth:none", "pad:empty", "as:multi-bleu")
     signature = signed(corpus, "BLEU-4", *settings, package="sacrebleu")
