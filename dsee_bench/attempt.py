@@ -18,9 +18,11 @@ from dsee_bench.plan import Settings
 from dsee_bench.record import Record
 from dsee_bench.report.state import last_line
 from dsee_bench.stages import forced
-from dsee_bench.system import mistake, stopping
+from dsee_bench.system import mistake, ranks, stopping
 from dsee_bench.system.mistake import UserError
 from dsee_bench.system.stopping import STOPPED
+
+OTHER_ENDED = "stopped: another process of the run ended"
 
 
 def run_and_record(
@@ -129,7 +131,10 @@ def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Seque
         return execute(settings, work, results_dir / "work" / "states", tracker)
     except UserError:
         raise
-    except Exception:
+    except Exception as error:
+        if ranks.other_ended(error):
+            logs.note(traceback.format_exc())
+            return Record(settings.run_id, "stopped", settings.config, {}, error=OTHER_ENDED)
         return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
     finally:
         stopping.hold()
@@ -178,6 +183,9 @@ def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overri
             return 1
         except Exception as error:
             logs.note(traceback.format_exc())
+            if ranks.other_ended(error):
+                logs.fail(f"{settings.run_id}: {OTHER_ENDED}; its record stays as it was")
+                return STOPPED
             met = mistake.one_line(f"{type(error).__name__}: {error}")
             logs.fail(f"{settings.run_id}: {met}; its record stays as it was; the traceback is in {work / 'log.txt'}")
             return 1

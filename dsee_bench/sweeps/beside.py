@@ -26,16 +26,19 @@ def ask(what: Task) -> int:
 
 def assist(settings: Settings, work: Path, states: Path) -> int:
     """Do what the first process asks for; the exit code."""
-    asked: Task = ranks.by_first(lambda: None)
-    if asked is None:
-        return 0
     stopping.listen()
     try:
-        _follow(settings, work, states, score=asked == "run")
+        asked: Task = ranks.by_first(lambda: None)
+        if asked is not None:
+            _follow(settings, work, states, score=asked == "run")
     except KeyboardInterrupt:
         return stopping.STOPPED
     except UserError:  # the first process reads the same and says it
         return 1
+    except RuntimeError as error:
+        if not ranks.other_ended(error):
+            raise
+        return stopping.STOPPED  # where it was the first process, it has said why, or was killed
     return 0
 
 

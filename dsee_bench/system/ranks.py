@@ -11,6 +11,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 PATIENCE = datetime.timedelta(days=7)  # the others wait while the first one writes texts, or waits for another run
+# What gloo, NCCL and the store where processes meet say of one that has ended; gloo has no class of error for it.
+ENDED = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
 
 
 def world() -> int:
@@ -57,6 +59,12 @@ def leave() -> None:
 
         if distributed.is_initialized():
             distributed.destroy_process_group()
+
+
+def other_ended(error: Exception) -> bool:
+    """Whether the error is of the line to another process of the run, which has ended."""
+    said = str(error).lower()
+    return world() > 1 and isinstance(error, RuntimeError) and any(part in said for part in ENDED)
 
 
 def by_first(find: Callable[[], T]) -> T:
