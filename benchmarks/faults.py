@@ -2,10 +2,12 @@
 
 After each kill every record must be whole; a finished run must stay finished; and what the last start ends with must be
 the undisturbed run's scores to the last digit. Signals: SIGKILL, SIGTERM and SIGINT in turn. Then the same of runs that
-could not write: files that may grow to so many bytes only (a full disk, at every write larger than that), and folders
-that may only be read.
+could not write: files that may grow to so many bytes only (a full disk, at every write larger than that; an export is
+written too), and folders that may only be read. Then the same of every file that a stopped and a finished run left,
+once it is damaged in each way: a bit flipped, cut, empty, foreign JSON, not text, a folder in its place, unreadable.
     python benchmarks/faults.py                              200 kills and some, over every method
     python benchmarks/faults.py --kills 5 --methods dsee,full
+    python benchmarks/faults.py --kills 1 --methods lora --limits 5 --damages 40
 """
 
 import argparse
@@ -13,6 +15,7 @@ import ctypes
 import os
 import random
 import resource
+import shutil
 import signal
 import tempfile
 import time
@@ -25,6 +28,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.run import run
+from dsee_bench.system.seal import SEAL
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TINY = [
@@ -41,7 +45,7 @@ TINY = [
 OWN = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
 
 
-def start(method: str, results_dir: Path, hinder: Callable[[], None] = lambda: None) -> int:
+def start(method: str, results_dir: Path, hinder: Callable[[], None] = lambda: None, *more: str) -> int:
     """A process that runs `method` under what `hinder` does to it; its id. A fork, so that what is imported here need
     not be imported again."""
     child = os.fork()
@@ -53,7 +57,7 @@ def start(method: str, results_dir: Path, hinder: Callable[[], None] = lambda: N
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
         hinder()
-        words = [*TINY, f"method={method}", *OWN.get(method, []), f"results_dir={results_dir}"]
+        words = [*TINY, f"method={method}", *OWN.get(method, []), f"results_dir={results_dir}", *more]
         resolved: Any = OmegaConf.to_container(config.compose(words), resolve=True)
         code = run(resolved, words)
     except config.ConfigError:
@@ -116,18 +120,20 @@ def code_of(child: int) -> int:
 def hindered(method: str, folder: Path, most: int | None = None) -> int:
     """Runs of `method` that cannot write here or there; how many. Each must fail, and go on once it can. Of the sizes
     of files, `most` are tried, or all."""
-    assert code_of(start(method, folder / "straight")) == 0, f"{method} fails when left alone"
-    expected = scores(folder / "straight")
-    made = {path.stat().st_size for path in (folder / "straight").rglob("*") if path.is_file() and path.stat().st_size}
+    expected = _straight(method, folder)
+    _stopped(method, folder)
+    made = {path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.stat().st_size}
     limits = sorted({0, *(size - 1 for size in made)})
     limits = limits[:: max(1, len(limits) // most)] if most else limits
     for limit in limits:
         results_dir = folder / f"limit{limit}"
-        code = code_of(start(method, results_dir, partial(_no_longer_than, limit)))
+        export = f"export={results_dir / 'export'}"
+        code = code_of(start(method, results_dir, partial(_no_longer_than, limit), export))
         found = only_record(results_dir) if results_dir.exists() else None
         assert (code, found and found.status) != (0, "failed"), "a failure that looks like success"
         assert code in (0, 1), f"exit code {code} where files end at {limit} bytes"
-        assert code_of(start(method, results_dir)) == 0, f"{method} does not go on after files ended at {limit} bytes"
+        code = code_of(start(method, results_dir, _as_ever, export))
+        assert code == 0, f"{method} does not go on after files ended at {limit} bytes"
         assert scores(results_dir) == expected, f"{method}: {scores(results_dir)} is not {expected}"
     for closed in ("runs", "work", "work/states"):
         results_dir = folder / closed.replace("/", "-")
@@ -139,6 +145,89 @@ def hindered(method: str, folder: Path, most: int | None = None) -> int:
         assert code_of(start(method, results_dir)) == 0, f"{method} does not go on after {closed} was closed"
         assert scores(results_dir) == expected
     return len(limits) + 3
+
+
+def _straight(method: str, folder: Path) -> list[tuple[str, float | None]]:
+    """The scores of a run in `folder`/straight that is left alone, and exports its model."""
+    code = code_of(start(method, folder / "straight", _as_ever, f"export={folder / 'straight' / 'export'}"))
+    assert code == 0, f"{method} fails when left alone"
+    return scores(folder / "straight")
+
+
+def _stopped(method: str, folder: Path) -> Path:
+    """A results folder of a run that was killed when it had a whole checkpoint."""
+    for attempt in range(20):
+        results_dir = folder / f"stopped{attempt}"
+        child = start(method, results_dir)
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            if any(results_dir.glob(f"work/states/*.tuning/*/{SEAL}")):
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                break
+            time.sleep(0.002)
+        if any(results_dir.glob(f"work/states/*.tuning/*/{SEAL}")):
+            return results_dir
+    raise AssertionError(f"{method} was never stopped at a checkpoint")
+
+
+def _flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _replace_by_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+    (file / "inner").write_text("x")
+
+
+HARMS: dict[str, Callable[[Path], object]] = {
+    "flipped bit": _flip,
+    "cut": _cut,
+    "empty": lambda file: file.write_bytes(b""),
+    "foreign JSON": lambda file: file.write_text('{"a": [1, null]}\n'),
+    "not text": lambda file: file.write_bytes(b"\xff\xfe\x00" * 50),
+    "folder": _replace_by_folder,
+    "unreadable": lambda file: file.chmod(0),
+}
+
+
+def harms_of(work: Path) -> list[tuple[Path, str]]:
+    """Every file below a work folder, relative to it, with each way to damage it that changes it."""
+    files = [file for file in sorted(work.rglob("*")) if file.is_file()]
+    return [
+        (file.relative_to(work), name)
+        for file in files
+        for name in HARMS
+        if file.stat().st_size or name not in ("flipped bit", "cut", "empty")
+        if file.suffix != ".lock" or name != "unreadable"  # it may be another user's, and then says so
+    ]
+
+
+def damaged(method: str, folder: Path, draw: random.Random, most: int | None = None) -> int:
+    """Runs of `method` that find one damaged file of their own; how many. Of all files and ways, `most` are drawn."""
+    expected = _straight(method, folder)
+    left = {"finished": folder / "straight", "stopped": _stopped(method, folder)}
+    cases = [(state, *harm) for state, results_dir in left.items() for harm in harms_of(results_dir / "work")]
+    cases = draw.sample(cases, most) if most is not None and most < len(cases) else cases
+    for number, (state, file, harm) in enumerate(cases):
+        results_dir = folder / f"damaged{number}"
+        shutil.copytree(left[state], results_dir)
+        HARMS[harm](results_dir / "work" / file)
+        code = code_of(start(method, results_dir, _obey_modes))
+        assert code == 0, f"{method}: exit code {code} with a damaged file of a {state} run: {file} ({harm})"
+        assert scores(results_dir) == expected, f"{method}: other scores with a damaged {file} ({harm}, {state})"
+        shutil.rmtree(results_dir)
+    return len(cases)
+
+
+def _as_ever() -> None:
+    """Hinder nothing."""
 
 
 def _no_longer_than(size: int) -> None:
@@ -162,6 +251,8 @@ def main() -> None:
     parser.add_argument("--methods", default=",".join(every), help="default: every method")
     parser.add_argument("--hinder", default="dsee", help="methods whose runs cannot write; default: dsee")
     parser.add_argument("--limits", type=int, help="about so many sizes of files; default: all that occur")
+    parser.add_argument("--damage", default="dsee", help="methods whose files are damaged; default: dsee")
+    parser.add_argument("--damages", type=int, help="so many files and ways, drawn; default: all")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     methods = options.methods.split(",")
@@ -185,6 +276,10 @@ def main() -> None:
                 f"{method:20} {hindered(method, Path(folder), options.limits)} runs that could not write: all went on",
                 flush=True,
             )
+    for method in options.damage.split(","):
+        with tempfile.TemporaryDirectory() as folder:
+            found = damaged(method, Path(folder), draw, options.damages)
+        print(f"{method:20} {found} damaged files: all runs ended as if left alone", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """One run, from checked settings to a record: load, run the stages, score, count."""
 
-import json
 import resource
-import shutil
 import sys
 import tempfile
 import time
@@ -35,7 +33,8 @@ from dsee_bench.stages.kept import about
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.store import Store, keys
 from dsee_bench.stages.tune import Tune
-from dsee_bench.system import ranks
+from dsee_bench.system import lines, ranks
+from dsee_bench.system.aside import remove
 from dsee_bench.system.mistake import UserError, as_mistake
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.decode import check_splits, decode_and_score
@@ -49,7 +48,7 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
     for line in notices.of_data(state, cut):
         warn(line)
     if settings.launch.force and forced.read(work) is None:
-        (work / "curve.jsonl").unlink(missing_ok=True)
+        remove(work / "curve.jsonl")
         forced.begin(work)
     state.curve = _curve(settings, state, work, tracker)
     logs = run_stages(settings, state, work, states, inputs)
@@ -214,27 +213,34 @@ def run_stages(
     logs: list[StageLog] = []
     under_force = ranks.by_first(partial(forced.read, work)) if settings.launch.force else None
 
-    def there(name: str) -> bool:
-        """Whether the state after a stage can be taken; a forced run takes those that it made itself."""
-        return store.has(after[name]) and (under_force is None or after[name] in under_force.made)
+    def usable(name: str) -> bool:
+        """Whether the state after a stage may be taken if it is whole; a forced run takes those that it made itself."""
+        return under_force is None or after[name] in under_force.made
 
-    ready = ranks.by_first(lambda: [name for name in kept if there(name)])
-    if ready:
-        logs = store.load(after[ready[-1]], state, settings.stages, built=0)
+    def latest() -> str | None:
+        return next((name for name in reversed(kept) if usable(name) and store.has(after[name])), None)
+
+    def made_meanwhile(name: str) -> bool:
+        """Whether another run made it while this one waited for the lock."""
+        return usable(name) and store.has_under_lock(after[name])
+
+    ready = ranks.by_first(latest)
+    if ready is not None:
+        logs = store.load(after[ready], state, settings.stages, built=0)
         tell(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
     for name in names[len(logs) :]:
         if name not in kept:
             logs.append(_run_stage(settings, state, name, work))
             continue
         with store.lock(after[name]) if ranks.first() else nullcontext():
-            if ranks.by_first(partial(there, name)):  # made by another run while we waited
+            if ranks.by_first(partial(made_meanwhile, name)):
                 logs = store.load(after[name], state, settings.stages, built=len(logs))
             else:
                 if settings.init_from is not None and name == kept[0]:
                     with as_mistake():
                         start_from(state, settings.init_from, settings.config, store, inputs)
                 if under_force is not None and ranks.first() and after[name] not in under_force.begun:
-                    shutil.rmtree(store.tuning(after[name]), ignore_errors=True)
+                    remove(store.tuning(after[name]))
                     under_force = under_force.with_begun(after[name])
                 logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
                 ranks.wait()  # the best weights are read by all before they are moved
@@ -277,7 +283,7 @@ def _score(state: RunState, work: Path) -> tuple[record.Score, ...]:
         for line in notices.of_scores(found.scores):
             warn(line)
         kept[found.split] = {"answers": found.answers, "references": found.references}
-    record.write_atomically(work / "answers.json", json.dumps(kept))
+    lines.write(work / "answers.json", [kept])
     return tuple(scores)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from dsee_bench.config import ConfigError
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record, write_atomically
+from dsee_bench.system.aside import make_room
 from dsee_bench.tasks.example import Split
 
 NAME = "rows.json"  # in the run's work folder, which is nobody else's: records name no machine's paths
@@ -23,6 +24,7 @@ def note(work: Path, data_dir: Path | None, data: Mapping[str, Split[Any]]) -> N
     """Remember the files that the run's rows were read from; no error where nothing can be written."""
     files = {path for split in data.values() for path in split.files}
     with contextlib.suppress(OSError):
+        make_room(work / NAME)
         rows = {name: split.sha256 for name, split in data.items()}
         write_atomically(work / NAME, json.dumps({"rows": rows, **_now(data_dir, files)}, indent=1))
 

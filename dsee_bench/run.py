@@ -3,6 +3,7 @@ checked, so that help, plans and mistakes answer at once.
 """
 
 import importlib
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +21,7 @@ from dsee_bench.plan import Settings
 from dsee_bench.sweeps import beside
 from dsee_bench.sweeps.launching import share_of
 from dsee_bench.system import files, ranks, secrets, shell, stopping, terminal
-from dsee_bench.system.locks import run_lock
+from dsee_bench.system.locks import lock_at, run_lock
 from dsee_bench.system.stopping import STOPPED
 
 # First words that are no run; each module has a main(words).
@@ -181,9 +182,8 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
 @contextmanager
 def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
     """No other process works on the run until the end of the block; ConfigError where nothing can be written."""
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(run_lock(work))
     try:
         files.check_file(record.path_of(settings.run_id, results_dir))
         files.check_folder(results_dir / "work" / "states")
@@ -192,6 +192,7 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
             files.check_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=folder).close()
+        lock = lock_at(run_lock(work))
         lock.acquire(timeout=0)
     except Timeout:
         print(f"{settings.run_id} is being worked on by another process; waiting for it", file=sys.stderr)
@@ -212,6 +213,8 @@ def _left(settings: Settings, results_dir: Path) -> beside.Task:
     it; or nothing, and then it says where the record is."""
     path = record.path_of(settings.run_id, results_dir)
     work = results_dir / "work" / settings.run_id
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigError(f"{path} should be a record and is no file; move it away, and give the same command again")
     if settings.launch.force or not path.is_file():
         return "run"
     try:

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dsee_bench import execute, plan
 from dsee_bench.sweeps import sweep
@@ -96,7 +97,8 @@ def test_it_goes_on_from_the_last_point_and_says_so(tmp_path, stop_at, caplog):
 def whole(folder, step, best=None):
     made = checkpoint.folder_of(folder, step)
     made.mkdir()
-    (made / "model.safetensors").write_bytes(b"x" * 100)
+    for name in ("model.safetensors", checkpoint.HOOKS):
+        save_file({"weight": torch.zeros(9)}, made / name)
     (made / checkpoint.STATE).write_text(json.dumps({"best_model_checkpoint": best and str(best)}))
     seal(made)
     return made

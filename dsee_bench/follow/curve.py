@@ -1,11 +1,11 @@
 """The training curve of a run as JSON lines, written while it trains, for plots.
 
-One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file. A run that was
-stopped has each point once; only the first loss after the stop is a mean over fewer steps. A stage whose state was
+One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file; `crc32` is over
+the other keys. A run that was stopped has each point once; only the first loss after the stop is a mean over fewer
+steps. A stage whose state was
 taken from another run has no lines here; its points are in the record.
 """
 
-import json
 import math
 import os
 import time
@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.system.files import opener, write_atomically
+from dsee_bench.system import lines
+from dsee_bench.system.files import opener
 
 
 @dataclass(frozen=True)
@@ -50,16 +51,9 @@ class Curve:
 
     def begin(self, stage: str, step: int) -> None:
         """A stage trains from `step` on: later points of it are of a start that was stopped, and are dropped."""
-        text = self._file.read_text(encoding="utf-8") if self._file.is_file() else ""
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]  # the last one may be torn
-        points = [json.loads(line) for line in lines]
-        keep = [point["stage"] != stage or point["step"] <= step for point in points]
-        kept = "".join(line for line, kept in zip(lines, keep, strict=True) if kept)
-        if kept != text:
-            write_atomically(self._file, kept)
-        before = [
-            point["seconds"] for point, kept in zip(points, keep, strict=True) if kept and point["stage"] == stage
-        ]
+        points = [row for row in lines.read(self._file) if row["stage"] != stage or row["step"] <= step]
+        lines.write(self._file, points)  # the last line may have been torn
+        before = [point["seconds"] for point in points if point["stage"] == stage]
         self._stage, self._began = stage, time.perf_counter() - max(before, default=0.0)
 
     def add(
@@ -80,7 +74,7 @@ class Curve:
 
     def _append(self, row: dict[str, Any]) -> None:
         with open(self._file, "a", encoding="utf-8", opener=opener) as stream:
-            stream.write(json.dumps(row, allow_nan=False) + "\n")
+            stream.write(lines.dump(row))
             stream.flush()
             os.fsync(stream.fileno())
 

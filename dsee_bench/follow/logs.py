@@ -17,6 +17,8 @@ from typing import Any
 from dsee_bench.system import secrets
 from dsee_bench.system.files import opener
 
+from dsee_bench.system.aside import make_room, set_aside
+
 OURS = "dsee_bench"
 LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these print on stderr by handlers of their own
 _logger = logging.getLogger(OURS)
@@ -61,7 +63,7 @@ def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[
     holds of earlier starts."""
     console = _Console(run_id)
     console.setLevel(logging.ERROR if quiet else logging.INFO)
-    kept = _File(file, encoding="utf-8")
+    kept = _opened(file)
     dated = _Line("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     dated.converter = time.gmtime
     kept.setFormatter(dated)
@@ -82,6 +84,16 @@ def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate
         kept.close()
+
+
+def _opened(file: Path) -> "_File":
+    """The log file, after what it holds; what cannot be written to is set aside."""
+    try:
+        make_room(file)
+        return _File(file, encoding="utf-8")
+    except OSError as error:
+        set_aside(file, f"cannot be written to ({error.strerror})")
+        return _File(file, encoding="utf-8")
 
 
 def take_over() -> None:

@@ -13,6 +13,7 @@ from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples
 from dsee_bench.report.find import records
 from dsee_bench.report.frame import flatten
 from dsee_bench.report.variants import show
+from dsee_bench.system import lines
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.judge import sums_of
 from dsee_bench.validate import build
@@ -38,17 +39,19 @@ def compare_text(a: Record, b: Record, results_dir: Path, among: Sequence[Record
     heads = ["", "B - A", f"{CONFIDENCE:.0%} interval", "examples"]
     parts += _section("over examples: paired bootstrap of these two runs", heads, examples)
     if not examples:
-        parts.append("over examples: not told, since the answers of both runs are not kept under work/")
+        parts.append("over examples: not told, since the answers of both runs are not kept under work/, or damaged")
     return "\n\n".join(parts)
 
 
 def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any]] | None:
-    """What a run answered on a split and the references, from its work folder; None where they were not kept."""
+    """What a run answered on a split and the references, from its work folder; None where they were not kept, or are
+    damaged. Earlier releases wrote no checksum."""
     path = results_dir / "work" / record.run_id / "answers.json"
     if not path.is_file():
         return None
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return kept.get(split)
+    content = path.read_bytes()
+    kept = lines.parse(content) if lines.CHECKSUM.encode() in content else json.loads(content)
+    return None if kept is None else kept.get(split)
 
 
 def _refuse(a: Record, b: Record) -> None:

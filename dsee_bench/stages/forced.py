@@ -4,11 +4,10 @@ The note lies in the run's work folder from the start of a forced run to a good 
 alone: kept states that it does not name are then as good as gone.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsee_bench.record import write_atomically
+from dsee_bench.system import lines
 
 NAME = "forced.json"
 
@@ -28,21 +27,14 @@ class Forced:
         return self._noted(Forced(self.file, self.begun, self.made | {key}))
 
     def _noted(self, found: "Forced") -> "Forced":
-        content = {"begun": sorted(found.begun), "made": sorted(found.made)}
-        write_atomically(found.file, json.dumps(content) + "\n")
+        lines.write(found.file, [{"begun": sorted(found.begun), "made": sorted(found.made)}])
         return found
 
 
 def read(work: Path) -> Forced | None:
-    """The note in a work folder; None where no forced run is unfinished. A damaged one counts as begun just now."""
-    file = work / NAME
-    if not file.is_file():
-        return None
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return Forced(file, frozenset(content["begun"]), frozenset(content["made"]))
-    except (ValueError, KeyError, TypeError):
-        return Forced(file)
+    """The note in a work folder; None where no forced run is unfinished, or the note is damaged: all begins anew."""
+    rows = lines.read(work / NAME)
+    return Forced(work / NAME, frozenset(rows[0]["begun"]), frozenset(rows[0]["made"])) if rows else None
 
 
 def begin(work: Path) -> None:

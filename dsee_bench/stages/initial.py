@@ -38,7 +38,7 @@ def start_from(
     tuned = [key for key, (name, stage) in after if isinstance(build(stage, f"method.stages.{name}"), Tune)]
     if not tuned or not store.has(tuned[-1]):
         raise ValueError(
-            f"init_from={run_id}: its last state is gone from {store.folder}; run it again with force=true"
+            f"init_from={run_id}: its last state is gone from {store.folder}, or damaged; run it again with force=true"
         )
     theirs, ours = _alpha(stages), _alpha(config["method"]["stages"])
     if theirs != ours:

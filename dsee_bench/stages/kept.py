@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from dsee_bench.system.locks import held
+from dsee_bench.system.locks import held, lock_at
 
 TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
 TUNING = ".tuning"  # the end of the name of a folder with the points that a stopped tuning goes on from
@@ -99,7 +99,7 @@ def leftovers(states: Path) -> list[Path]:
 
 def remove(folder: Path) -> bool:
     """Remove one state, or say False because a live process holds it. Another process sees it whole or not at all."""
-    lock = FileLock(lock_of(folder))
+    lock = lock_at(lock_of(folder))
     try:
         lock.acquire(timeout=0)
     except Timeout:

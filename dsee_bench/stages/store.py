@@ -2,12 +2,12 @@
 
 A state lies in `<folder>/<key>/` (see kept.py): the model's tensors, the masks, and what the stages before it left.
 The key is a hash of all that leads to it. A folder is made under another name and renamed when whole, so a half-written
-one is never read; a lock lets one process work while the others wait for its state.
+one is never read, and its checksums are compared before it is used; a lock lets one process work while the others wait
+for its state.
 """
 
 import json
 import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,8 +22,10 @@ from dsee_bench.record import StageLog
 from dsee_bench.stages.kept import ABOUT, LOGS, MASKS, TENSORS, TUNING, lock_of, mark_used
 from dsee_bench.stages.masking import with_kept
 from dsee_bench.stages.stage import RunState, Stage
-from dsee_bench.system.files import half_name
-from dsee_bench.system.seal import is_whole, seal
+from dsee_bench.system.aside import discard, remove
+from dsee_bench.system.half import half_made
+from dsee_bench.system.locks import lock_at
+from dsee_bench.system.seal import damage, is_whole, seal
 
 VERSION = 5  # of the stages' code: raise it when the same settings give another state
 NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs
@@ -52,10 +54,20 @@ class Store:
     def has(self, key: str) -> bool:
         return is_whole(self.folder / key)
 
+    def has_under_lock(self, key: str) -> bool:
+        """As `has`, and a damaged state is removed; for the process that holds its lock."""
+        folder = self.folder / key
+        if not os.path.lexists(folder):
+            return False
+        found = damage(folder)
+        if found:
+            discard(folder, found)
+        return not found
+
     def lock(self, key: str) -> FileLock:
         """Held by the one process that makes this state; the system frees it if the process dies."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return FileLock(lock_of(self.folder / key))
+        return lock_at(lock_of(self.folder / key))
 
     def tuning(self, key: str) -> Path:
         """Where the tuning that makes this state keeps the points that a stopped one goes on from; whichever run makes
@@ -64,25 +76,29 @@ class Store:
 
     def save(self, key: str, state: RunState, logs: Sequence[StageLog], about: Mapping[str, Any]) -> None:
         """Keep the state after the stages of `logs`; `about` tells a person what it is."""
-        folder = half_name(self.folder / key)
-        folder.mkdir()
-        try:
+        with half_made(self.folder / key) as folder:
             save_model(state.model, str(folder / TENSORS))
             save_file({site.path: mask.contiguous() for site, mask in state.masks.items()}, folder / MASKS)
             (folder / ABOUT).write_text(json.dumps(about), encoding="utf-8")
             (folder / LOGS).write_text(json.dumps([asdict(log) for log in logs]), encoding="utf-8")
-            seal(folder)
-            shutil.rmtree(self.folder / key, ignore_errors=True)
+            seal(folder, key)
+            remove(self.folder / key)
             os.rename(folder, self.folder / key)
-            shutil.rmtree(self.tuning(key), ignore_errors=True)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
+        remove(self.tuning(key))
 
     def load(self, key: str, state: RunState, stages: Mapping[str, Stage], built: int) -> list[StageLog]:
-        """Bring `state`, which has the modules of the first `built` stages, to the kept one; the logs of its stages."""
+        """Bring `state`, which has the modules of the first `built` stages, to the kept one; the logs of its stages.
+        ValueError where it cannot be loaded although it is whole."""
         folder = self.folder / key
         mark_used(folder)
+        try:
+            return self._load(folder, state, stages, built)
+        except Exception as error:
+            raise ValueError(
+                f"the cached state {folder} cannot be loaded: {error}; delete it, and the same command makes it anew"
+            ) from error
+
+    def _load(self, folder: Path, state: RunState, stages: Mapping[str, Stage], built: int) -> list[StageLog]:
         logs = [StageLog(**log) for log in json.loads((folder / LOGS).read_text(encoding="utf-8"))]
         for log in logs[built:]:
             state.stage = log.name

@@ -2,6 +2,20 @@
 
 import fcntl
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsee_bench.system.aside import make_room
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+
+def lock_at(path: Path) -> "FileLock":
+    """The lock in this file; what lies there and is no file is set aside."""
+    from filelock import FileLock
+
+    make_room(path)
+    return FileLock(path)
 
 
 def run_lock(work: Path) -> Path:

@@ -1,8 +1,8 @@
 """What a language model writes for the contexts of a split, and its scores.
 
 Each distinct context is decoded once, in batches of like length. A batch that is done is appended to a file at once, so
-a decode that is stopped goes on where it was; the file begins with a checksum of the model, the contexts and the
-settings, and one that was begun with others is begun anew.
+a decode that is stopped goes on where it was. Each line has a checksum of its own and one of the model, the contexts
+and the settings; those of another model are dropped.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ from dsee_bench.follow.logs import bars, tell
 from dsee_bench.follow.progress import REPORT_EVERY
 from dsee_bench.metrics import nlg
 from dsee_bench.record import Score
+from dsee_bench.system import lines
+from dsee_bench.system.aside import make_room
 from dsee_bench.system.files import opener
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
@@ -65,7 +67,9 @@ def decode_and_score(
         examples: Sequence[Generation] = data[name].examples[: task.decode.contexts]
         contexts = [example.context for example in examples]
         texts = decode(model, tokenizer, contexts, task.decode, folder / f"decode.{name}.jsonl")
-        record.write_atomically(folder / f"outputs.{name}.txt", "".join(f"{text}\n" for text in texts))
+        outputs = folder / f"outputs.{name}.txt"
+        make_room(outputs)
+        record.write_atomically(outputs, "".join(f"{text}\n" for text in texts))
         source = ", ".join(
             part for part in (f"{task.name} {name}", data[name].source, f"{len(examples)} contexts") if part
         )
@@ -75,7 +79,7 @@ def decode_and_score(
             "references": [example.references for example in examples],
             "categories": [example.category for example in examples],
         }
-    record.write_atomically(folder / "answers.json", json.dumps(kept))
+    lines.write(folder / "answers.json", [kept])
     return tuple(scores)
 
 
@@ -93,14 +97,15 @@ def decode(
     longest_first = sorted(distinct, key=lambda context: -len(given[context]))
     size = decoding.batch_size
     batches = [longest_first[at : at + size] for at in range(0, len(longest_first), size)]
-    done = _resume(file, _fingerprint(model, distinct, decoding))
+    fingerprint = _fingerprint(model, distinct, decoding)
+    done = _resume(file, fingerprint)
     # Whole batches only, so that the batches of a decode that went on are those of one that was never stopped.
     todo = [batch for batch in batches if not all(context in done for context in batch)]
     progress = _Progress(len(distinct), len(distinct) - sum(map(len, todo)))
     for batch in todo:
         texts = write(model, tokenizer, [given[context] for context in batch], decoding)
         done.update(zip(batch, texts, strict=True))
-        _append(file, [{"context": context, "text": done[context]} for context in batch])
+        _append(file, [{"decode": fingerprint, "context": context, "text": done[context]} for context in batch])
         progress.advance(len(batch))
     progress.close()
     return tuple(done[context] for context in contexts)
@@ -188,23 +193,16 @@ def _fingerprint(model: PreTrainedModel, contexts: Sequence[str], decoding: Deco
 
 
 def _resume(file: Path, fingerprint: str) -> dict[str, str]:
-    """The texts by context that `file` holds from an earlier start, or none and a new file. A torn last line, of a
+    """The texts by context that `file` holds from an earlier start with this model, or none. A torn last line, of a
     process that was killed while it wrote, is cut off."""
-    header = json.dumps({"decode": fingerprint}) + "\n"
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.is_file() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    if whole[:1] != [header]:
-        record.write_atomically(file, header)
-        return {}
-    if whole != lines:
-        record.write_atomically(file, "".join(whole))
-    rows = [json.loads(line) for line in whole[1:]]
+    rows = [row for row in lines.read(file) if row.get("decode") == fingerprint]
+    lines.write(file, rows)
     return {row["context"]: row["text"] for row in rows}
 
 
 def _append(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
     with open(file, "a", encoding="utf-8", opener=opener) as stream:
-        stream.write("".join(json.dumps(row) + "\n" for row in rows))
+        stream.write("".join(map(lines.dump, rows)))
         stream.flush()
         os.fsync(stream.fileno())
 

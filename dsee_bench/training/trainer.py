@@ -17,7 +17,6 @@ from dsee_bench.system import ranks
 from dsee_bench.system.seal import seal
 from dsee_bench.training import checkpoint
 
-HOOKS = "hooks.safetensors"  # in a checkpoint: what the step hooks keep
 ASK_EVERY = 10  # steps between two looks at the clock, where several processes train
 SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
 
@@ -94,7 +93,7 @@ class ResumingTrainer(Trainer):
             for name, value in hook.tensors().items()
         }
         if ranks.first():
-            save_file(kept, folder / HOOKS)
+            save_file(kept, folder / checkpoint.HOOKS)
         super()._save_checkpoint(model, trial)
         ranks.wait()  # each process writes its random state
         if ranks.first():
@@ -104,7 +103,7 @@ class ResumingTrainer(Trainer):
         ranks.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        kept = load_file(Path(resume_from_checkpoint) / HOOKS)
+        kept = load_file(Path(resume_from_checkpoint) / checkpoint.HOOKS)
         for index, hook in enumerate(self._hooks):
             mine = {name.split(".", 1)[1]: value for name, value in kept.items() if name.split(".", 1)[0] == str(index)}
             hook.load(mine)
