@@ -67,7 +67,8 @@ def test_half_made_folders_of_dead_processes_go_and_those_of_live_ones_stay(tmp_
         assert not left.exists()
         assert dead(tmp_path) == [], "the one that is being made is alive"
         with half_made(target) as second:
-            assert alive.is_dir() and second.is_dir()
+            assert alive.is_dir()
+            assert second.is_dir()
         alive.rename(target)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".export.old", "export"]
 
