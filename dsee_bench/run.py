@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -205,7 +205,17 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(f"nothing can be written to results_dir={results_dir}: {error}; give another") from error
     with lock:
+        _clear(results_dir / "runs", f".{settings.run_id}.json.")
+        _clear(work, ".")
         yield
+
+
+def _clear(folder: Path, start: str) -> None:
+    """Remove the temporary files that a process of this run left when it was killed; its lock is held now."""
+    for path in folder.iterdir():
+        if path.name.startswith(start) and path.name.endswith(".tmp"):
+            with suppress(OSError):
+                path.unlink()
 
 
 def _left(settings: Settings, results_dir: Path) -> beside.Task:

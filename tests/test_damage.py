@@ -247,3 +247,24 @@ def test_what_is_set_aside_takes_no_part(left, tmp_path, caplog):
     check(words, expected, again, caplog)
     assert curve.is_file()
     assert curve.with_name(f"curve.jsonl{SUFFIX}").is_dir()
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_start(left, tmp_path, caplog):
+    words, folder, expected = left["stopped, tuned"]
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    (record_file,) = (again / "runs").iterdir()
+    (tuning,) = (again / "work" / "states").glob("*.tuning")
+    half = [
+        record_file.with_name(f".{record_file.name}.0a1b.tmp"),
+        again / "work" / record_file.stem / ".outputs.dev.txt.0a1b.tmp",
+        tuning.with_name(f".{tuning.name.removesuffix('.tuning')}.0a1b2c3d.half"),
+    ]
+    for path in half[:2]:
+        path.write_text("half")
+    half[2].mkdir()
+    others = again / "runs" / ".another-run.json.0a1b.tmp"
+    others.touch()
+    check(words, expected, again, caplog)
+    assert [path for path in half if path.exists()] == []
+    assert others.exists(), "that run may be alive"

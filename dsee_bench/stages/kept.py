@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import Timeout
 
-from dsee_bench.system.locks import held, lock_at
+from dsee_bench.system.locks import held, lock_at, run_lock
 
 TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
 TUNING = ".tuning"  # the end of the name of a folder with the points that a stopped tuning goes on from
@@ -87,14 +87,23 @@ def _json(path: Path) -> object:
 
 
 def size(folder: Path) -> int:
-    """Bytes of the files in the folder."""
+    """Bytes of a file, or of the files in a folder."""
+    if folder.is_file():
+        return folder.stat().st_size
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def leftovers(states: Path) -> list[Path]:
-    """Folders of states that a process left half written when it died: who writes one holds its lock."""
+    """Half-written states and files that processes left when they died: who writes one holds the lock of the state or
+    of the run."""
     folders = [path for path in states.glob(".*") if path.is_dir()]
-    return [path for path in folders if not held(states / f"{path.name.split('.')[1]}.lock")]
+    work, runs = states.parent, states.parents[1] / "runs"
+    files = {path: path.parent for path in work.glob("*/.*.tmp")}
+    files |= {path: work / path.name[1:].rpartition(".json.")[0] for path in runs.glob(".*.json.*.tmp")}
+    return [
+        *(path for path in folders if not held(states / f"{path.name.split('.')[1]}.lock")),
+        *(path for path, run in sorted(files.items()) if path.is_file() and not held(run_lock(run))),
+    ]
 
 
 def remove(folder: Path) -> bool:

@@ -2,16 +2,17 @@
 
 import argparse
 import re
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tabulate import tabulate
 
 from dsee_bench.config import default_results_dir
 from dsee_bench.stages.kept import NAMED, Kept, kept, leftovers, remove, size
+from dsee_bench.system.aside import remove as remove_path
 from dsee_bench.system.shell import argument_path
 
 SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -63,8 +64,9 @@ def prune(states: Path, options: argparse.Namespace) -> int:
     broken = leftovers(states)
     freed = sum(state.bytes for state in removed) + sum(map(size, broken))
     if not options.dry_run:
-        for folder in broken:
-            shutil.rmtree(folder, ignore_errors=True)
+        for left in broken:
+            with suppress(OSError):  # another process was faster
+                remove_path(left)
     print(f"{'would remove' if options.dry_run else 'removed'} {len(removed)} states and {len(broken)} half-written")
     print(f"{freed / 1e6:,.1f} MB; {len(kept(states))} states lie in {states}")
     for state in spared:

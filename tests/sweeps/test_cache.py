@@ -153,3 +153,18 @@ def test_a_damaged_state_is_listed_and_can_be_removed(file, content, why, result
     assert "\n3 states" in said, why
     assert cache.main(["prune", "--all", f"results_dir={results}"]) == 0
     assert not path.exists()
+
+
+def test_prune_removes_temporary_files_of_dead_runs_only(results, capsys):
+    left = []
+    for run in ("dead", "alive"):
+        work = results / "work" / run
+        work.mkdir()
+        (results / "runs").mkdir(exist_ok=True)
+        left.append([work / ".outputs.dev.txt.0a1b.tmp", results / "runs" / f".{run}.json.0a1b.tmp"])
+        for path in left[-1]:
+            path.write_text("half")
+    with FileLock(results / "work" / "alive" / "run.lock"):
+        assert "2 half-written" in cache_says(capsys, results, "prune", "--older-than", "52w").out
+    assert [path.exists() for path in left[0]] == [False, False]
+    assert [path.exists() for path in left[1]] == [True, True], "a running process writes them"
