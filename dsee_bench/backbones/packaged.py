@@ -3,12 +3,13 @@
 import importlib
 import importlib.util
 import os
-import shutil
 from pathlib import Path
 
+from dsee_bench.system.aside import set_aside
 from dsee_bench.system.checksum import sha256
 from dsee_bench.system.extras import extra_with
-from dsee_bench.system.files import half_name, share
+from dsee_bench.system.half import half_made
+from dsee_bench.system.seal import is_whole, seal
 
 
 def package_folder(package: str) -> Path:
@@ -37,8 +38,10 @@ def _converted(gguf: Path) -> Path:
     from huggingface_hub.constants import HF_HOME
 
     folder = Path(HF_HOME) / "dsee-bench" / f"{gguf.stem}-{sha256(gguf)[:16]}"
-    if folder.is_dir():
+    if is_whole(folder):
         return folder
+    if os.path.lexists(folder):
+        set_aside(folder, "is not as it was made")
     if importlib.util.find_spec("gguf") is None:
         raise ValueError(f"reading {gguf.name} needs the package gguf, not installed here; pip install --no-deps gguf")
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -53,15 +56,10 @@ def _converted(gguf: Path) -> Path:
         del model.config.quantization_config
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    half = half_name(folder)
-    half.mkdir()
-    try:
+    with half_made(folder) as half:
         model.save_pretrained(half)
         tokenizer.save_pretrained(half)
-        share(half)
-        os.replace(half, folder)
-    except OSError:
-        shutil.rmtree(half, ignore_errors=True)
-        if not folder.is_dir():  # no other process was first
-            raise
+        seal(half, folder.name)
+        if not is_whole(folder):  # no other process was first
+            os.replace(half, folder)
     return folder

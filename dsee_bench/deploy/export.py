@@ -27,6 +27,7 @@ from dsee_bench.deploy.manifest import Folding, Manifest, Storage, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.sparse.storage import compress, size
 from dsee_bench.system.files import half_name, kind, share
+from dsee_bench.system.half import half_made
 from dsee_bench.tasks.example import Task
 
 
@@ -50,9 +51,7 @@ def export(
     check_target(folder, force, run_id)
     plain, folded, adapter = detached(model, tuner, outline, update)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = half_name(folder)
-    making.mkdir()
-    try:
+    with half_made(folder) as making:
         _name_labels(plain, task)
         plain.config.save_pretrained(making)
         if getattr(plain, "generation_config", None) is not None and task.kind == "generation":
@@ -88,9 +87,6 @@ def export(
         )
         manifest.write(described, making)
         _put(making, folder, lambda old: check_target(old, force, run_id))
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
     return described
 
 

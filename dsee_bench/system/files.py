@@ -12,6 +12,7 @@ import stat
 import uuid
 from pathlib import Path
 
+HALF = ".half"  # the end of the name of a folder that is being made
 LONGEST_NAME = 100  # characters of a file's name, before its ending
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -98,7 +99,7 @@ def share(folder: Path) -> None:
 
 def half_name(folder: Path) -> Path:
     """A hidden name beside `folder` for what is renamed to it when it is whole."""
-    return folder.with_name(f".{folder.name[:LONGEST_NAME]}.{uuid.uuid4().hex[:8]}")
+    return folder.with_name(f".{folder.name[:LONGEST_NAME]}.{uuid.uuid4().hex[:8]}{HALF}")
 
 
 def plain(text: str) -> str:

@@ -3,21 +3,20 @@
 import fcntl
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SUFFIX = ".half"
+from dsee_bench.system.files import HALF, LONGEST_NAME, half_name
 
 
 @contextmanager
 def half_made(target: Path) -> Iterator[Path]:
     """A new folder beside `target`, to be filled and renamed in the block; removed where that fails. Those that dead
     processes left beside `target` are removed first."""
-    for left in dead(target.parent, f".{target.name}."):
+    for left in dead(target.parent, f".{target.name[:LONGEST_NAME]}."):
         shutil.rmtree(left, ignore_errors=True)
-    folder = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}{SUFFIX}")
+    folder = half_name(target)
     folder.mkdir(parents=True)
     lock = os.open(folder, os.O_RDONLY)
     try:
@@ -33,7 +32,7 @@ def dead(parent: Path, start: str = ".") -> list[Path]:
     """Half-made folders in `parent` whose names begin so and whose processes are gone."""
     if not parent.is_dir():
         return []
-    found = [path for path in parent.iterdir() if path.name.startswith(start) and path.name.endswith(SUFFIX)]
+    found = [path for path in parent.iterdir() if path.name.startswith(start) and path.name.endswith(HALF)]
     return [path for path in sorted(found) if path.is_dir() and not path.is_symlink() and not _held(path)]
 
 

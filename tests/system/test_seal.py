@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from dsee_bench.system.half import SUFFIX, dead, half_made
+from dsee_bench.system.files import HALF
+from dsee_bench.system.half import dead, half_made
 from dsee_bench.system.seal import SEAL, damage, is_whole, seal
 
 
@@ -57,7 +58,7 @@ def test_a_folder_under_another_name_is_not_the_one_that_was_sealed(folder):
 
 def test_half_made_folders_of_dead_processes_go_and_those_of_live_ones_stay(tmp_path):
     target = tmp_path / "export"
-    left = tmp_path / f".export.0123abcd{SUFFIX}"
+    left = tmp_path / f".export.0123abcd{HALF}"
     left.mkdir()
     (left / "weights").touch()
     others = tmp_path / ".export.old"  # a user's
