@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from dsee_bench.system import secrets
-from dsee_bench.system.files import opener
-
 from dsee_bench.system.aside import make_room, set_aside
+from dsee_bench.system.files import opener
 
 OURS = "dsee_bench"
 LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these print on stderr by handlers of their own
