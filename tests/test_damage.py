@@ -52,6 +52,9 @@ WRITTEN = (
 HARMS = [name for name in faults.HARMS if name != "unreadable"]  # root reads all; the script gives up its right to
 
 
+FAST = ("flipped bit", "folder")
+
+
 def start(words, results_dir):
     """The exit code of a run in this process."""
     overrides = [*words, f"results_dir={results_dir}"]
@@ -107,7 +110,7 @@ def check(words, expected, folder, caplog):
     return [line for line in told if "it is removed" in line or "it is set aside" in line]
 
 
-@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("harm", [pytest.param(harm, marks=[] if harm in FAST else pytest.mark.slow) for harm in HARMS])
 @pytest.mark.parametrize("state", ["stopped, tuned", "stopped, written"])
 def test_a_run_goes_on_when_all_its_files_are_damaged(state, harm, left, tmp_path, caplog):
     words, folder, expected = left[state]

@@ -29,7 +29,7 @@ def parse(line: str | bytes) -> dict[str, Any] | None:
 
 def read(file: Path) -> list[dict[str, Any]]:
     """The whole rows of a file; none where there is no file. A last line without its end, as a killed process leaves
-    it, is left out in silence; what else is damaged is told, and the file as it was is set aside."""
+    it, is left out in silence; what else is damaged is told, the file as it was is set aside, and the whole rows stay."""
     make_room(file)
     if not file.is_file():
         return []
@@ -43,6 +43,7 @@ def read(file: Path) -> list[dict[str, Any]]:
     damaged = len(lines) - len(rows)
     if damaged:
         set_aside(file, f"has {damaged} damaged of {len(lines)} lines")
+        write(file, rows)
     return rows
 
 

@@ -11,8 +11,9 @@ from dsee_bench.follow.curve import Curve, Point
 from dsee_bench.follow.progress import Answering, Progress
 from dsee_bench.run import STOPPED, run
 from dsee_bench.sweeps import sweep
+from dsee_bench.system import lines
 
-KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev"]
+KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev", "crc32"]
 
 
 def rows(file):
@@ -98,9 +99,9 @@ def test_a_stopped_run_leaves_the_curve_of_one_that_was_not(at, tmp_path, monkey
             assert run(content, words) == STOPPED
             monkeypatch.setattr(Progress, "on_step_begin", watched)
             with file.open("a") as stream:
-                stream.write(json.dumps({"stage": "tune", "step": 8, "seconds": 9.0}) + '\n{"st')  # not in a checkpoint
+                stream.write(lines.dump({"stage": "tune", "step": 8, "seconds": 9.0}) + '{"st')  # not in a checkpoint
         assert run(content, words) == 0
-        curves.append([{**row, "seconds": None} for row in rows(file)])
+        curves.append([{**row, "seconds": None, "crc32": None} for row in rows(file)])
     assert len(curves[0]) == 8 + 2
     assert curves[1] == curves[0]
 
