@@ -2,15 +2,13 @@
 
 One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file; `crc32` is over
 the other keys. A run that was stopped has each point once; only the first loss after the stop is a mean over fewer
-steps. A stage whose state was
-taken from another run has no lines here; its points are in the record.
+steps. A stage whose state was taken from another run has no lines here; its points are in the record.
 """
 
 import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,12 +32,7 @@ class Point:
 
 def points(file: Path) -> list[Point]:
     """The points that a file has; lines that are torn or damaged are none."""
-    found: list[Point] = []
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    for line in text.splitlines(keepends=True):
-        with suppress(ValueError, TypeError, RecursionError):
-            found += [Point(**json.loads(line))] if line.endswith("\n") else []
-    return found
+    return [Point(**row) for row in lines.read(file)]
 
 
 class Curve:

@@ -29,7 +29,8 @@ def parse(line: str | bytes) -> dict[str, Any] | None:
 
 def read(file: Path) -> list[dict[str, Any]]:
     """The whole rows of a file; none where there is no file. A last line without its end, as a killed process leaves
-    it, is left out in silence; what else is damaged is told, the file as it was is set aside, and the whole rows stay."""
+    it, is left out in silence. Where other lines are damaged, the file is set aside, and a new one has the whole rows.
+    """
     make_room(file)
     if not file.is_file():
         return []
