@@ -46,6 +46,7 @@ def test_bytes_that_are_no_text_and_what_is_no_file(tmp_path, caplog):
     file = tmp_path / "curve.jsonl"
     file.write_bytes(b"\xff\xfe\n" + lines.dump(ROWS[0]).encode())
     assert lines.read(file) == ROWS[:1]
+    file.unlink()
     file.mkdir()
     (file / "inner").touch()
     assert lines.read(file) == []
