@@ -19,7 +19,7 @@ from dsee_bench.config import ConfigError
 from dsee_bench.run import STOPPED, run
 from dsee_bench.stages.tune import head_parameters
 from dsee_bench.sweeps import sweep
-from dsee_bench.system import stopping
+from dsee_bench.system import ranks, stopping
 
 QUICK = [
     "task.rows.dev=32",
@@ -330,6 +330,19 @@ def test_a_failed_run_is_recorded_as_failed(tmp_path, monkeypatch, capsys):
     assert found.status == "failed"
     assert "Traceback" in found.error
     assert str(path) in capsys.readouterr().err
+
+
+def test_a_run_whose_other_process_ended_is_recorded_as_stopped(tmp_path, monkeypatch, capsys):
+    def lost(*_):
+        raise RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:64147.")
+
+    monkeypatch.setattr(execute, "run_stages", lost)
+    monkeypatch.setattr(ranks, "other_ended", lambda error: "closed by peer" in str(error))
+    code, path = run_tiny(tmp_path, "method=full")
+    found = record.read(path)
+    assert (code, found.status) == (STOPPED, "stopped")
+    assert found.error == "stopped: another process of the run ended"
+    assert "pair.cc" not in capsys.readouterr().err
 
 
 def test_a_failed_repeat_does_not_replace_a_good_record(tmp_path, monkeypatch):
