@@ -7,7 +7,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def run_and_record(
         if finished.status == "ok":
             from dsee_bench.report.run_table import run_table
 
-            logs.show(f"{run_table(finished)}\nrecord: {path}")
+            logs.show(f"{run_table(finished)}\n{settings.source.line()}\nrecord: {path}")
         else:
             _explain(finished, path, work)
         if finished.status == "stopped":
@@ -91,7 +91,7 @@ def _recorded(
     except KeyboardInterrupt:
         stopping.hold()
         outcome = Record(settings.run_id, "stopped", settings.config, {}, error="stopped by a signal")
-    finished = replace(outcome, made_by=_made_by(settings, overrides, started))
+    finished = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
     path = record.path_of(settings.run_id, results_dir)
     if finished.status != "ok" and _is_good(path):
         logs.tell(f"the earlier record of this run is kept: {path}")

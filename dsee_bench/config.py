@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from dsee_bench import recipes
 from dsee_bench.limits import Count, Limits, NotNegative, Positive, Share
 from dsee_bench.system.files import LONGEST_NAME, plain
 from dsee_bench.system.mistake import UserError
@@ -57,6 +58,7 @@ def _times(factor: float, value: object) -> object:
 
 
 OmegaConf.register_new_resolver("times", _times, replace=True)
+recipes.register(CONF)
 
 
 class ConfigError(UserError):
@@ -97,6 +99,7 @@ class Recipe:
     dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
     label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
     update_dropout: Share | None = None  # on the input of an update; the methods with one read it
+    retune_rate: Positive | None = None  # of an update tuned again; None: update_rate
 
     def __post_init__(self) -> None:
         if self.batch_size % self.accumulate:

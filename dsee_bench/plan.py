@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from dsee_bench import config, cost, validate
+from dsee_bench import config, cost, recipes, validate
 from dsee_bench.backbones.load import Checkpoint
 from dsee_bench.backbones.site import Outline
 from dsee_bench.config import ConfigError, Recipe
@@ -90,6 +90,7 @@ class Settings:
     method: str
     stages: dict[str, Stage]
     recipe: Recipe
+    source: recipes.Source  # whose recipe it is, and what it was made for
     launch: Launch
     config: dict[str, Any]  # the resolved settings that change a result, for the record
 
@@ -127,6 +128,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
         method=checked.method.name,
         stages=stages,
         recipe=checked.train,
+        source=recipes.source(resolved, config.CONF),
         launch=Launch(**{field.name: getattr(checked, field.name) for field in dataclasses.fields(Launch)}),
         config=config.identity(resolved),
     )
@@ -148,11 +150,13 @@ class Step:
     sites: tuple[str, ...]
     outline: Outline
     steps: int | None
+    estimates: tuple[str, ...]  # of its numbers: adapter, trainable, kept, total, flops
 
 
 @dataclass(frozen=True)
 class Plan:
     run_id: str
+    source: recipes.Source
     before: Outline
     steps: tuple[Step, ...]
 
@@ -183,21 +187,31 @@ def plan(settings: Settings) -> Plan:
     if settings.recipe.label_smoothing and settings.task.kind == "regression":
         raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
     steps = []
+    guessed: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
         try:
             after = stage.plan(outline)
             sites = tuple(site.path for site in stage.sites(outline))
+            guessed |= stage.estimates(outline)
         except ValueError as error:
             raise ConfigError(f"method.stages.{name}: {error}") from error
         outline = after
-        steps.append(Step(name, sites, outline, _steps(settings, stage)))
+        steps.append(Step(name, sites, outline, _steps(settings, stage), _with_sums(guessed, outline)))
     tuned = [step for step in steps if isinstance(settings.stages[step.name], Tune)]
     if settings.init_from is not None and not (tuned and tuned[0].outline.adapter):
         raise ConfigError(
             f"init_from={settings.init_from} gives an update to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
         )
-    return Plan(settings.run_id, before, tuple(steps))
+    return Plan(settings.run_id, settings.source, before, tuple(steps))
+
+
+def _with_sums(guessed: Set[str], outline: Outline) -> tuple[str, ...]:
+    """The estimates, and the counts that contain one of them, in the order of a plan's columns."""
+    trainable = {"kept"} if outline.tuned == "all" else {"adapter"}
+    sums = {"trainable": trainable, "total": {"adapter"}}
+    names = guessed | {name for name, parts in sums.items() if parts & guessed}
+    return tuple(name for name in ("adapter", "trainable", "kept", "total", "flops") if name in names)
 
 
 def _steps(settings: Settings, stage: Stage) -> int | None:
@@ -210,6 +224,7 @@ def as_json(plan_: Plan) -> str:
     """The plan as one JSON object; other tools rely on its names."""
     content = {
         "run_id": plan_.run_id,
+        "recipe": dataclasses.asdict(plan_.source),
         "stages": [
             {
                 "name": step.name,
@@ -217,11 +232,13 @@ def as_json(plan_: Plan) -> str:
                 "steps": step.steps,
                 "parameters": _parameters(step.outline),
                 "flops": _flops(plan_, step.outline),
+                "estimates": list(step.estimates),
             }
             for step in plan_.steps
         ],
         "parameters": _parameters(plan_.final),
         "flops": _flops(plan_, plan_.final),
+        "estimates": list(plan_.steps[-1].estimates) if plan_.steps else [],
     }
     return json.dumps(content)
 
@@ -245,20 +262,33 @@ def as_text(plan_: Plan) -> str:
     """The plan as a table to read: a line a stage, parameters and FLOPs after it."""
     lines = [
         plan_.run_id,
+        plan_.source.line(),
         f"{'stage':<12} {'sites':>5} {'steps':>7} {'adapter':>12} {'trainable':>12} {'kept':>13} {'total':>13} "
         f"{'GFLOPs':>8} {'saved':>7}",
-        _row("(start)", 0, None, plan_, plan_.before),
-        *(_row(step.name, len(step.sites), step.steps, plan_, step.outline) for step in plan_.steps),
+        _row("(start)", 0, None, plan_, plan_.before, ()),
+        *(_row(step.name, len(step.sites), step.steps, plan_, step.outline, step.estimates) for step in plan_.steps),
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
         f"{plan_.before.head:,} parameters.",
     ]
+    if any(step.estimates for step in plan_.steps):
+        lines.append(
+            "~ is an estimate: zeros and sparse entries are taken to lie evenly; the record has the true number."
+        )
     return "\n".join(lines)
 
 
-def _row(name: str, sites: int, steps: int | None, plan_: Plan, outline: Outline) -> str:
+def _row(name: str, sites: int, steps: int | None, plan_: Plan, outline: Outline, estimates: Sequence[str]) -> str:
     flops = plan_.flops(outline)
-    return (
-        f"{name:<12} {sites:>5} {'-' if steps is None else f'{steps:,}':>7} "
-        f"{outline.adapter:>12,} {outline.trainable:>12,} "
-        f"{outline.kept:>13,} {outline.total:>13,} {flops.final / 1e9:>8.3f} {flops.saved:>7.1%}"
+
+    def cell(of: str, text: str, width: int) -> str:
+        return f"{'~' if of in estimates else ''}{text}".rjust(width)
+
+    counts = {"adapter": 12, "trainable": 12, "kept": 13, "total": 13}
+    return " ".join(
+        [
+            f"{name:<12} {sites:>5} {'-' if steps is None else f'{steps:,}':>7}",
+            *(cell(key, f"{getattr(outline, key):,}", width) for key, width in counts.items()),
+            cell("flops", f"{flops.final / 1e9:.3f}", 8),
+            cell("flops", f"{flops.saved:.1%}", 7),
+        ]
     )

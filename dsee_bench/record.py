@@ -71,6 +71,7 @@ class Record:
     status: Status
     config: dict[str, Any]  # every resolved setting that changes a result
     made_by: dict[str, Any]  # command, commit, dirty, packages, python, device, threads, started, seconds
+    recipe: dict[str, Any] | None = None  # whose it is and what it was made for, as recipes.Source has it
     error: str | None = None  # the traceback of a failed run
     checkpoint: str | None = None  # which weights the scores are of: "best dev" or "last"
     scores: tuple[Score, ...] = ()

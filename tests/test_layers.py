@@ -14,7 +14,7 @@ LAYERS = [
     {"training", "deploy"},
     {"dsee", "cost"},
     {"backbones", "tasks", "hub"},
-    {"config", "limits", "validate", "record", "metrics", "sparse", "follow", "system"},
+    {"config", "limits", "recipes", "validate", "record", "metrics", "sparse", "follow", "system"},
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

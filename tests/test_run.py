@@ -16,6 +16,7 @@ import torch
 from dsee_bench import config, execute, plan, record
 from dsee_bench.backbones.access import weight_of
 from dsee_bench.config import ConfigError
+from dsee_bench.cost import forward_flops
 from dsee_bench.run import STOPPED, run
 from dsee_bench.stages.tune import head_parameters
 from dsee_bench.sweeps import sweep
@@ -112,6 +113,10 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     assert trained == found.trainable + (found.total - found.kept if found.tuned == "all" else 0)
     # Exact, but for the sparse entries that stand in removed rows: how many go is known from the run alone.
     unsure = sum(weight.entries for weight in planned.weights) if any(log.name == "narrow" for log in logs) else 0
+    marked = plan.plan(settings).steps[-1].estimates if settings.stages else ()
+    for name in ("adapter", "trainable", "kept", "total"):
+        assert getattr(found, name) == getattr(planned, name) or name in marked, f"{name} is no exact number"
+    assert forward_flops(found, 128) == forward_flops(planned, 128) or "flops" in marked
     assert abs(planned.trainable - found.trainable) <= unsure
     assert abs(planned.total - found.total) <= unsure
     assert abs(planned.kept - found.kept) <= unsure, "the pools' counts are exact, wherever the zeros fall"

@@ -1,9 +1,11 @@
 """What stands under a table: all that a reader has to know to judge its numbers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
+from dsee_bench import recipes
+from dsee_bench.config import CONF
 from dsee_bench.report.spec import Published, ScoreColumn, TableSpec
 from dsee_bench.report.variants import Variant, recipe
 
@@ -38,10 +40,19 @@ def notes(
         counts = {counts[cost.cost].split(", quartiles ")[0] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
+    yield from _sources(runs)
     yield from recipe(rows)
     for number, row in enumerate(published, 1):
         yield f"[{number}] {row.label}, {row.backbone}: {row.source}"
     yield _made(runs)
+
+
+def _sources(runs: pd.DataFrame) -> Iterator[str]:
+    """Whose recipes the runs have, and which backbones, tasks and methods each was not made for."""
+    once = runs.drop_duplicates("run_id")
+    names = once["settings"].map(lambda settings: settings.get("train.name"))
+    for name, part in once[names.notna()].groupby(names):
+        yield recipes.of_runs(str(name), part[list(recipes.NAMED)].to_dict("records"), CONF)
 
 
 def _made(runs: pd.DataFrame) -> str:

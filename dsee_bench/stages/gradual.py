@@ -36,6 +36,9 @@ class GradualPrune(Tune):
     def plan(self, outline: Outline) -> Outline:
         return self.prune.plan(super().plan(outline))
 
+    def estimates(self, outline: Outline) -> frozenset[str]:
+        return self.prune.estimates(outline)
+
     def run(self, state: RunState) -> Facts:
         hooks = state.after_step
         last = max(1, round(self.until * state.recipe.steps(len(state.data["train"]), self.epochs)))

@@ -58,6 +58,15 @@ class Narrow(Stage):
         heads, ffn = narrow.head_groups(outline), narrow.neurons(outline)
         return narrow.narrowed(outline, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
 
+    def estimates(self, outline: Outline) -> frozenset[str]:
+        """Sparse and masked entries are taken to lie evenly over what stays and what goes."""
+        sites = {*self.sites(outline)}
+        touched = [weight for weight in outline.weights if weight.site in sites]
+        sparse = any(weight.entries for weight in touched)
+        masked = any(weight.kept < weight.size for weight in touched)
+        names = {"adapter": sparse, "kept": sparse or masked, "flops": masked}
+        return frozenset(name for name, guessed in names.items() if guessed)
+
     def _left(self, groups: Sequence[int], share: float, name: str) -> list[int]:
         """How many stay in each layer; in a ranking over the model they are spread evenly."""
         gone = self._gone(groups, share, name)

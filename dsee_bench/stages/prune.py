@@ -103,6 +103,14 @@ class PruneWeights(Stage):
             kept |= {weight.site: min(planned[weight.site], weight.kept) for weight in pool.weights}
         return with_kept(outline, kept, self.mask_update)
 
+    def estimates(self, outline: Outline) -> frozenset[str]:
+        """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an update, and costs what merging
+        it costs at most, and where weights multiply different numbers of tokens (a pooler, DeBERTa's positions)."""
+        uneven = [pool for pool in self.pools(outline) if pool.sparsity and self.within in (None, "all")]
+        weights = [weight for pool in uneven if len(pool.weights) > 1 for weight in pool.weights]
+        unlike = outline.relative is not None or any(weight.site.kind == "pooler" for weight in weights)
+        return frozenset({"flops"} if weights and (unlike or any(weight.update for weight in weights)) else ())
+
     def run(self, state: RunState) -> Facts:
         """Masks over W; the outline then says how many entries each weight really kept."""
         self.mask(state)

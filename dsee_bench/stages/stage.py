@@ -61,6 +61,10 @@ class Stage:
         """The sites that this stage touches, of the outline before it."""
         raise NotImplementedError
 
+    def estimates(self, outline: Outline) -> frozenset[str]:
+        """The numbers of `plan` (adapter, kept, flops) that are estimates, given the outline before the stage."""
+        return frozenset()
+
     def run(self, state: RunState) -> Facts:
         """Do the work; `state.outline` is already the plan's. The facts go into the record."""
         raise NotImplementedError

@@ -28,7 +28,14 @@ from dsee_bench.system.locks import lock_at
 from dsee_bench.system.seal import damage, is_whole, seal
 
 VERSION = 5  # of the stages' code: raise it when the same settings give another state
-NOT_IN_KEY = ("name", "full_rate", "update_rate", "epochs", "retune_epochs")  # of the recipe: stages state theirs
+NOT_IN_KEY = (
+    "name",
+    "full_rate",
+    "update_rate",
+    "retune_rate",
+    "epochs",
+    "retune_epochs",
+)  # of the recipe: stages state theirs
 WRITES_ONLY = "decode"  # of a task: how the finished model is made to write
 
 

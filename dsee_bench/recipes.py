@@ -1,0 +1,167 @@
+"""Which recipe belongs to a run, whose it is, and what it was made for (conf/recipes.yaml).
+
+`train: auto` (conf/train/auto.yaml) takes every setting from the recipe that `belonging` names, so `train=` and single
+settings override it as they override any other recipe.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+SMALL, BASE = 50e6, 200e6  # weights in the layers below which a model is small, or base
+MANY = 20_000  # training rows from which on a task has many
+NAMED = ("backbone", "task", "method")  # what a recipe is made for
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the recipe of a run comes from, for plan, record and log."""
+
+    name: str
+    whose: str | None  # None: conf/recipes.yaml does not say
+    made_for: dict[str, list[str]]  # names of backbone, task, method; one that is left out may be any
+    not_made_for: tuple[str, ...]  # the run's names that are not among them
+    nearest: bool  # it is the one that the run would take by itself
+    changed: dict[str, Any]  # settings of the run that are not the recipe's
+
+    def line(self) -> str:
+        """One line for people."""
+        text = sentence(self.name, self.whose, self.made_for, self.not_made_for)
+        if self.not_made_for and self.nearest:
+            text += " (the nearest there is)"
+        if self.changed:
+            text += f"; changed: {', '.join(f'{key}={value}' for key, value in self.changed.items())}"
+        return text
+
+
+def sentence(name: str, whose: str | None, made_for: Mapping[str, list[str]], not_made_for: Iterable[str]) -> str:
+    """`recipe demo (ours), made for minilm on toy_pairs; not made for bert-base`."""
+    if whose is None:
+        return f"recipe {name}: not listed in conf/recipes.yaml, so nobody says what it was made for"
+    words = {"backbone": "", "task": "on ", "method": "with "}
+    made = " ".join(words[key] + ", ".join(names) for key, names in made_for.items())
+    others = ", ".join(not_made_for)
+    return f"recipe {name} ({whose}), made for {made}" + (f"; not made for {others}" if others else "")
+
+
+def of_runs(name: str, runs: Iterable[Mapping[str, str]], conf: Path) -> str:
+    """The sentence on a recipe that several runs have, given by their names of backbone, task and method."""
+    entry = _table(conf).get(name)
+    if entry is None:
+        return sentence(name, None, {}, ())
+    made_for = _made_for(entry)
+    return sentence(
+        name, entry["whose"], made_for, dict.fromkeys(each for run in runs for each in _others(made_for, run))
+    )
+
+
+def source(config: Mapping[str, Any], conf: Path) -> Source:
+    """Where the recipe of a resolved configuration comes from."""
+    name = str(config["train"].get("name"))
+    entry = _table(conf).get(name)
+    if entry is None:
+        return Source(name, None, {}, (), nearest=False, changed={})
+    names = {group: str(config[group]["name"]) for group in NAMED}
+    made_for = _made_for(entry)
+    own = read(name, names["task"], conf)
+    changed = {key: value for key, value in config["train"].items() if value != own.get(key)}
+    return Source(
+        name,
+        entry["whose"],
+        made_for,
+        _others(made_for, names),
+        nearest=name == belonging(config, conf),
+        changed=changed,
+    )
+
+
+def _made_for(entry: Mapping[str, Any]) -> dict[str, list[str]]:
+    return {key: _listed(value) for key, value in entry["made_for"].items()}
+
+
+def _others(made_for: Mapping[str, list[str]], run: Mapping[str, str]) -> tuple[str, ...]:
+    """The run's names of backbone, task and method that the recipe was not made for."""
+    return tuple(run[key] for key, names in made_for.items() if run[key] not in names)
+
+
+def belonging(config: Mapping[str, Any], conf: Path) -> str:
+    """The name of the recipe that belongs to the backbone, task and method of a configuration."""
+    facts = _facts(config)
+    return _first(tuple(facts.items()), conf)
+
+
+def settings(config: Mapping[str, Any], conf: Path) -> dict[str, Any]:
+    """The settings of the recipe that belongs to a configuration."""
+    return read(belonging(config, conf), str(_at(config, "task.name")), conf)
+
+
+@functools.cache
+def _first(facts: tuple[tuple[str, str], ...], conf: Path) -> str:
+    known = dict(facts)
+    for name, entry in _table(conf).items():
+        for suits in entry.get("suits", ()):
+            if all(any(fnmatchcase(known[key], each) for each in _listed(wanted)) for key, wanted in suits.items()):
+                return name
+    raise AssertionError("conf/recipes.yaml ends with a recipe that suits every run")
+
+
+def _facts(config: Mapping[str, Any]) -> dict[str, str]:
+    """What conf/recipes.yaml may ask of a run. A setting of a wrong type is refused later, by its class."""
+    layers, hidden, rows = (_at(config, key) for key in ("backbone.layers", "backbone.hidden", "task.rows.train"))
+    numbers = isinstance(layers, int) and isinstance(hidden, int)
+    weights = 12 * layers * hidden**2 if numbers else BASE
+    names = {group: f"{group}.name" for group in NAMED}
+    keys = {**names, "family": "backbone.model_type", "kind": "task.kind"}
+    return {
+        **{fact: str(_at(config, key)) for fact, key in keys.items()},
+        "size": "small" if weights < SMALL else "base" if weights < BASE else "large",
+        "toy": "yes" if ".toy" in str(_at(config, "task._target_")) else "no",
+        "rows": "many" if isinstance(rows, int) and rows >= MANY else "few",
+    }
+
+
+def _at(config: Any, key: str) -> object:
+    """The value under a dotted key; None where there is none."""
+    for part in key.split("."):
+        config = config.get(part) if isinstance(config, Mapping) else None
+    return config
+
+
+@functools.cache
+def read(name: str, task: str, conf: Path) -> dict[str, Any]:
+    """The settings of a recipe as they are for a task."""
+    composed = OmegaConf.create({"task": {"name": task}, "train": _file(name, conf)})
+    return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
+
+
+def _file(name: str, conf: Path) -> Any:
+    """conf/train/<name>.yaml over those that its `defaults` name, as Hydra composes it, but faster."""
+    content: Any = OmegaConf.load(conf / "train" / f"{name}.yaml")
+    parents = [parent for parent in content.pop("defaults", ()) if parent != "_self_"]
+    return OmegaConf.merge(*(_file(parent, conf) for parent in parents), content)
+
+
+@functools.cache
+def _table(conf: Path) -> dict[str, Any]:
+    return OmegaConf.to_container(OmegaConf.load(conf / "recipes.yaml"))  # type: ignore[return-value]
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def register(conf: Path) -> None:
+    """Teach OmegaConf what YAML files may ask: `${recipe:epochs}`, that setting of the recipe that belongs to the run;
+    `${pick:${task.name},{cola:64},256}`, the value under a name, or the last; `${or:${a},${b}}`, b where a is null."""
+
+    def recipe(setting: str, *, _root_: Mapping[str, Any]) -> object:
+        return settings(_root_, conf).get(setting)
+
+    OmegaConf.register_new_resolver("recipe", recipe, replace=True)
+    OmegaConf.register_new_resolver("pick", lambda name, values, other: values.get(name, other), replace=True)
+    OmegaConf.register_new_resolver("or", lambda value, other: other if value is None else value, replace=True)
