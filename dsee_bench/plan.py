@@ -224,7 +224,6 @@ def as_json(plan_: Plan) -> str:
     """The plan as one JSON object; other tools rely on its names."""
     content = {
         "run_id": plan_.run_id,
-        "recipe": dataclasses.asdict(plan_.source),
         "stages": [
             {
                 "name": step.name,
@@ -239,6 +238,7 @@ def as_json(plan_: Plan) -> str:
         "parameters": _parameters(plan_.final),
         "flops": _flops(plan_, plan_.final),
         "estimates": list(plan_.steps[-1].estimates) if plan_.steps else [],
+        "recipe": dataclasses.asdict(plan_.source),
     }
     return json.dumps(content)
 

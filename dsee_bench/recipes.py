@@ -113,8 +113,7 @@ def _first(facts: tuple[tuple[str, str], ...], conf: Path) -> str:
 def _facts(config: Mapping[str, Any]) -> dict[str, str]:
     """What conf/recipes.yaml may ask of a run. A setting of a wrong type is refused later, by its class."""
     layers, hidden, rows = (_at(config, key) for key in ("backbone.layers", "backbone.hidden", "task.rows.train"))
-    numbers = isinstance(layers, int) and isinstance(hidden, int)
-    weights = 12 * layers * hidden**2 if numbers else BASE
+    weights = 12 * layers * hidden**2 if isinstance(layers, int) and isinstance(hidden, int) else BASE
     names = {group: f"{group}.name" for group in NAMED}
     keys = {**names, "family": "backbone.model_type", "kind": "task.kind"}
     return {

@@ -69,7 +69,7 @@ def test_bert_base_head_total_and_dense_flops():
 def test_plan_json_has_the_names_that_other_tools_rely_on():
     _, found = planned("method=dsee")
     said = json.loads(plan.as_json(found))
-    assert list(said) == ["run_id", "stages", "parameters", "flops"]
+    assert list(said) == ["run_id", "stages", "parameters", "flops", "estimates", "recipe"]
     assert [stage["name"] for stage in said["stages"]] == ["low_rank", "sparse", "tune", "prune", "retune"]
     assert all({"name", "sites", "parameters", "flops"} <= set(stage) for stage in said["stages"])
     assert said["stages"][0]["sites"][0] == "bert.encoder.layer.0.attention.self.query"
@@ -196,3 +196,29 @@ def test_gpt2_flops_with_its_unembedding():
 def test_position_bits():
     _, found = planned("task=rte", "backbone=bert-base", "method=dsee_update")
     assert cost.position_bits(found.final) == 24 * 64 * 20  # 589,824 positions need 20 bits
+
+
+ESTIMATES = [
+    # words, the plan's columns that are estimates in the end, why
+    ("method=full", [], "nothing is removed"),
+    ("method=dsee_structured", ["adapter", "trainable", "kept", "total"], "sparse entries of removed rows go along"),
+    ("method=dsee_structured method.stages.sparse.where=none", [], "low rank alone loses a known share"),
+    ("method=dsee", ["flops"], "where zeros fall decides how much an update beside them costs"),
+    ("method=dsee_masked", ["flops"], "the pooler sees one token, the others all"),
+    ("method=omp backbone=gpt2 task=e2e", [], "every weight sees all tokens, no update"),
+    ("method=omp method.stages.prune.within=row", [], "each row keeps its share"),
+    ("method=omp_2_4", [], "each four keep two"),
+    ("method=dsee_gradual", ["flops"], "as in one shot"),
+]
+
+
+@pytest.mark.parametrize(("words", "names", "why"), ESTIMATES)
+def test_a_plan_marks_what_is_an_estimate(words, names, why):
+    defaults = [] if "task=" in words else ["backbone=bert-base", "task=rte"]
+    _, found = planned(*defaults, *words.split())
+    said = json.loads(plan.as_json(found))
+    assert said["estimates"] == said["stages"][-1]["estimates"] == names, why
+    assert said["stages"][0]["estimates"] == [], "nothing before the stage that makes it one"
+    last = plan.as_text(found).splitlines()[1 + len(found.steps) + 2]
+    assert last.count("~") == sum(2 if name == "flops" else 1 for name in names), "GFLOPs and the share saved"
+    assert ("~ is an estimate" in plan.as_text(found)) == bool(names)

@@ -52,7 +52,8 @@ def _sources(runs: pd.DataFrame) -> Iterator[str]:
     once = runs.drop_duplicates("run_id")
     names = once["settings"].map(lambda settings: settings.get("train.name"))
     for name, part in once[names.notna()].groupby(names):
-        yield recipes.of_runs(str(name), part[list(recipes.NAMED)].to_dict("records"), CONF)
+        runs_of = [{group: str(run[group]) for group in recipes.NAMED} for run in part.to_dict("records")]
+        yield recipes.of_runs(str(name), runs_of, CONF)
 
 
 def _made(runs: pd.DataFrame) -> str:

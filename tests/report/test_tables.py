@@ -309,6 +309,18 @@ def test_the_notes_say_what_a_reader_must_know(make):
         assert said in notes
 
 
+def test_the_notes_say_whose_the_recipes_are_and_what_they_were_not_made_for(make):
+    def run(task, method, name):
+        made = make(task=task, method=method, backbone="bert-base")
+        return replace(made, config=made.config | {"train": {"name": name}})
+
+    runs = [run("rte", "dsee", "dsee_glue"), run("sst2", "full", "dsee_glue"), run("sst2", "dsee", "mine")]
+    notes = build(frame(runs), SPEC, "t").notes
+    made = "recipe dsee_glue (DSEE's authors), made for bert-base on rte with dsee, dsee_update, dsee_authors"
+    assert f"{made}; not made for sst2, full" in notes
+    assert "recipe mine: not listed in conf/recipes.yaml, so nobody says what it was made for" in notes
+
+
 def test_what_is_chosen_for_a_task_is_said_once_where_the_rows_agree(make):
     def run(task, method, epochs, rate=5e-4):
         made = make(task, method, learning_rate=rate)
