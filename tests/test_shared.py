@@ -77,7 +77,7 @@ def test_a_pipe_or_link_in_the_place_of_a_work_file_is_named_at_the_start(tmp_pa
         for make in (os.mkfifo, lambda path: path.symlink_to(tmp_path / "elsewhere")):
             path.parent.mkdir(parents=True, exist_ok=True)
             make(path)
-            with pytest.raises(ConfigError, match=f"{path.name} is a (named pipe|symbolic link)"):
+            with pytest.raises(ConfigError, match=f"{path.name} (is a (named pipe|symbolic link)|.* is no file)"):
                 run(resolved)
             assert path.is_fifo() or path.is_symlink()
             assert not (tmp_path / "elsewhere").exists()

@@ -203,7 +203,7 @@ def test_trainer_resumes_to_the_same_numbers(pair, ids, tmp_path):
 WRONG = [
     # settings, message
     ({"r": 0}, "r must be at least 1, got 0"),
-    ({"lora_alpha": 0}, "lora_alpha must be above 0, got 0"),
+    ({"lora_alpha": 0}, "lora_alpha must be finite and above 0, got 0"),
     ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
     ({"kept": -1}, "kept must not be negative, got -1"),
     ({"positions": "grebsmo"}, "unknown positions 'grebsmo'; there is decomposition, authors, .*, stored"),

@@ -349,8 +349,9 @@ def test_what_cannot_be_asked_for(stages, settings, message):
 
 
 def test_shares_out_of_range():
-    with pytest.raises(ValueError, match="heads must lie in"):
-        Narrow(1.0, 0.0, "magnitude", "magnitude", "layer")
+    node = OmegaConf.to_container(OmegaConf.load(config.CONF / "stage" / "narrow.yaml"))
+    with pytest.raises(ValueError, match=r"narrow\.heads must lie in \[0, 1\), got 1.0"):
+        validate.build({**node, "heads": 1.0}, "method.stages.narrow")
     with pytest.raises(ValueError, match="remove nothing"):
         Narrow(0.0, 0.0, "magnitude", "magnitude", "layer")
 

@@ -143,7 +143,7 @@ def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
 
 GRADUAL = [
     # settings of the stage,                  the error says
-    ("every=0", "every must be at least 1 step, got 0"),
+    ("every=0", r"gradual\.every must be at least 1, got 0"),
     ("until=1.5", r"until must lie in \(0, 1\]"),
     ("prune.within=2:4 method.stages.gradual.prune.sparsity=0.5", "has no shares between"),
     ("prune.sparsity=1", r"sparsity must lie in \[0, 1\)"),

@@ -291,7 +291,7 @@ def test_other_decode_settings_are_another_run_but_the_same_training(tmp_path):
     [
         (["backbone=tiny-bert"], "tiny-bert is an encoder and writes no text"),
         (["task.decode.beams=0"], "beams must be at least 1, got 0"),
-        (["task.decode.no_repeat_ngram=-1"], "must not be negative"),
+        (["task.decode.no_repeat_ngram=-1"], "must be at least 0, got -1"),
         (["task.decode.splits=[train]"], "not train"),
         (["train.label_smoothing=1.0"], r"label_smoothing must lie in \[0, 1\)"),
     ],
