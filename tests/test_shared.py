@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 RUN = ["backbone=tiny-bert", "train.max_rows=16", "train.epochs=1", "train.retune_epochs=1", "threads=1", "quiet=true"]
+RUN += ["task.rows.dev=16"]
 GROUP, FIRST, SECOND = 54321, 54322, 54323
 
 
@@ -26,7 +27,7 @@ def start(folder, *words, umask=0o022, user=None):
     return subprocess.run(command, preexec_fn=become, capture_output=True, text=True, check=False, cwd=folder)
 
 
-@pytest.mark.parametrize("umask", [0o002, 0o077])
+@pytest.mark.parametrize("umask", [0o002, pytest.param(0o077, marks=pytest.mark.slow)])
 def test_all_that_a_run_leaves_has_the_modes_of_the_umask(umask, tmp_path):
     done = start(tmp_path, f"export={tmp_path}/model", "save_every=0", umask=umask)
     assert done.returncode == 0, done.stderr

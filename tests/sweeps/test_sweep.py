@@ -6,7 +6,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench import config, origin, record
+from dsee_bench import config, origin, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.record import Record
 from dsee_bench.sweeps import sweep
@@ -56,6 +56,13 @@ def test_a_large_sweep_composes_each_option_once(monkeypatch):
     sweep._chosen.cache_clear()
     assert len(sweep.expand(["task=rte,mrpc,cola,stsb", "method=full,lora,dsee", "seed=range(30)"])) == 360
     assert len(composed) <= 4 + 3 + 3  # the options; nothing chosen, the check of the words, the experiment's sweep
+
+
+@pytest.mark.parametrize("more", [[], ["train.max_rows=${seed}"]], ids=["the seed alone", "what follows the seed"])
+def test_cells_that_differ_in_the_seed_have_their_own_ids(more):
+    cells = sweep.expand(["method=full,lora", "seed=3,7", *more])
+    assert [cell.run_id for cell in cells] == [plan.read(sweep.resolved(cell.overrides)).run_id for cell in cells]
+    assert len({cell.run_id for cell in cells}) == 4
 
 
 def test_a_misspelt_sweep_says_what_there_is():
