@@ -58,5 +58,5 @@ page: install ## results/page.html from the records
 bench: install ## speed and memory against peers, a few minutes
 	for script in $(filter-out benchmarks/faults.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-faults: install ## 200 kills at random moments, full disks, closed folders, damaged files: nothing may be lost; an hour
+faults: install ## 200 kills at random moments, full disks, closed folders, damaged files: nothing may be lost; long
 	$(BIN)/python benchmarks/faults.py
