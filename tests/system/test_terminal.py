@@ -65,7 +65,7 @@ def test_letters_that_the_terminal_lacks_are_replaced(module, words, code, resul
 
 @pytest.mark.slow
 def test_a_run_on_such_a_terminal_ends_well(tmp_path):
-    done = call(RUN, *QUICK, "task.rows.dev=16", "train.name=ü", f"results_dir={tmp_path / 'ö'}")
+    done = call(RUN, *QUICK, "task.rows.dev=16", 'train.name="ü"', f'results_dir="{tmp_path}/ö"')
     assert done.returncode == 0, done.stderr
     assert b"record: " in done.stdout
     assert len(list((tmp_path / "ö" / "runs").glob("*.json"))) == 1
