@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dsee_bench.config import ConfigError
+from dsee_bench.follow import logs
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record, write_atomically
 from dsee_bench.system.aside import make_room
@@ -64,14 +65,13 @@ def _stamps(files: Collection[Path]) -> dict[str, list[int]]:
 
 def check_rows(settings: Settings, found: Record, work: Path) -> None:
     """ConfigError if the data have other rows than the run was done on, or rows that cannot be read; the same ones are
-    noted. A file that is gone is no reason to doubt the record."""
+    noted. A file that is gone is no reason to doubt the record, but it is said."""
     given = settings.launch.data_dir
     try:
         data = settings.task.load(given, settings.seed)
-    except OSError:
-        return
-    except ValueError as error:
-        if isinstance(error.__cause__, OSError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            logs.show(f"{settings.run_id}: its data are not there, so they were not compared with the record: {error}")
             return
         raise ConfigError(
             f"{settings.run_id} is done, and its data cannot be held against it: {error}; mend them, or force=true"

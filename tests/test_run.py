@@ -255,7 +255,9 @@ def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, caps
     with pytest.raises(ConfigError, match="done on other rows"):
         run_tiny(tmp_path / "results", *first)
     absent = [*CUSTOM, f"data_dir={tmp_path}/none"]
+    capsys.readouterr()
     assert run_tiny(tmp_path / "results", *absent)[0] == 0, "what is gone is no reason to doubt the record"
+    assert "its data are not there, so they were not compared" in capsys.readouterr().out
     broken = rows_of(tmp_path / "d", [("fine", "good"), ("poor", "awful")])
     with pytest.raises(ConfigError, match=r"its data cannot be held against it: .*awful.*; mend them, or force=true"):
         run_tiny(tmp_path / "results", *broken)
