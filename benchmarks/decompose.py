@@ -12,8 +12,8 @@ import time
 
 import torch
 
-from dsee_bench.sparse import Placement
-from dsee_bench.sparse.decompose import place
+from dsee_bench.pruning import Placement
+from dsee_bench.pruning.decomposition import place
 
 RANK, KEPT, SPREAD = 16, 64, 0.04
 

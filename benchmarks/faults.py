@@ -27,7 +27,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from dsee_bench import config, record
-from dsee_bench.run import run
+from dsee_bench.cli.bench import run
 from dsee_bench.system.seal import SEAL
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
@@ -260,7 +260,7 @@ def main() -> None:
 
     import torch
 
-    import dsee_bench.execute  # noqa: F401  imported once, for all the forks
+    import dsee_bench.runs.pipeline  # noqa: F401  imported once, for all the forks
 
     torch.set_num_threads(1)
     began = time.monotonic()

@@ -13,13 +13,13 @@ from pathlib import Path
 
 from dsee_bench import config, plan, record
 from dsee_bench.record import Record
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import sweep
 
 SWEEP = [
     *("backbone=minilm", "train=glue_small", "seed=range(25)", "task=rte,mrpc,cola,stsb"),
     "method=full,lora,dsee_update,dsee,dsee_masked,dsee_random,dsee_structured,omp,lora_omp,imp",
 ]
-REPORT, BENCH = "dsee_bench.report.cli", "dsee_bench.run"
+REPORT, BENCH = "dsee_bench.cli.report", "dsee_bench.cli.bench"
 
 
 def main() -> None:

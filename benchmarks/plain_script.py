@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         set_seed,
     )
 
-    from dsee_bench import config, validate
+    from dsee_bench import config
+    from dsee_bench.config import validate
 
     if options.threads:
         torch.set_num_threads(options.threads)

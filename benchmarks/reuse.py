@@ -34,7 +34,7 @@ def main() -> None:
 def sweep(*words: str) -> tuple[float, int]:
     """Seconds of the sweep in a folder of its own, and how often its first stage was tuned."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "dsee_bench.run", "--multirun", *SWEEP, f"results_dir={folder}", *words]
+        command = [sys.executable, "-m", "dsee_bench.cli.bench", "--multirun", *SWEEP, f"results_dir={folder}", *words]
         started = time.perf_counter()
         subprocess.run(command, check=True, capture_output=True)
         seconds = time.perf_counter() - started

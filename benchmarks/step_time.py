@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 from transformers import BertConfig, BertForSequenceClassification
 
-from dsee_bench.dsee import DseeConfig
+from dsee_bench.adapters.dsee import DseeConfig
 
 RANK, ALPHA, KEPT = 16, 32, 64
 TARGETS = ["query", "value"]

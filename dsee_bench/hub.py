@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from dsee_bench.follow import logs
-from dsee_bench.system import stopping
+from dsee_bench.monitoring import console
+from dsee_bench.system import signals
 from dsee_bench.system.checksum import verify
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks.source import find_files
+from dsee_bench.system.sources import find_files
 
 SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again
 WAITS = (1.0, 3.0)  # seconds before a download is tried again that the server broke off by an error of its own
@@ -171,7 +171,7 @@ def _download(wanted: Wanted) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     what = {"model": "model", "dataset": "data set"}[wanted.kind]
-    logs.tell(f"fetching the {what} {wanted}")
+    console.tell(f"fetching the {what} {wanted}")
     waits = list(WAITS)
     while True:
         try:
@@ -227,7 +227,7 @@ def _bar(made: list[Any]) -> Any:
     would finish the file; and where no bar is drawn, it tells now and then of the bytes that came."""
     from huggingface_hub.utils import tqdm
 
-    drawn = logs.bars()
+    drawn = console.bars()
 
     class Bar(tqdm):
         told = time.monotonic()
@@ -238,7 +238,7 @@ def _bar(made: list[Any]) -> Any:
             made.append(self)
 
         def update(self, n: float | None = 1) -> bool | None:
-            stopping.check()
+            signals.check()
             return bool(super().update(n))
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
@@ -247,6 +247,6 @@ def _bar(made: list[Any]) -> Any:
             # The client opens three bars: bytes received, bytes written, files.
             elif self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
                 self.told = time.monotonic()
-                logs.tell(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
+                console.tell(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
 
     return Bar

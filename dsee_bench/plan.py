@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from dsee_bench import config, cost, recipes, validate
-from dsee_bench.backbones.load import Checkpoint
-from dsee_bench.backbones.site import Outline
-from dsee_bench.config import ConfigError, Recipe
+from dsee_bench import config
+from dsee_bench.config import ConfigError, Recipe, recipes, validate
+from dsee_bench.config.limits import Limits, NotNegative, Seed
 from dsee_bench.deploy.manifest import Folding, Storage
-from dsee_bench.follow.tracking import Tracking
-from dsee_bench.limits import Limits, NotNegative, Seed
+from dsee_bench.models import cost
+from dsee_bench.models.load import Checkpoint
+from dsee_bench.models.spec import Outline
+from dsee_bench.monitoring.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
-from dsee_bench.system import ranks
+from dsee_bench.system import distributed
 from dsee_bench.system.files import file_name
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Task
@@ -175,7 +176,7 @@ def plan(settings: Settings) -> Plan:
     except ValueError as error:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
     try:
-        ranks.share(settings.recipe.batch_size // settings.recipe.accumulate)
+        distributed.share(settings.recipe.batch_size // settings.recipe.accumulate)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     longest = settings.backbone.longest

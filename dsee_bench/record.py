@@ -12,9 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from dsee_bench.config.validate import check_targets, shown
 from dsee_bench.system import secrets
 from dsee_bench.system.files import file_name, write_atomically
-from dsee_bench.validate import check_targets, shown
 
 SCHEMA = 1
 LARGEST_FILE = 64 * 2**20  # bytes; a record of a long run with all its curves has some 100 kB

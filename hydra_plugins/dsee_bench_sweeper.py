@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
 if TYPE_CHECKING:
-    from dsee_bench.sweeps.sweep import Cell
+    from dsee_bench.runs.sweep import Cell
 
 
 class UnfinishedSweeper(BasicSweeper):
@@ -22,7 +22,7 @@ class UnfinishedSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from dsee_bench.config import default_results_dir
-        from dsee_bench.sweeps.sweep import runnable, unfinished
+        from dsee_bench.runs.sweep import runnable, unfinished
         from dsee_bench.system.shell import shell_path
 
         assert self.config is not None
@@ -79,7 +79,7 @@ class UnfinishedSweeper(BasicSweeper):
 
     def _after_a_kill(self, batch: Sequence["Cell"]) -> Iterable[list["Cell"]]:
         """What of the batch is not done: the runs that had not begun together, the others one by one."""
-        from dsee_bench.report.state import state_of
+        from dsee_bench.runs.state import state_of
 
         names = {cell: state_of(cell.run_id, self._results).name for cell in batch}
         waiting = [cell for cell, name in names.items() if name in ("missing", "failed")]

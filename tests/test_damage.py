@@ -11,9 +11,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, record
-from dsee_bench.run import run
-from dsee_bench.system import stopping
-from dsee_bench.system.aside import SUFFIX
+from dsee_bench.cli.bench import run
+from dsee_bench.system import signals
+from dsee_bench.system.damaged import SUFFIX
 from dsee_bench.system.seal import SEAL, seal
 from dsee_bench.training import checkpoint, decode
 
@@ -72,14 +72,12 @@ def scores(results_dir):
 def stop_tuning(monkeypatch):
     """Stop in the second tuning: a state is cached, and a tuning has checkpoints."""
     steps = iter(range(100))
-    monkeypatch.setattr(stopping, "check", lambda: stopping._stop(0, None) if next(steps) == 10 else None)
+    monkeypatch.setattr(signals, "check", lambda: signals._stop(0, None) if next(steps) == 10 else None)
 
 
 def stop_writing(monkeypatch):
     batches, write = iter(range(100)), decode.write
-    monkeypatch.setattr(
-        decode, "write", lambda *given: stopping._stop(0, None) if next(batches) == 2 else write(*given)
-    )
+    monkeypatch.setattr(decode, "write", lambda *given: signals._stop(0, None) if next(batches) == 2 else write(*given))
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def test_what_settings_are_made_of_imports_nothing_heavy():
         if "_target_:" in line
     }
     assert len(named) >= 8
-    seen, waiting = set(), [*named, "dsee_bench.run"]
+    seen, waiting = set(), [*named, "dsee_bench.cli.bench"]
     while waiting:
         module = waiting.pop()
         path = FOLDER.parent / (module.replace(".", "/") + ".py")

@@ -8,10 +8,11 @@ import zipfile
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench import config, execute, record
-from dsee_bench.backbones.packaged import package_folder
-from dsee_bench.report.state import state_of
-from dsee_bench.run import run
+from dsee_bench import config, record
+from dsee_bench.cli.bench import run
+from dsee_bench.models.packaged import package_folder
+from dsee_bench.runs import pipeline
+from dsee_bench.runs.state import state_of
 
 CUSTOM = ("task=custom", "task.train=train.csv", "task.dev=train.csv", "task.labels=[bad,good]")
 
@@ -209,7 +210,7 @@ def test_after_a_mistake_is_mended_nothing_is_left_of_it(tmp_path, capsys):
 
 
 def test_a_fault_of_ours_is_one_line_here_and_whole_in_log_and_record(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(execute, "run_stages", lambda *_: {}["absent"])
+    monkeypatch.setattr(pipeline, "run_stages", lambda *_: {}["absent"])
     code, run_id = start(tmp_path, "task=toy_pairs")
     said = capsys.readouterr().err
     log = tmp_path / "work" / run_id / "log.txt"

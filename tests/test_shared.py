@@ -15,7 +15,7 @@ GROUP, FIRST, SECOND = 54321, 54322, 54323
 
 def start(folder, *words, umask=0o022, user=None):
     """Run `dsee-bench` under a umask, as `user` of GROUP if one is given. Returns the finished process."""
-    command = ["-m", "dsee_bench.run", *RUN, f"results_dir={folder}", *words]
+    command = ["-m", "dsee_bench.cli.bench", *RUN, f"results_dir={folder}", *words]
     return python(command, umask=umask, user=user, capture_output=True, text=True, cwd=folder)
 
 
@@ -76,8 +76,8 @@ def test_a_pipe_or_link_in_the_place_of_a_work_file_is_named_at_the_start(tmp_pa
     from omegaconf import OmegaConf
 
     from dsee_bench import config
+    from dsee_bench.cli.bench import run
     from dsee_bench.config import ConfigError
-    from dsee_bench.run import run
 
     resolved = OmegaConf.to_container(config.compose([*RUN, f"results_dir={tmp_path}"]), resolve=True)
     name = config.run_id(resolved)

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import dsee_bench
-from dsee_bench import execute, plan
-from dsee_bench.backbones.access import weight_of
+from dsee_bench import plan
 from dsee_bench.deploy.export import export
 from dsee_bench.metrics import score
+from dsee_bench.models.access import weight_of
+from dsee_bench.runs import pipeline, sweep
 from dsee_bench.stages.tune import Tune, choose_trainable, head_parameters
-from dsee_bench.sweeps import sweep
 
 TESTS = Path(__file__).parent
 ELSEWHERE = [
@@ -54,10 +54,10 @@ def settings_of(*overrides):
 def untuned(folder, *overrides):
     """The state after every stage but the tunings."""
     settings = settings_of(*overrides)
-    state, _ = execute.prepare(settings, folder)
+    state, _ = pipeline.prepare(settings, folder)
     for name, stage in settings.stages.items():
         if not isinstance(stage, Tune):
-            execute._run_stage(settings, state, name, folder)
+            pipeline._run_stage(settings, state, name, folder)
     return settings, state
 
 
@@ -98,10 +98,10 @@ def test_an_empty_pool_or_nothing_to_prune_does_not_crash(asked, zeros, why, tmp
 def test_scoring_does_not_lose_the_pretrained_weight(score_name, tmp_path):
     """The field: the update is added into W to score it, and W is restored from the scores."""
     settings = settings_of("method=dsee", f"method.stages.prune.score={score_name}")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     first = {w.site: weight_of(state.model, w.site).clone() for w in state.outline.weights}
     for name in ("low_rank", "sparse", "prune"):
-        execute._run_stage(settings, state, name, tmp_path)
+        pipeline._run_stage(settings, state, name, tmp_path)
     for weight in state.outline.weights:
         seen = weight_of(state.model, weight.site)
         assert torch.equal(seen, first[weight.site] * (seen != 0)), weight.site.path
@@ -170,7 +170,7 @@ def test_seed_zero_is_a_seed(tmp_path):
     heads = []
     for seed in (0, 0, 1):
         torch.manual_seed(len(heads))
-        state, _ = execute.prepare(settings_of(f"seed={seed}"), tmp_path)
+        state, _ = pipeline.prepare(settings_of(f"seed={seed}"), tmp_path)
         heads.append(state.model.classifier.weight)
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])

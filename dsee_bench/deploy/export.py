@@ -18,16 +18,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dsee_bench.backbones.access import weight_of
-from dsee_bench.backbones.fused import join, split
-from dsee_bench.backbones.site import Outline
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.load import ADAPTER, HEADS
 from dsee_bench.deploy.manifest import Folding, Manifest, Storage, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
-from dsee_bench.sparse.storage import compress, size
+from dsee_bench.deploy.storage import compress, size
+from dsee_bench.models.access import weight_of
+from dsee_bench.models.fused import join, split
+from dsee_bench.models.spec import Outline
 from dsee_bench.system.files import half_name, kind, share
-from dsee_bench.system.half import half_made
+from dsee_bench.system.staging import half_made
 from dsee_bench.tasks.example import Task
 
 

@@ -15,11 +15,11 @@ from transformers import (
 )
 from transformers.initialization import no_init_weights
 
-from dsee_bench.backbones.fused import split
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.manifest import Manifest
-from dsee_bench.deploy.stranger import adapter_config, check_memory, config_of, header, refused
-from dsee_bench.sparse.storage import PARTS, expand
+from dsee_bench.deploy.storage import PARTS, expand
+from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, refused
+from dsee_bench.models.fused import split
 
 ADAPTER = "adapter"  # the folder of an update that lies apart, in PEFT's form
 HEADS: Mapping[str, Any] = {"classifier": AutoModelForSequenceClassification, "language_model": AutoModelForCausalLM}

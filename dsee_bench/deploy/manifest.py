@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from dsee_bench.deploy.stranger import read_json
+from dsee_bench.deploy.untrusted import read_json
 from dsee_bench.system.files import check_folder, kind
 
 NAME = "manifest.json"

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from dsee_bench import cost
-from dsee_bench.backbones.access import weight_of
-from dsee_bench.backbones.site import Outline, Site
 from dsee_bench.deploy.export import detached
 from dsee_bench.deploy.manifest import Manifest
+from dsee_bench.models import cost
+from dsee_bench.models.access import weight_of
+from dsee_bench.models.spec import Outline, Site
 from dsee_bench.record import Cost
 
 

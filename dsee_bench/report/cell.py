@@ -6,8 +6,8 @@ from functools import cached_property
 from statistics import fmean, median, stdev
 from typing import Any, Literal
 
-from dsee_bench.report.difference import within_noise
 from dsee_bench.report.spec import ScoreColumn, TableSpec
+from dsee_bench.report.statistics import within_noise
 from dsee_bench.report.variants import show
 
 PERCENT_UNITS = ("0-1", "-1-1")  # shown times 100, as papers print them

@@ -7,16 +7,16 @@ from typing import Any
 
 from tabulate import tabulate
 
+from dsee_bench.config.validate import build
 from dsee_bench.metrics.nlg.corpus import Parts
 from dsee_bench.record import Record, Score
-from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
 from dsee_bench.report.find import records
 from dsee_bench.report.frame import flatten
+from dsee_bench.report.statistics import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
 from dsee_bench.report.variants import show
-from dsee_bench.system import lines
+from dsee_bench.system import jsonl
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.judge import sums_of
-from dsee_bench.validate import build
 
 
 def compare_text(a: Record, b: Record, results_dir: Path, among: Sequence[Record] | None = None) -> str:
@@ -50,7 +50,7 @@ def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any
     if not path.is_file():
         return None
     content = path.read_bytes()
-    kept = lines.parse(content) if lines.CHECKSUM.encode() in content else json.loads(content)
+    kept = jsonl.parse(content) if jsonl.CHECKSUM.encode() in content else json.loads(content)
     return None if kept is None else kept.get(split)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from dsee_bench import record as stored
 from dsee_bench.config import nearest
 from dsee_bench.record import Record
-from dsee_bench.report.shape import check
+from dsee_bench.report.fields import check
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from dsee_bench import recipes
-from dsee_bench.config import CONF
+from dsee_bench.config import CONF, recipes
 from dsee_bench.report.spec import Published, ScoreColumn, TableSpec
 from dsee_bench.report.variants import Variant, recipe
 

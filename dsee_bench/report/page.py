@@ -19,8 +19,8 @@ from markupsafe import Markup
 from dsee_bench.record import Record
 from dsee_bench.report import render
 from dsee_bench.report.frame import frame
-from dsee_bench.report.show import number
 from dsee_bench.report.tables import Table, cost_text
+from dsee_bench.report.terminal import number
 from dsee_bench.report.variants import variants
 
 COSTS = {"trainable_parameters": "count", "sparsity_masked": "percent", "flops_saved": "percent"}

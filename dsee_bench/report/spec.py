@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsee_bench.config import ConfigError, nearest
-from dsee_bench.limits import CountOrZero
-from dsee_bench.validate import typed
+from dsee_bench.config.limits import CountOrZero
+from dsee_bench.config.validate import typed
 
 Scalar = str | int | float | bool | None
 Where = Mapping[str, Scalar | tuple[Scalar, ...]]  # dotted setting -> its value, or the values that are admitted

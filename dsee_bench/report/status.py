@@ -8,9 +8,9 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dsee_bench.config import parse
-from dsee_bench.report.shape import check
-from dsee_bench.report.state import NAMES, State, every_state, state_of
-from dsee_bench.sweeps.sweep import Cell, expand
+from dsee_bench.report.fields import check
+from dsee_bench.runs.state import NAMES, State, every_state, state_of
+from dsee_bench.runs.sweep import Cell, expand
 
 
 def status_text(results_dir: Path) -> str:

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from dsee_bench.backbones.site import Kind, Outline, Site, Weight
-from dsee_bench.limits import Count, CountOrZero, Limits, Positive, Share
-from dsee_bench.stages.peft_settings import settings_class
+from dsee_bench.adapters.peft_settings import settings_class
+from dsee_bench.config.limits import Count, CountOrZero, Limits, Positive, Share
+from dsee_bench.config.validate import typed
+from dsee_bench.models.spec import Kind, Outline, Site, Weight
 from dsee_bench.stages.stage import Facts, RunState, Stage
-from dsee_bench.validate import typed
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +44,7 @@ class LowRank(Stage):
     def run(self, state: RunState) -> Facts:
         from peft import get_peft_model
 
-        from dsee_bench.dsee import DseeConfig
+        from dsee_bench.adapters.dsee import DseeConfig
 
         config = DseeConfig(
             r=self.rank,
@@ -96,7 +96,7 @@ class SparseEntries(Stage):
         return replace(outline, weights=tuple(attach(w) if w.site in chosen else w for w in outline.weights))
 
     def run(self, state: RunState) -> Facts:
-        from dsee_bench.stages.place import choose_positions
+        from dsee_bench.pruning.placement import choose_positions
 
         positions = choose_positions(state, self.sites(state.outline), self.where, self.entries, self.batches)
         _set_support(state, positions)
@@ -110,7 +110,7 @@ class SparseEntries(Stage):
 
 def _set_support(state: RunState, positions: "dict[Site, torch.Tensor]") -> None:
     """Give the update at each site its entries, all of whose rows are one block."""
-    from dsee_bench.backbones.access import module_at
+    from dsee_bench.models.access import module_at
 
     for site, flat in positions.items():
         layer: Any = module_at(state.model, site)

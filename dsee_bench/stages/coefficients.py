@@ -7,9 +7,9 @@ nothing changes before the first step; the `narrow` stage folds them into the we
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from dsee_bench.backbones.narrow import FFN_COLUMNS, HEAD_COLUMNS
-from dsee_bench.backbones.site import Outline, Site, Weight
-from dsee_bench.limits import NotNegative
+from dsee_bench.config.limits import NotNegative
+from dsee_bench.models.spec import Outline, Site, Weight
+from dsee_bench.pruning.surgery import FFN_COLUMNS, HEAD_COLUMNS
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ class Coefficients(Stage):
         return outline.change((*HEAD_COLUMNS, *FFN_COLUMNS), attach)
 
     def run(self, state: RunState) -> Facts:
-        from dsee_bench.backbones.access import module_at
-        from dsee_bench.backbones.coefficient import attach
+        from dsee_bench.adapters.coefficient import attach
+        from dsee_bench.models.access import module_at
 
         penalised: list[tuple[Site, float]] = []
         for weight in state.outline.weights:
@@ -61,8 +61,8 @@ def _penalty(state: RunState, penalised: list[tuple[Site, float]]) -> "Tensor":
     """The l1 penalty; zero once the coefficients are folded into the weights."""
     import torch
 
-    from dsee_bench.backbones.access import module_at
-    from dsee_bench.backbones.coefficient import coefficients_of
+    from dsee_bench.adapters.coefficient import coefficients_of
+    from dsee_bench.models.access import module_at
 
     found = [(coefficients_of(module_at(state.model, site)), l1) for site, l1 in penalised]
     sums = [l1 * values.abs().sum() for values, l1 in found if values is not None]

@@ -7,7 +7,7 @@ alone: kept states that it does not name are then as good as gone.
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsee_bench.system import lines
+from dsee_bench.system import jsonl
 
 NAME = "forced.json"
 
@@ -27,13 +27,13 @@ class Forced:
         return self._noted(Forced(self.file, self.begun, self.made | {key}))
 
     def _noted(self, found: "Forced") -> "Forced":
-        lines.write(found.file, [{"begun": sorted(found.begun), "made": sorted(found.made)}])
+        jsonl.write(found.file, [{"begun": sorted(found.begun), "made": sorted(found.made)}])
         return found
 
 
 def read(work: Path) -> Forced | None:
     """The note in a work folder; None where no forced run is unfinished, or the note is damaged: all begins anew."""
-    rows = lines.read(work / NAME)
+    rows = jsonl.read(work / NAME)
     return Forced(work / NAME, frozenset(rows[0]["begun"]), frozenset(rows[0]["made"])) if rows else None
 
 

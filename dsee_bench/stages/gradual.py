@@ -4,8 +4,8 @@ prune"), so that the model can recover while it is pruned. Masks only grow: a ze
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
-from dsee_bench.backbones.site import Outline, Site
-from dsee_bench.limits import Count, Limits
+from dsee_bench.config.limits import Count, Limits
+from dsee_bench.models.spec import Outline, Site
 from dsee_bench.stages.prune import PruneWeights
 from dsee_bench.stages.stage import Facts, RunState
 from dsee_bench.stages.tune import Tune
@@ -69,12 +69,12 @@ class Schedule:
 
     def part(self, step: int) -> float:
         """Of the share that is zeroed in the end."""
-        from dsee_bench.sparse.masks import cubic_sparsity
+        from dsee_bench.pruning.masks import cubic_sparsity
 
         return cubic_sparsity(step, self._last, initial=0.0, final=1.0)
 
     def __call__(self, before: int) -> None:
-        from dsee_bench.stages.masking import apply_masks
+        from dsee_bench.pruning.masking import apply_masks
 
         step = before + 1  # Trainer counts a step only after its hooks
         if self.due(step):
@@ -86,7 +86,7 @@ class Schedule:
         return {site.path: mask for site, mask in self._state.masks.items()}
 
     def load(self, tensors: "dict[str, Tensor]") -> None:
-        from dsee_bench.stages.masking import apply_masks, mask_updates
+        from dsee_bench.pruning.masking import apply_masks, mask_updates
 
         sites = {weight.site.path: weight.site for weight in self._state.outline.weights}
         self._state.masks.update({sites[name]: mask for name, mask in tensors.items()})

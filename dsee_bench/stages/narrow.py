@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from dsee_bench.backbones import narrow
-from dsee_bench.backbones.site import Kind, Outline, Site
-from dsee_bench.limits import Count, Limits
+from dsee_bench.config.limits import Count, Limits
+from dsee_bench.models.spec import Kind, Outline, Site
+from dsee_bench.pruning import surgery
+from dsee_bench.pruning.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
+from dsee_bench.pruning.removal import remove, whole_weight
 from dsee_bench.stages.attach import ADAPTER
-from dsee_bench.stages.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
-from dsee_bench.stages.remove import remove, whole_weight
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 Removed = Annotated[float, Limits(least=0, below=1, hint="it is the share removed, and one must stay")]
@@ -46,17 +46,17 @@ class Narrow(Stage):
     def sites(self, outline: Outline) -> tuple[Site, ...]:
         kinds: list[Kind] = []
         if self.heads:
-            kinds += [*narrow.HEAD_ROWS, *narrow.HEAD_COLUMNS]
+            kinds += [*surgery.HEAD_ROWS, *surgery.HEAD_COLUMNS]
         if self.ffn:
             kinds += FFN
         return outline.pick(kinds)
 
     def plan(self, outline: Outline) -> Outline:
         """Exact in weights and FLOPs; which layer loses what, and how many sparse entries go, is known from the run."""
-        _refuse(outline, self.heads, self.score, SCORED_HEADS, narrow.HEAD_COLUMNS, "score")
-        _refuse(outline, self.ffn, self.score_ffn, FFN, narrow.FFN_COLUMNS, "score_ffn")
-        heads, ffn = narrow.head_groups(outline), narrow.neurons(outline)
-        return narrow.narrowed(outline, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
+        _refuse(outline, self.heads, self.score, SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
+        _refuse(outline, self.ffn, self.score_ffn, FFN, surgery.FFN_COLUMNS, "score_ffn")
+        heads, ffn = surgery.head_groups(outline), surgery.neurons(outline)
+        return surgery.narrowed(outline, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
 
     def estimates(self, outline: Outline) -> frozenset[str]:
         """Sparse and masked entries are taken to lie evenly over what stays and what goes."""
@@ -89,14 +89,14 @@ class Narrow(Stage):
         """Choose, remove, and say in the facts what is left, so that the model can be built again."""
         import torch
 
-        from dsee_bench.sparse.groups import keep_in_each, keep_overall
+        from dsee_bench.pruning.groups import keep_in_each, keep_overall
 
         generator = torch.Generator().manual_seed(state.seed)
         heads, ffn = _sizes(state)
         choice = []
         for groups, share, name, score, rows, columns in (
-            (heads, self.heads, "heads", self.score, narrow.HEAD_ROWS, narrow.HEAD_COLUMNS),
-            (ffn, self.ffn, "ffn", self.score_ffn, narrow.FFN_ROWS, narrow.FFN_COLUMNS),
+            (heads, self.heads, "heads", self.score, surgery.HEAD_ROWS, surgery.HEAD_COLUMNS),
+            (ffn, self.ffn, "ffn", self.score_ffn, surgery.FFN_ROWS, surgery.FFN_COLUMNS),
         ):
             if not share:
                 choice.append([torch.arange(count) for count in groups])
@@ -114,7 +114,7 @@ class Narrow(Stage):
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
 
-        from dsee_bench.backbones.access import module_at
+        from dsee_bench.models.access import module_at
 
         heads = [torch.tensor(kept) for kept in facts["heads"]]
         remove(state, heads, [torch.arange(count) for count in facts["neurons"]])

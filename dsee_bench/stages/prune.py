@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from dsee_bench.backbones.site import Kind, Outline, Site, Weight
-from dsee_bench.limits import Count, Limits
-from dsee_bench.sparse import DataScore, ScoreName, Within
+from dsee_bench.config.limits import Count, Limits
+from dsee_bench.models.spec import Kind, Outline, Site, Weight
+from dsee_bench.pruning import DataScore, ScoreName, Within
+from dsee_bench.pruning.masking import apply_masks, mask_updates, spread, with_kept
 from dsee_bench.stages.attach import ADAPTER
-from dsee_bench.stages.masking import apply_masks, mask_updates, spread, with_kept
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class PruneWeights(Stage):
         """(O, I) bool for each site of the pools, at `part` of their sparsity, from the weights as they are now."""
         import torch
 
-        from dsee_bench.sparse.masks import masks_within
+        from dsee_bench.pruning.masks import masks_within
 
         found = {}
         for pool in self.pools(state.outline):
@@ -169,7 +169,7 @@ class PruneWeights(Stage):
 
     def _read(self, state: RunState, pool: Pool) -> "Mapping[Site, Tensor]":
         """What the pool's score needs from training batches: input norms, gradients, or nothing."""
-        from dsee_bench.stages.calibrate import input_norms, weight_gradients
+        from dsee_bench.pruning.calibration import input_norms, weight_gradients
 
         sites = [weight.site for weight in pool.weights]
         if pool.score not in get_args(DataScore):
@@ -187,8 +187,8 @@ class PruneWeights(Stage):
         read: "Mapping[Site, Tensor]",
     ) -> "Tensor":
         """(O, I) scores on the CPU; entries that an earlier mask removed come last."""
-        from dsee_bench.backbones.access import module_at, weight_of
-        from dsee_bench.sparse.masks import entry_scores, first_order_scores, wanda_scores
+        from dsee_bench.models.access import module_at, weight_of
+        from dsee_bench.pruning.masks import entry_scores, first_order_scores, wanda_scores
 
         seen = weight_of(state.model, weight.site).float().cpu()
         if score == "wanda":

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsee_bench.backbones.site import Outline, Site
+from dsee_bench.models.spec import Outline, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Rewind(Stage):
     def run(self, state: RunState) -> Facts:
         import torch
 
-        from dsee_bench.stages.masking import apply_masks
+        from dsee_bench.pruning.masking import apply_masks
 
         assert state.fresh is not None
         first = dict(state.fresh().named_parameters())

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.backbones.site import Outline, Site
 from dsee_bench.config import Recipe
+from dsee_bench.models.spec import Outline, Site
 from dsee_bench.tasks.example import Split, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from dsee_bench.follow.curve import Curve
+    from dsee_bench.monitoring.curve import Curve
     from dsee_bench.training.trainer import StepHook
 
 Facts = dict[str, Any]  # plain values for the record

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from dsee_bench.backbones.site import Outline, Site
-from dsee_bench.limits import Limits, Positive
+from dsee_bench.config.limits import Limits, Positive
+from dsee_bench.models.spec import Outline, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Tune(Stage):
         return replace(outline, tuned=self.what)
 
     def run(self, state: RunState) -> Facts:
-        from dsee_bench.stages.adalora import budget_of
+        from dsee_bench.adapters.adalora import budget_of
         from dsee_bench.training.train import Job, tune
 
         choose_trainable(state, self.what)
@@ -110,7 +110,7 @@ def _norm_parameters(model: "PreTrainedModel") -> set[str]:
 
 def _stored_masks(state: RunState) -> "list[tuple[Tensor, Tensor]]":
     """(parameter, mask laid out as the parameter is) of each masked weight."""
-    from dsee_bench.backbones.access import pretrained_module
+    from dsee_bench.models.access import pretrained_module
 
     return [
         (pretrained_module(state.model, site).get_parameter("weight"), mask.T if site.transposed else mask)

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.system import ranks, secrets
+from dsee_bench.system import distributed, secrets
 
 PACKAGES = (
     "torch",
@@ -36,7 +36,7 @@ def made_by(overrides: Sequence[str], device: str, threads: int) -> dict[str, An
         "python": platform.python_version(),
         "device": device,
         "threads": threads,
-        "processes": ranks.world(),
+        "processes": distributed.world(),
     }
 
 

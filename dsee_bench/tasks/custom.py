@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
+from dsee_bench.config.limits import Count
 from dsee_bench.hub import Wanted, get
-from dsee_bench.limits import Count
 from dsee_bench.system.shell import shell_path
+from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of, spelled
-from dsee_bench.tasks.source import find_files
 from dsee_bench.tasks.table import FORMATS, class_names, read_rows
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such

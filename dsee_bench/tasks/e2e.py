@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 from dsee_bench.metrics.nlg import Protocol
+from dsee_bench.system.sources import read_content
 from dsee_bench.tasks.generation import DataToText, Form, Generation, Read
-from dsee_bench.tasks.source import read_content
 from dsee_bench.tasks.table import read_lines, read_parquet
 
 CSV_FILES = {"train": "trainset.csv", "dev": "devset.csv", "test": "testset_w_refs.csv"}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from dsee_bench.hub import Wanted
-from dsee_bench.system.mistake import shown
+from dsee_bench.system.errors import shown
 
 Kind = Literal["classification", "regression", "generation"]
 Item = TypeVar("Item")

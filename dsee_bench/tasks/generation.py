@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
+from dsee_bench.config.limits import Count, CountOrZero, Limits
 from dsee_bench.hub import DataRevision, Wanted, get
-from dsee_bench.limits import Count, CountOrZero, Limits
 from dsee_bench.metrics import nlg
+from dsee_bench.system.sources import check_file, find_files, read_content
 from dsee_bench.tasks.example import Split, split_of
-from dsee_bench.tasks.source import check_file, find_files, read_content
 
 
 @dataclass(frozen=True)

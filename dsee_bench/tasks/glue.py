@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsee_bench.follow.logs import tell
+from dsee_bench.config.limits import Count
 from dsee_bench.hub import DataRevision, Wanted, get
-from dsee_bench.limits import Count
+from dsee_bench.monitoring.console import tell
+from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
-from dsee_bench.tasks.source import find_files
 from dsee_bench.tasks.table import BrokenRows, class_names, read_parquet, read_tsv
 
 

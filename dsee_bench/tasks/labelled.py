@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsee_bench import metrics
-from dsee_bench.system.mistake import shown
+from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import Example, encodable
 from dsee_bench.tasks.table import Row
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from dsee_bench.system.mistake import shown
-from dsee_bench.tasks.source import check_file, read_content
+from dsee_bench.system.errors import shown
+from dsee_bench.system.sources import check_file, read_content
 
 BrokenRows = Literal["error", "drop"]
 FORMATS = ".tsv, .csv, .jsonl, .json (each also with .gz) and .parquet"

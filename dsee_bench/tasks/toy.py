@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dsee_bench.limits import Limits, Seed
+from dsee_bench.config.limits import Limits, Seed
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import check_task
 

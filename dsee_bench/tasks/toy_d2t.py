@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from dsee_bench.limits import Count, Seed
+from dsee_bench.config.limits import Count, Seed
 from dsee_bench.metrics import nlg
 from dsee_bench.tasks.example import Split, split_of
 from dsee_bench.tasks.generation import Decoding, Generation

@@ -16,7 +16,7 @@ from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from dsee_bench.system.aside import discard, make_room_for_folder, remove
+from dsee_bench.system.damaged import discard, make_room_for_folder, remove
 from dsee_bench.system.seal import damage, is_whole, seal
 
 STATE = "trainer_state.json"

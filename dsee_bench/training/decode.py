@@ -26,12 +26,12 @@ from transformers import (
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 
 from dsee_bench import record
-from dsee_bench.follow.logs import bars, tell
-from dsee_bench.follow.progress import REPORT_EVERY
 from dsee_bench.metrics import nlg
+from dsee_bench.monitoring.console import bars, tell
+from dsee_bench.monitoring.progress import REPORT_EVERY
 from dsee_bench.record import Score
-from dsee_bench.system import lines
-from dsee_bench.system.aside import make_room
+from dsee_bench.system import jsonl
+from dsee_bench.system.damaged import make_room
 from dsee_bench.system.files import opener
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
@@ -79,7 +79,7 @@ def decode_and_score(
             "references": [example.references for example in examples],
             "categories": [example.category for example in examples],
         }
-    lines.write(folder / "answers.json", [kept])
+    jsonl.write(folder / "answers.json", [kept])
     return tuple(scores)
 
 
@@ -195,14 +195,14 @@ def _fingerprint(model: PreTrainedModel, contexts: Sequence[str], decoding: Deco
 def _resume(file: Path, fingerprint: str) -> dict[str, str]:
     """The texts by context that `file` holds from an earlier start with this model, or none. A torn last line, of a
     process that was killed while it wrote, is cut off."""
-    rows = [row for row in lines.read(file) if row.get("decode") == fingerprint]
-    lines.write(file, rows)
+    rows = [row for row in jsonl.read(file) if row.get("decode") == fingerprint]
+    jsonl.write(file, rows)
     return {row["context"]: row["text"] for row in rows}
 
 
 def _append(file: Path, rows: Sequence[Mapping[str, str]]) -> None:
     with open(file, "a", encoding="utf-8", opener=opener) as stream:
-        stream.write("".join(map(lines.dump, rows)))
+        stream.write("".join(map(jsonl.dump, rows)))
         stream.flush()
         os.fsync(stream.fileno())
 

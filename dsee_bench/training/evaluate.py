@@ -10,10 +10,10 @@ import torch
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from dsee_bench.config import Recipe
-from dsee_bench.follow.progress import Answering
 from dsee_bench.metrics import score
+from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
-from dsee_bench.system import ranks
+from dsee_bench.system import distributed
 from dsee_bench.tasks.batch import SortedByLength, collator, encode_split
 from dsee_bench.tasks.example import Split, Task
 
@@ -59,7 +59,7 @@ def arguments(
         remove_unused_columns=False,
         report_to=[],
         disable_tqdm=True,
-        ddp_backend="gloo" if ranks.world() > 1 and on_cpu(device) else None,
+        ddp_backend="gloo" if distributed.world() > 1 and on_cpu(device) else None,
         ddp_find_unused_parameters=False,
         **more,
     )

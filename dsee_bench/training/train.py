@@ -13,10 +13,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_
 from transformers.trainer_callback import PrinterCallback
 
 from dsee_bench.config import Recipe
-from dsee_bench.follow.curve import Curve
-from dsee_bench.follow.logs import tell
-from dsee_bench.follow.progress import Answering, Progress
-from dsee_bench.system import ranks
+from dsee_bench.monitoring.console import tell
+from dsee_bench.monitoring.curve import Curve
+from dsee_bench.monitoring.progress import Answering, Progress
+from dsee_bench.system import distributed
 from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
@@ -90,7 +90,7 @@ def tune(job: Job) -> dict[str, Any]:
         callbacks=[progress, Answering("dev"), masks, SaveBetween(job.save_every)],
     )
     trainer.remove_callback(PrinterCallback)
-    start = ranks.by_first(lambda: checkpoint.newest(job.folder))
+    start = distributed.by_first(lambda: checkpoint.newest(job.folder))
     before = 0 if start is None else checkpoint.step_of(start)
     if before:
         tell(f"  {job.name}: goes on from step {before}")
@@ -146,7 +146,7 @@ def _arguments(job: Job, steps_: int) -> Any:
     by_epoch = recipe.eval_every == "epoch"
     best = recipe.checkpoint == "best"
     when = "epoch" if by_epoch else "steps"
-    part = ranks.share(recipe.batch_size // recipe.accumulate)
+    part = distributed.share(recipe.batch_size // recipe.accumulate)
     return arguments(
         job.folder,
         recipe,

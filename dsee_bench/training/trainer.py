@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from dsee_bench.system import ranks
+from dsee_bench.system import distributed
 from dsee_bench.system.seal import seal
 from dsee_bench.training import checkpoint
 
@@ -40,8 +40,8 @@ class ResumingTrainer(Trainer):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        if not ranks.first():
-            torch.manual_seed(self.args.seed + ranks.rank())  # its rows are others, and so is what dropout leaves out
+        if not distributed.first():
+            torch.manual_seed(self.args.seed + distributed.rank())  # each rank its own dropout
         self._penalties, self._hooks, self._best_after = penalties, hooks, best_after
         self._mean_rows = 1.0  # of the parts of the batch at hand
         self.add_callback(AfterStep(hooks))
@@ -92,15 +92,15 @@ class ResumingTrainer(Trainer):
             for index, hook in enumerate(self._hooks)
             for name, value in hook.tensors().items()
         }
-        if ranks.first():
+        if distributed.first():
             save_file(kept, folder / checkpoint.HOOKS)
         super()._save_checkpoint(model, trial)
-        ranks.wait()  # each process writes its random state
-        if ranks.first():
+        distributed.wait()  # each process writes its random state
+        if distributed.first():
             seal(folder)
             best = self.state.best_global_step if self.args.load_best_model_at_end else None
             checkpoint.keep_only(folder.parent, (best, self.state.global_step))
-        ranks.wait()
+        distributed.wait()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         kept = load_file(Path(resume_from_checkpoint) / checkpoint.HOOKS)
@@ -154,7 +154,7 @@ class SaveBetween(TrainerCallback):
         at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
         # The clocks of several processes differ: the first one's counts, and the others hear of it now and then.
         looks = args.world_size == 1 or self._seconds == 0 or state.global_step % ASK_EVERY == 0
-        if looks and not at_end and ranks.by_first(lambda: now >= self._due):
+        if looks and not at_end and distributed.by_first(lambda: now >= self._due):
             self._asked, control.should_save = now, True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

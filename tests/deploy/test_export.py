@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 import dsee_bench
-from dsee_bench import config, execute, plan
+from dsee_bench import config, plan
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.export import _put, export
 from dsee_bench.deploy.manifest import check_target
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import pipeline, sweep
 
 QUICK = ["task.rows.dev=16", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
 METHODS = config.options("method")
@@ -36,8 +36,8 @@ def finished(tmp_path_factory):
             asked = [*QUICK, f"method={method}", f"backbone={backbone}", *overrides]
             settings = plan.read(sweep.resolved(asked))
             folder = tmp_path_factory.mktemp("run")
-            state, inputs = execute.prepare(settings, folder)
-            execute.run_stages(settings, state, folder, folder / "states", inputs)
+            state, inputs = pipeline.prepare(settings, folder)
+            pipeline.run_stages(settings, state, folder, folder / "states", inputs)
             done[key] = settings, state
         return done[key]
 
@@ -269,8 +269,8 @@ def test_an_export_is_replaced_under_force_and_an_empty_folder_is_used(finished,
 
 
 def test_the_command_exports_also_a_run_that_is_done(tmp_path):
+    from dsee_bench.cli.bench import run
     from dsee_bench.config import ConfigError
-    from dsee_bench.run import run
 
     def go(*more):
         asked = [*QUICK, "method=dsee_update", "backbone=tiny-bert", f"results_dir={tmp_path}", *more]

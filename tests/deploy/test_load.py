@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import dsee_bench
+from dsee_bench.cli.bench import run
 from dsee_bench.deploy import manifest
-from dsee_bench.run import run
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import sweep
 
 
 @pytest.fixture(scope="module")

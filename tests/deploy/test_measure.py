@@ -5,9 +5,9 @@ from dataclasses import replace
 import torch
 
 from dsee_bench import config, record
-from dsee_bench.run import run
+from dsee_bench.cli.bench import run
+from dsee_bench.runs import sweep
 from dsee_bench.stages.tune import Tune
-from dsee_bench.sweeps import sweep
 
 ALWAYS = 12  # costs of every record
 ASKED = ["latency_ms", "latency_dense_ms", "tokens_per_second", "disk_bytes"]

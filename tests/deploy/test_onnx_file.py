@@ -6,11 +6,11 @@ import pytest
 import torch
 
 import dsee_bench
+from dsee_bench.cli.bench import run
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.onnx_file import ONNX_FILE
-from dsee_bench.run import run
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import sweep
 
 QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
 MODELS = [

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from dsee_bench import record
-from dsee_bench.report.cli import main
+from dsee_bench.cli.report import main
 from dsee_bench.report.find import checked
 
 ODD = [None, True, -1, 0, 7, 1e300, 2.5, "", "x", "a\n\x1b[1m", [], [1], [None, "a"], {}, {"a": 1}, {"name": [1]}]

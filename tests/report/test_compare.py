@@ -39,7 +39,7 @@ def test_it_shows_settings_scores_costs_and_seeds(pair, tmp_path):
 
 
 def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsee_bench.report.difference.RESAMPLES", 200)  # a draw takes milliseconds
+    monkeypatch.setattr("dsee_bench.report.statistics.RESAMPLES", 200)  # a draw takes milliseconds
     truth = [0, 1] * 50
     for run, wrong in zip(pair, (40, 10), strict=True):
         said = [1 - label if place < wrong else label for place, label in enumerate(truth)]

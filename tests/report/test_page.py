@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from dsee_bench.cli.report import main
 from dsee_bench.record import read_all
-from dsee_bench.report.cli import main
 from dsee_bench.report.page import page
 
 

@@ -6,10 +6,10 @@ import pytest
 from filelock import FileLock
 
 from dsee_bench import record
+from dsee_bench.cli.report import main
 from dsee_bench.record import Record
-from dsee_bench.report.cli import main
-from dsee_bench.report.state import every_state, state_of
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import sweep
+from dsee_bench.runs.state import every_state, state_of
 from dsee_bench.system.locks import run_lock
 
 WORDS = ["task=rte,mrpc", "seed=0,1,2", "method=lora", "backbone=tiny-bert"]

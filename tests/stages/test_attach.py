@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from dsee_bench import execute, plan
+from dsee_bench import plan
 from dsee_bench.config import ConfigError
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import pipeline, sweep
 
 
 def settings_of(*overrides):
@@ -31,9 +31,9 @@ def test_refused_before_anything_is_tuned(overrides, message):
 
 def test_what_the_plan_does_not_count_is_refused(tmp_path):
     settings = settings_of("method=lora", "+method.stages.lora.settings.use_dora=true")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     with pytest.raises(ValueError, match="trains 4,224 numbers, the plan counts 4,096"):  # DoRA: O more a weight
-        execute._run_stage(settings, state, "lora", tmp_path)
+        pipeline._run_stage(settings, state, "lora", tmp_path)
 
 
 def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(tmp_path):
@@ -42,7 +42,7 @@ def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(tmp_pat
     lora = settings_of("method=lora").stages["lora"]
     starts = []
     for drawn in (0, 5):
-        state, _ = execute.prepare(settings, tmp_path)
+        state, _ = pipeline.prepare(settings, tmp_path)
         state.outline = lora.plan(settings.stages["tune"].plan(state.outline))
         torch.rand(drawn)
         lora.run(state)

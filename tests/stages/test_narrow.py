@@ -6,11 +6,13 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from dsee_bench import config, cost, plan, validate
-from dsee_bench.backbones.access import module_at, pretrained_module
-from dsee_bench.backbones.coefficient import coefficients_of
+from dsee_bench import config, plan
+from dsee_bench.adapters.coefficient import coefficients_of
+from dsee_bench.config import validate
+from dsee_bench.models import cost
+from dsee_bench.models.access import module_at, pretrained_module
+from dsee_bench.pruning.groups import members
 from dsee_bench.record import StageLog
-from dsee_bench.sparse.groups import members
 from dsee_bench.stages.attach import LowRank, Peft, SparseEntries
 from dsee_bench.stages.coefficients import Coefficients
 from dsee_bench.stages.narrow import Narrow
@@ -246,8 +248,8 @@ def test_a_kept_state_is_rebuilt(name, tmp_path):
 
 def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path):
     """Masked, then narrowed: what merging fills decides the FLOPs and how the model is exported."""
+    from dsee_bench.cache.store import Store
     from dsee_bench.stages.prune import PruneWeights
-    from dsee_bench.stages.store import Store
 
     pruning = PruneWeights(
         0.5, None, None, "update", "W", False, ("query", "value"), ("key", "out", "ffn_in", "ffn_out"), mask_update=True
@@ -289,7 +291,7 @@ def test_torch_counts_the_narrowed_model_alike(name):
     from torch.utils.flop_counter import FlopCounterMode
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
-    from dsee_bench.backbones.fused import split
+    from dsee_bench.models.fused import split
 
     backbone = backbone_of(name, layers=1)
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -307,7 +309,7 @@ def test_torch_counts_the_narrowed_model_alike(name):
             if weight.site.kind == "out"
         ]
         neurons = [torch.arange(weight.inputs) for weight in state.outline.weights if weight.site.kind == "ffn_out"]
-        from dsee_bench.stages.remove import remove
+        from dsee_bench.pruning.removal import remove
 
         remove(state, heads, neurons)
         with FlopCounterMode(display=False) as counter:

@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from dsee_bench import execute, plan
-from dsee_bench.backbones.access import module_at, weight_of
+from dsee_bench import plan
+from dsee_bench.cache.store import Store
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import measure
+from dsee_bench.models.access import module_at, weight_of
+from dsee_bench.pruning.calibration import input_norms
+from dsee_bench.runs import pipeline, sweep
 from dsee_bench.stages.attach import ADAPTER
-from dsee_bench.stages.calibrate import input_norms
-from dsee_bench.stages.store import Store
 from dsee_bench.stages.tune import Tune
-from dsee_bench.sweeps import sweep
 
 TEXTS = ["a small test", "of two rows, the second a good deal longer than the first"]
 
@@ -27,13 +27,13 @@ def settings_of(*overrides):
 def pruned(folder, *overrides):
     """The state after every stage but the tunings, with an update that is not zero."""
     settings = settings_of(*overrides)
-    state, _ = execute.prepare(settings, folder)
+    state, _ = pipeline.prepare(settings, folder)
     logs = []
     for name, stage in settings.stages.items():
         if not isinstance(stage, Tune):
             if name == "prune":
                 fill_updates(state)
-            logs.append(execute._run_stage(settings, state, name, folder))
+            logs.append(pipeline._run_stage(settings, state, name, folder))
     return settings, state, logs
 
 
@@ -92,7 +92,7 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     from dsee_bench.tasks.batch import collator, encode
 
     settings = settings_of("method=full", "task=toy_sentences")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     state.model.double()
     weight = state.outline.weights[0]
     norms = input_norms(state, [weight.site], 2)[weight.site]
@@ -114,7 +114,7 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
 def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_path):
     """The pooler sees (rows, 32); of 32 tokens a row, the mask has that shape too."""
     settings = settings_of("method=full", "train.max_length=32")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     example = state.data["train"].examples[0]
     long = replace(example, texts=("word " * 40, "word"))
     state.data["train"] = replace(state.data["train"], examples=(long, *state.data["train"].examples[1:32]))
@@ -142,7 +142,7 @@ def test_a_second_pruning_gives_no_weight_back(tmp_path):
 
 def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
     settings = settings_of("method=wanda")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     before = {name: (value.clone(), value.requires_grad) for name, value in state.model.named_parameters()}
     state.outline = settings.stages["prune"].plan(state.outline)
     settings.stages["prune"].masks(state)
@@ -201,7 +201,7 @@ def test_a_kept_state_brings_the_masks_of_the_update_back(tmp_path):
     store = Store(tmp_path / "states")
     store.folder.mkdir()
     store.save("key", state, logs, {})
-    again, _ = execute.prepare(settings, tmp_path)
+    again, _ = pipeline.prepare(settings, tmp_path)
     store.load("key", again, settings.stages, built=0)
     assert torch.equal(logits(again), logits(state))
     assert again.outline == state.outline

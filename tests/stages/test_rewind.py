@@ -5,12 +5,12 @@ from unittest.mock import Mock
 import pytest
 import torch
 
-from dsee_bench import execute, plan
-from dsee_bench.backbones.access import weight_of
+from dsee_bench import plan
 from dsee_bench.config import ConfigError
-from dsee_bench.sparse.masks import cubic_sparsity
+from dsee_bench.models.access import weight_of
+from dsee_bench.pruning.masks import cubic_sparsity
+from dsee_bench.runs import pipeline, sweep
 from dsee_bench.stages.gradual import Schedule
-from dsee_bench.sweeps import sweep
 
 QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.batch_size=4", "train.epochs=1", "train.retune_epochs=1"]
 
@@ -21,11 +21,11 @@ def settings_of(*overrides):
 
 def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
     settings = settings_of("method=imp", "train.full_rate=1e-2")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     first = {name: value.clone() for name, value in state.model.named_parameters()}
     zeros = {}
     for name in list(settings.stages)[:-1]:
-        execute._run_stage(settings, state, name, tmp_path)
+        pipeline._run_stage(settings, state, name, tmp_path)
         zeros[name] = sum(int((~mask).sum()) for mask in state.masks.values())
         if name.startswith("tune"):
             assert not torch.equal(state.model.classifier.weight, first["classifier.weight"])
@@ -42,7 +42,7 @@ def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
 
 def test_a_second_pruning_keeps_the_zeros_of_the_first(tmp_path):
     settings = settings_of("method=imp")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     for name in ("prune_1", "prune_2"):
         before = {site: ~mask for site, mask in state.masks.items()}
         state.outline = settings.stages[name].plan(state.outline)
@@ -67,7 +67,7 @@ def test_rewinding_where_it_makes_no_sense(method, message):
 def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
     """64 rows / 4 = 16 steps; all zeros are there after round(0.5 x 16) = 8; masks at steps 3, 6 and 8."""
     settings = settings_of("method=gmp", "method.stages.gradual.every=3", "method.stages.gradual.until=0.5")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     seen = {}
     weights = {weight.site: weight for weight in state.outline.weights}
 
@@ -80,7 +80,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
 
     state.after_step = [Mock(side_effect=look, tensors=dict)]  # runs before the pruning of its step
     state.model.register_forward_pre_hook(check)
-    facts = execute._run_stage(settings, state, "gradual", tmp_path).facts
+    facts = pipeline._run_stage(settings, state, "gradual", tmp_path).facts
     assert [point["step"] for point in facts["schedule"]] == [3, 6, 8]
     size = sum(weight.size for weight in weights.values() if weight.site.kind not in ("query", "value"))
     for step, looked in ((3, 4), (6, 7), (8, 9), (8, 16)):
@@ -96,10 +96,10 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
 def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monkeypatch):
     """Three epochs of 16 steps; all zeros are there after round(0.4 x 48) = 19, and the first evaluation is at 16."""
     settings = settings_of("method=gmp", "train.epochs=3", "method.stages.gradual.until=0.4")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
-    facts = execute._run_stage(settings, state, "gradual", tmp_path).facts
+    facts = pipeline._run_stage(settings, state, "gradual", tmp_path).facts
     assert facts["best_step"] == 32
     assert state.best_after == 0, "the tuning after it chooses among all"
     zeros = sum(int((weight_of(state.model, site)[~mask] == 0).sum()) for site, mask in state.masks.items())
@@ -109,21 +109,21 @@ def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monk
 def test_adalora_has_best_weights_after_few_steps_too(tmp_path):
     """int(0.3 x 2) = 0 steps with final ranks."""
     settings = settings_of("method=peft/adalora", "train.max_rows=8")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     for name in settings.stages:
-        facts = execute._run_stage(settings, state, name, tmp_path).facts
+        facts = pipeline._run_stage(settings, state, name, tmp_path).facts
     assert (facts["steps"], facts["best_step"]) == (2, 2)
 
 
 def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch):
     """Of 48 steps the last int(0.3 x 48) = 14 have the final ranks, 8 in the mean: of three evaluations the last."""
     settings = settings_of("method=peft/adalora", "train.epochs=3")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
     state.after_step = [hook := Mock(tensors=dict)]
     for name in settings.stages:
-        facts = execute._run_stage(settings, state, name, tmp_path).facts
+        facts = pipeline._run_stage(settings, state, name, tmp_path).facts
     assert facts["best_step"] == 48
     values = [value for name, value in state.model.named_parameters() if ".lora_E." in name]
     assert sum(int(value.count_nonzero()) for value in values) == 8 * len(values)
@@ -133,7 +133,7 @@ def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch
 def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
     """Scores are taken on the CPU, so the masks they are held against must be there, wherever the model is."""
     settings = settings_of("method=gmp")
-    state, _ = execute.prepare(settings, tmp_path)
+    state, _ = pipeline.prepare(settings, tmp_path)
     weight = state.outline.weights[0]
     state.model.to("meta")  # a device that is not the CPU, without one
     schedule = Schedule(settings.stages["gradual"].prune, state, every=1, last=2)

@@ -8,10 +8,10 @@ import pytest
 
 COMMANDS = [
     # the module,            its words,                             why
-    ("dsee_bench.run", ["cache", "list", "results_dir=none"], "a subcommand prints by itself"),
-    ("dsee_bench.report.cli", ["status"], "text in one piece"),
-    ("dsee_bench.score", ["e2e", "--hypotheses", "a.txt", "--references", "a.txt", "--metrics", "BLEU"], "a table"),
-    ("dsee_bench.score", ["--help"], "argparse prints by itself"),
+    ("dsee_bench.cli.bench", ["cache", "list", "results_dir=none"], "a subcommand prints by itself"),
+    ("dsee_bench.cli.report", ["status"], "text in one piece"),
+    ("dsee_bench.cli.score", ["e2e", "--hypotheses", "a.txt", "--references", "a.txt", "--metrics", "BLEU"], "a table"),
+    ("dsee_bench.cli.score", ["--help"], "argparse prints by itself"),
 ]
 
 

@@ -6,8 +6,8 @@ import time
 import pytest
 
 from dsee_bench.system.files import HALF
-from dsee_bench.system.half import dead, half_made
 from dsee_bench.system.seal import SEAL, damage, is_whole, seal
+from dsee_bench.system.staging import dead, half_made
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_no_artefact_has_a_planted_secret(tmp_path):
         }
         for words, code, why in COMMANDS:
             words = words if words[0] == "fetch" else [*words, f"results_dir={tmp_path / 'results'}"]
-            command = [sys.executable, "-m", "dsee_bench.run", *words]
+            command = [sys.executable, "-m", "dsee_bench.cli.bench", *words]
             done = subprocess.run(command, capture_output=True, text=True, env=given, timeout=400)
             said += done.stdout + done.stderr
             assert PLANTED not in done.stdout + done.stderr, (why, done.stderr[-500:])

@@ -11,7 +11,7 @@ import dsee_bench
 from dsee_bench.config import CONF
 
 NO_UNICODE = {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-RUN, REPORT, SCORE = "dsee_bench.run", "dsee_bench.report.cli", "dsee_bench.score"
+RUN, REPORT, SCORE = "dsee_bench.cli.bench", "dsee_bench.cli.report", "dsee_bench.cli.score"
 QUICK = ["task=toy_pairs", "backbone=tiny-bert", "method=full", "threads=1", "train.max_rows=32", "train.epochs=1"]
 
 

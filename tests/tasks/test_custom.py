@@ -7,9 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF, ConfigError
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.custom import Custom
 from dsee_bench.tasks.example import Example
-from dsee_bench.validate import build
 
 ROWS = [('Good, "very" good', "yes"), ("Läuft nicht", "no"), ("So so", "no")]
 EXAMPLES = tuple(Example((text,), ["no", "yes"].index(label)) for text, label in ROWS)

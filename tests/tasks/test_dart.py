@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.dart import read_release
 from dsee_bench.tasks.generation import Generation, pairs
-from dsee_bench.validate import build
 
 TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "dart.yaml")), "task=dart")
 COUNTS = {"dev": (2768, 6980), "test": (5097, 12552)}  # the release's README, v1.1.1

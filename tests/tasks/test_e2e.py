@@ -4,9 +4,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.e2e import context_of, read_copy, read_release, read_zip
 from dsee_bench.tasks.generation import Generation, pairs
-from dsee_bench.validate import build
 
 TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "e2e.yaml")), "task=e2e")
 COUNTS = {"train": (4862, 42061), "dev": (547, 4672), "test": (630, 4693)}  # the challenge's paper, Table 1

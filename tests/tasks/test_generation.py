@@ -5,9 +5,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.e2e import CSV_FILES
 from dsee_bench.tasks.generation import Generation, linearise, pairs, read_json, rows_of, scorable
-from dsee_bench.validate import build
 
 NAMES = ("e2e", "webnlg", "dart")
 

@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF, ConfigError
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.glue import Glue
-from dsee_bench.validate import build
 
 NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import metrics
 from dsee_bench.config import CONF, options
-from dsee_bench.validate import build
+from dsee_bench.config.validate import build
 
 
 def node(name: str) -> dict:

@@ -7,9 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF
+from dsee_bench.config.validate import build
 from dsee_bench.tasks import toy
 from dsee_bench.tasks.toy import Toy
-from dsee_bench.validate import build
 
 NAMES = ("toy_sentences", "toy_pairs")
 # Ours, 2026-11-22: a change of a word or of the order makes other runs, so it must be meant.

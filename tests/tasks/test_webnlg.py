@@ -2,9 +2,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench.config import CONF
+from dsee_bench.config.validate import build
 from dsee_bench.tasks.generation import Generation, pairs
 from dsee_bench.tasks.webnlg import is_seen, read_copy, read_xml, split_triple
-from dsee_bench.validate import build
 
 TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "webnlg.yaml")), "task=webnlg")
 # The challenge's entries; texts less the 77 and 10 marked "toFix".

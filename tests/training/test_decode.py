@@ -9,9 +9,9 @@ import torch
 from transformers import GenerationConfig
 
 from dsee_bench import config, plan, record
+from dsee_bench.cli.bench import STOPPED, run
 from dsee_bench.report.compare import compare_text
-from dsee_bench.run import STOPPED, run
-from dsee_bench.sweeps import sweep
+from dsee_bench.runs import sweep
 from dsee_bench.tasks.batch import collator, encode, prompts
 from dsee_bench.tasks.generation import Decoding, completions
 from dsee_bench.training import decode

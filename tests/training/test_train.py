@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from dsee_bench import plan
-from dsee_bench.sweeps import sweep
-from dsee_bench.system import ranks
+from dsee_bench.runs import sweep
+from dsee_bench.system import distributed
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
 from dsee_bench.training.train import Job, loss_batches, tune
@@ -201,7 +201,7 @@ def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch,
         return (SimpleNamespace(name="accuracy", value=value),)
 
     monkeypatch.setattr("dsee_bench.training.evaluate.score", scored)
-    monkeypatch.setattr("dsee_bench.follow.progress.tell", told.append)
+    monkeypatch.setattr("dsee_bench.monitoring.progress.tell", told.append)
     monkeypatch.setattr("dsee_bench.training.train.tell", told.append)
     facts = tune(one)
     assert [point["accuracy"] for point in facts["dev"]] == list(values)
@@ -231,7 +231,7 @@ def test_answers_that_are_no_numbers_are_no_answers(tmp_path):
 
 def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
     said, asked = [], []
-    monkeypatch.setattr(ranks, "by_first", lambda find: asked.append(find()) or said[-1])
+    monkeypatch.setattr(distributed, "by_first", lambda find: asked.append(find()) or said[-1])
     between = SaveBetween(1000.0)
     between.on_train_begin(None, None, None)
     args, loader = SimpleNamespace(world_size=2, gradient_accumulation_steps=1), range(500)

@@ -111,7 +111,7 @@ def test_nothing_heavy_is_imported_until_it_is_used():
         "sacrebleu",
         "pycocoevalcap",
     )
-    ours = "dsee_bench.score, dsee_bench.tasks.dart, dsee_bench.tasks.toy_d2t"
+    ours = "dsee_bench.cli.score, dsee_bench.tasks.dart, dsee_bench.tasks.toy_d2t"
     code = f"import sys, {ours}; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ import pytest
 from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.corpus import Parts, corpus_of, mean_of
 from dsee_bench.metrics.nlg.mteval import bleu_of_row
-from dsee_bench.report.difference import over_texts
+from dsee_bench.report.statistics import over_texts
 
 OUTPUTS = ["the pub is cheap and open", "a mill", "", "there is a mill by the old river", "cheap food is in the pub"]
 REFERENCES = [

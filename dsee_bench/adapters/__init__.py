@@ -1,0 +1,1 @@
+"""What stands beside a pretrained weight: the DSEE adapter, LoRA, AdaLoRA, coefficients."""

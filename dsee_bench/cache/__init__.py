@@ -1,0 +1,1 @@
+"""Cached states: models after some stages, stored for other runs."""

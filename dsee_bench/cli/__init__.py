@@ -1,0 +1,1 @@
+"""The commands: dsee-bench, dsee-report, dsee-score."""

@@ -1,0 +1,133 @@
+"""`dsee-bench fetch`: weights and data of a run or a whole sweep into the hub's cache, for nodes without network."""
+
+import argparse
+import functools
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from tabulate import tabulate
+
+from dsee_bench import config, hub
+from dsee_bench.config import validate
+from dsee_bench.hub import Wanted
+from dsee_bench.models import load
+from dsee_bench.plan import Backbone
+from dsee_bench.runs import sweep
+from dsee_bench.system import signals
+from dsee_bench.system.checksum import stated_checksum
+from dsee_bench.system.shell import as_in_a_shell, shell_path
+from dsee_bench.tasks.example import Task
+
+DECIDES = ("experiment", "backbone", "task", "data_dir")  # settings that have a say in what is to be fetched
+EXAMPLES = """\
+examples:
+  dsee-bench fetch backbone=bert-base task=rte,sst2
+  dsee-bench fetch experiment=glue_small                    every backbone and task of the experiment's sweep
+  dsee-bench fetch experiment=glue_small data_dir=data/glue   weights alone; the data lie in a folder
+
+The files go to the hub's cache (HF_HUB_CACHE, or HF_HOME) and are held against their checksums. A node that sees the
+same cache then runs with HF_HUB_OFFLINE=1; there, fetch says what is missing. A mirror is set by HF_ENDPOINT=URL.
+"""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights of a backbone or the rows of a task come from."""
+
+    name: str
+    what: str
+    wanted: Wanted | None  # None: not from the hub
+    otherwise: str  # where they come from then
+
+
+def main(argv: Sequence[str]) -> int:
+    """The words after `dsee-bench fetch`; returns the exit code: 1 if something could not be had."""
+    parser = argparse.ArgumentParser(
+        prog="dsee-bench fetch",
+        description="Download what a run or a sweep needs from the hub: weights, tokenizers, data sets.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", metavar="group=option | key=value", help="as for a run or a sweep")
+    parser.add_argument("-m", "--multirun", action="store_true", help="changes nothing: a sweep is always followed")
+    words = as_in_a_shell(parser.parse_args(argv).overrides)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("dsee_bench").setLevel(logging.INFO)
+    signals.listen()
+    try:
+        return fetch(sources(words))
+    except ValueError as error:
+        print(f"dsee-bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on after the last whole file", file=sys.stderr)
+        return 130
+
+
+def sources(words: Sequence[str]) -> list[Source]:
+    """Every backbone and task of `dsee-bench --multirun <words>`, each once; ConfigError for what cannot be."""
+    sweep.expand(words)  # refuses what a run would, in settings that have no say in what is fetched too
+    given, params = sweep.given(words)
+    decide = [word for word in given if _decides(config.parse(word).key_or_group)]
+    cells = sweep.product(decide, {key: value for key, value in params.items() if _decides(key)})
+    return list(dict.fromkeys(source for cell in cells for source in _of_run(cell.overrides)))
+
+
+def _decides(key: str) -> bool:
+    return key.split(".")[0] in DECIDES
+
+
+def _of_run(overrides: Sequence[str]) -> Iterator[Source]:
+    resolved = config.resolve(config.compose(overrides))
+    backbone: Backbone = validate.build(resolved["backbone"], "backbone")
+    task: Task = validate.build(resolved["task"], "task")
+    yield Source(backbone.name, "weights", load.hub_files(backbone), _weights_otherwise(backbone))
+    data_dir = resolved["data_dir"]
+    data = task.hub_files(shell_path(data_dir, "data_dir") if data_dir is not None else None)
+    yield Source(task.name, "data", data, f"the folder {data_dir}" if data_dir is not None else "made in code")
+
+
+def _weights_otherwise(backbone: Backbone) -> str:
+    if backbone.random:
+        return "random weights"
+    return f"the folder {backbone.path}" if backbone.path is not None else f"the package {backbone.package}"
+
+
+def fetch(needed: Sequence[Source]) -> int:
+    """Fetch one after the other and print what came of each; one that cannot be had does not stop the others."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    why_not = functools.cache(hub.why_no_hub)  # asked once, not once a source
+    rows, reasons = [], []
+    for source in needed:
+        try:
+            rows.append((source.name, source.what, *_fetched(source, why_not)))
+        except (ValueError, OSError) as error:
+            rows.append((source.name, source.what, str(source.wanted), None, None, "MISSING"))
+            reasons.append(f"{source.name}: {error}")
+    headers = ["", "", "from", "files", "MB", ""]
+    print(tabulate(rows, headers=headers, tablefmt="simple", missingval="-", floatfmt=",.1f"), end="\n\n")
+    for reason in reasons:
+        print(reason, file=sys.stderr)
+    if reasons:
+        print(f"{len(reasons)} of {len(needed)} could not be had", file=sys.stderr)
+        return 1
+    print(f"All is there; the cache is {HF_HUB_CACHE}. Runs with HF_HUB_OFFLINE=1 and this cache need no network.")
+    return 0
+
+
+def _fetched(source: Source, why_not: Callable[[], str | None]) -> tuple[str, int | None, float | None, str]:
+    """Where it came from, files, MB, and what was done."""
+    wanted = source.wanted
+    if wanted is None or wanted.folder is not None:
+        return source.otherwise if wanted is None else f"the folder {wanted.folder}", None, None, "nothing to fetch"
+    before = hub.cached(wanted)
+    folder = hub.get(wanted, why_not)
+    files = hub.paths(wanted, folder)
+    unknown = sum(stated_checksum(path) is None for path in files)
+    done = "there already" if before == folder else "fetched"
+    checked = f"{unknown} without a checksum" if unknown else "verified"
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return f"{wanted.repo}@{folder.name[:12]}", len(files), megabytes, f"{done}, {checked}"

@@ -1,0 +1,294 @@
+"""From conf/ and the command line to typed settings, before anything heavy is imported.
+
+`check_overrides` refuses an option or key that is not there, with the list of what there is and the nearest name;
+`validate` does the same for what the files and `+key=value` say, and checks types and ranges.
+"""
+
+import contextlib
+import difflib
+import functools
+import hashlib
+import json
+import math
+import re
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from dsee_bench.config import recipes
+from dsee_bench.config.limits import Count, Limits, NotNegative, Positive, Share
+from dsee_bench.system.errors import UserError
+from dsee_bench.system.files import LONGEST_NAME, plain
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+GROUPS = ("backbone", "task", "method", "train", "experiment")  # what a run is composed of
+
+# Settings that change no result: where things lie, what is printed, how a run is launched.
+NOT_IDENTITY = (
+    "data_dir",
+    "results_dir",
+    "force",
+    "plan",
+    "threads",
+    "save_every",
+    "device",
+    "export",
+    "export_update",
+    "export_storage",
+    "export_onnx",
+    "measure",
+    "quiet",
+    "tracking",
+)
+
+
+def _times(factor: float, value: object) -> object:
+    """`${times:10,${train.update_rate}}` in a YAML file: the rate of a method whose steps are not of an update's size.
+    What is no number is handed on, for the types to refuse."""
+    return factor * value if isinstance(value, int | float) else value
+
+
+OmegaConf.register_new_resolver("times", _times, replace=True)
+recipes.register(CONF)
+
+
+class ConfigError(UserError):
+    """A setting that cannot be: the message names it, its value, the rule and the way out."""
+
+
+def default_results_dir() -> Path:
+    """The project's results/ in a checkout, ./results elsewhere."""
+    project = _PACKAGE.parent
+    return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
+
+
+Rows = Annotated[int, Limits(least=1, hint="null takes all rows")]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a tuning stage trains; science: the LoRA and DSEE recipes. Rates by what is tuned, epochs by stage."""
+
+    name: str
+    batch_size: Count  # rows a step, over all accumulated parts
+    accumulate: Count  # parts a batch is split into, to save memory
+    full_rate: Positive  # learning rate where all weights are tuned
+    update_rate: Positive  # learning rate where only an update and the head are
+    epochs: Positive
+    retune_epochs: Positive
+    max_length: Count  # tokens; longer inputs are cut
+    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup: NotNegative  # a share of all steps below 1, a number of steps from 1 on
+    weight_decay: NotNegative
+    clip: Annotated[float, Limits(above=0, hint="clip=null switches it off")] | None  # largest gradient norm
+    betas: tuple[Share, Share]
+    eps: Positive
+    precision: Literal["auto", "fp32", "bf16"]
+    eval_every: Literal["epoch"] | Annotated[int, Limits(least=1, hint="or epoch")]  # or a number of steps
+    checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
+    max_rows: Rows | None  # train on the first rows only; None: all
+    dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
+    label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
+    update_dropout: Share | None = None  # on the input of an update; the methods with one read it
+    retune_rate: Positive | None = None  # of an update tuned again; None: update_rate
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulate {self.accumulate}")
+
+    def rows_used(self, rows: int) -> int:
+        return rows if self.max_rows is None else min(rows, self.max_rows)
+
+    def steps(self, rows: int, epochs: float) -> int:
+        """Optimizer steps of a tuning over `rows` training rows, as transformers' Trainer counts them."""
+        return math.ceil(epochs * math.ceil(self.rows_used(rows) / self.batch_size))
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+def nearest(name: str, among: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: "; did you mean 'x'?", or a full stop where no name is near."""
+    found = difflib.get_close_matches(name, list(among), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else "."
+
+
+def options(group: str) -> list[str]:
+    """The options of a group: the YAML files under conf/<group>/, `peft/ia3` for nested ones."""
+    folder = CONF / group
+    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+
+
+def check_overrides(overrides: Sequence[str]) -> None:
+    """ConfigError for an unknown option or key among command-line overrides. Hydra's own settings are left to Hydra."""
+    parsed = [parse(override) for override in overrides]
+    choices: dict[str, str] = {}
+    keys: list[str] = []
+    for override in parsed:
+        name = override.key_or_group
+        if name.startswith("hydra") or override.is_add() or override.is_force_add() or override.is_delete():
+            continue
+        if name in GROUPS:
+            values = _values(override)
+            for value in values:
+                if (name, value) != ("experiment", "None"):
+                    _known(value, options(name), f"option of {name}")
+            choices[name] = values[0]
+        else:
+            keys.append(name)
+    config = compose([f"{group}={choice}" for group, choice in choices.items()])
+    for key in keys:
+        _check_key(config, key)
+
+
+@functools.cache
+def parse(override: str) -> Any:  # hydra's Override
+    """One word of the command line as Hydra reads it; ConfigError for one that it cannot read."""
+    try:
+        return _parse(override)
+    except ValueError as error:
+        raise ConfigError(f"{_short(override)} cannot be read: {error}; {_way_out(override)}") from error
+
+
+def _parse(override: str) -> Any:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    except ValueError as error:  # of Python, for an integer of more digits than it reads
+        raise ValueError("the number has too many digits") from error
+
+
+def _way_out(override: str) -> str:
+    key, equals, value = override.partition("=")
+    word = quoted(key, value)
+    try:
+        (as_read,) = shlex.split(word)
+        if equals and len(word) <= 1000 and _parse(as_read).value() == value:
+            return f"as a text it is typed {word}"
+    except ValueError:
+        pass
+    return "write key=value"
+
+
+def _short(word: str) -> str:
+    return repr(word if len(word) <= 200 else f"{word[:60]}...")
+
+
+def quoted(key: str, value: str) -> str:
+    """The word of a command, for a shell, that gives `key` this text whatever characters it has."""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ("\\" if found[2] else "") + found[2], value)
+    return shlex.quote(f'{key}="{escaped}"')
+
+
+def _values(override: Any) -> list[str]:  # hydra's Override
+    if override.is_sweep_override():
+        return [str(item) for item in override.sweep_string_iterator()]
+    return [str(override.value())]
+
+
+def _known(name: str, among: Sequence[str], what: str) -> None:
+    if name not in among:
+        raise ConfigError(f"{name!r} is no {what}{nearest(name, among)} There are: {', '.join(among)}")
+
+
+def _check_key(config: "DictConfig", key: str) -> None:
+    """ConfigError naming the first part of a dotted key that is not there, and what is."""
+    node: Any = config
+    walked: list[str] = []
+    for part in key.split("."):
+        if not hasattr(node, "keys"):
+            raise ConfigError(f"{'.'.join(walked)} is a single value; it has no {part!r} below it")
+        names = [str(name) for name in node if not str(name).startswith("_")]
+        if part not in names and part not in node:
+            place = f"key of {'.'.join(walked)}" if walked else "key or group"
+            has = f"There are: {', '.join(names)}." if names else "There are none."
+            # What a file does not name may still be known to the class that it names, or belong to PEFT.
+            add = f" One that no file has is given as +{key}=VALUE." if walked else ""
+            raise ConfigError(f"{part!r} is no {place}{nearest(part, names)} {has}{add}")
+        walked.append(part)
+        node = node._get_node(part)
+
+
+def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictConfig":
+    """conf/config.yaml with these overrides, as Hydra composes it; ConfigError for what it does not know. With
+    `hydra_too` Hydra's own settings stand under `hydra`."""
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+
+    for word in overrides:
+        if parse(word).is_sweep_override():
+            key, _, value = word.partition("=")
+            text = quoted(key, value)
+            raise ConfigError(f"{_short(word)} is a sweep, which needs --multirun; as a text it is typed {text}")
+    within = GlobalHydra.instance().is_initialized()  # in a sweep's own process, which has conf/ at hand
+    try:
+        with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
+            return hydra_compose("config", overrides=list(overrides), return_hydra_config=hydra_too)
+    except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: of a group that is null
+        check_overrides(overrides)  # raises with the names that Hydra's own message lacks
+        raise ConfigError(" ".join(str(error).split())) from error
+
+
+def resolve(composed: "DictConfig") -> dict[str, Any]:
+    """The plain values of a composed configuration; ConfigError for a reference that leads nowhere."""
+    try:
+        return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key, reason = error.full_key, str(error).splitlines()[0]
+        given = _unresolved(OmegaConf.to_container(composed, resolve=False), str(key))
+        raise ConfigError(f"{key}={given}: {reason}; give {key} a value, or name a key that has one") from error
+
+
+def _unresolved(content: Any, key: str) -> Any:
+    """The value at a dotted key, as it was written."""
+    for part in re.findall(r"[^.\[\]]+", key):
+        content = content[int(part) if isinstance(content, list) else part]
+    return content
+
+
+# --- identity ---------------------------------------------------------------------------------------------------------
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The resolved settings that change a result; paths, logging and launch settings are left out."""
+    return {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+
+
+def digest(content: object) -> str:
+    """Eight hex digits over plain content, the same whatever the order of its keys and whatever is None in it.
+
+    None means "not set", so a new optional setting leaves the identity of earlier runs as it was.
+    """
+    content = _without_none(content)
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _without_none(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {key: _without_none(value) for key, value in content.items() if value is not None}
+    if isinstance(content, list | tuple):
+        return [_without_none(value) for value in content]
+    return content
+
+
+def run_id(config: Mapping[str, Any]) -> str:
+    """Readable names, the seed, and a hash of all settings that change a result: `rte-minilm-dsee-s0-1a2b3c4d`.
+    It is the name of files: names are cut to plain characters, and so that 100 are not exceeded."""
+    names = [str(config[group]["name"]) for group in ("task", "backbone", "method")]
+    end = f"-s{config['seed']}-{digest(identity(config))}"
+    return f"{plain('-'.join(names))[: LONGEST_NAME - len(end)]}{end}"

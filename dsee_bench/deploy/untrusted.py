@@ -1,0 +1,175 @@
+"""The files of an exported folder, read as a stranger's: small enough, of the types they must have, and no larger than
+the weights that come with them. Everything else is a ValueError, before anything is built.
+
+Nothing here trusts the manifest's checksums: they show damage, but who writes a folder can write them too.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dsee_bench.system.files import kind
+
+LARGEST_JSON = 64 * 2**20  # bytes; a manifest has some kB, a configuration with many labels some MB
+LARGEST_NUMBER = 2**31  # sizes, token numbers and seeds are below
+MOST_LAYERS = 1000
+MOST_ZEROS = 1000  # entries of a whole model in a byte; its embeddings are never compressed
+LAYERS = ("num_hidden_layers", "n_layer")
+FAMILIES = ("bert", "roberta", "deberta", "deberta-v2", "gpt2", "llama")  # those that the backbones are of
+CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
+        "num_labels", "per_layer_config")  # fmt: skip  # what would choose code, or sizes in another way
+# Sizes that DeBERTa v2's code reads although its configuration class does not list them.
+UNLISTED = (
+    "position_buckets",
+    "share_att_key",
+    "norm_rel_ebd",
+    "attention_head_size",
+    "embedding_size",
+    "conv_kernel_size",
+    "conv_groups",
+    "conv_act",
+)
+UPDATES = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
+IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
+FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",
+                "lora_alpha")  # fmt: skip  # those that make nothing larger
+DTYPES = {"F32": "float32", "I64": "int64", "I32": "int32", "I16": "int16", "U8": "uint8", "BOOL": "bool",
+          "F16": "float16", "BF16": "bfloat16", "F64": "float64"}  # fmt: skip
+
+
+@contextmanager
+def refused(path: Path, way_out: str = "export the model again") -> Iterator[None]:
+    """What goes wrong inside is a ValueError that names `path`: libraries raise anything on what nobody wrote."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):  # it says so itself
+            raise
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(f"{path} cannot be used: {type(error).__name__}: {reason:.200}; {way_out}") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ValueError for anything else, and for numbers that are not finite."""
+    if kind(path) != "a file" or path.stat().st_size > LARGEST_JSON:
+        raise ValueError(f"{path} is no file of at most {LARGEST_JSON // 2**20} MiB; export the model again")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_finite)
+        json.dumps(content, ensure_ascii=False).encode()  # refuses what is nested too deep, and half a character
+        check_numbers(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged: {error}; export the model again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is damaged: it holds no JSON object; export the model again")
+    return content
+
+
+def _not_finite(text: str) -> None:
+    raise ValueError(f"the number {text}")
+
+
+def check_numbers(value: object) -> None:
+    """ValueError for a number in nested content that is not finite, or too large for a size."""
+    if isinstance(value, int | float) and not abs(value) <= 1e38:  # true of NaN, too
+        raise ValueError("a number that no setting has")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        check_numbers(inner)
+
+
+def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and type of each tensor of a safetensors file; no tensor is read. Its sizes add up to the file's."""
+    from safetensors import safe_open
+
+    with refused(path, "copy it again"), safe_open(path, framework="pt") as file:
+        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        return {name: (tuple(each.get_shape()), DTYPES.get(each.get_dtype(), "")) for name, each in found.items()}
+
+
+def config_of(folder: Path, tensors: int) -> Any:
+    """transformers' configuration of a folder with so many tensors of weights; keys that its class does not know are
+    left out, those that would choose code are refused."""
+    from transformers import CONFIG_MAPPING
+
+    path = folder / "config.json"
+    content = read_json(path)
+    family = content.get("model_type")
+    if family not in FAMILIES:
+        raise ValueError(f"{path} has model_type {family!r:.40}; there is {', '.join(FAMILIES)}")
+    odd = [name for name in CODE if content.get(name) is not None]
+    if odd:
+        raise ValueError(f"{path} sets {odd[0]}, which no exported model has; export the model again")
+    for name in ("dtype", "torch_dtype"):
+        if content.get(name) not in (None, "float32"):
+            raise ValueError(f"{path} sets {name}={content[name]!r:.40}; exported models are in float32")
+    _check_sizes(content, tensors, path)
+    with refused(path):
+        cls = CONFIG_MAPPING[family]
+        known = {*cls().to_dict(), *UNLISTED}
+        return cls.from_dict({name: value for name, value in content.items() if name in known})
+
+
+def _check_sizes(content: Mapping[str, Any], tensors: int, path: Path) -> None:
+    for name, value in content.items():
+        if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+            raise ValueError(f"{path} sets {name} to a number of {len(str(value))} digits; export the model again")
+    for name in LAYERS:
+        layers = content.get(name)
+        if isinstance(layers, int) and not 0 < layers <= min(tensors, MOST_LAYERS):
+            raise ValueError(f"{path} sets {name}={layers}, the weights have {tensors} tensors; export the model again")
+
+
+def check_memory(entries: int, path: Path) -> None:
+    """ValueError where the file, even if nearly all is zero, holds less than a model of so many entries, or where that
+    does not fit into this machine's memory as float32."""
+    if entries > MOST_ZEROS * path.stat().st_size:
+        raise ValueError(f"{path} is too small for the {entries:,} entries that its configuration asks for")
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if 4 * entries > there:
+        raise ValueError(f"{path}: its model takes {4 * entries / 1e9:,.0f} GB, this machine has {there / 1e9:,.0f} GB")
+
+
+def adapter_config(folder: Path) -> Any:
+    """PEFT's configuration of an update. Its names are names, never regular expressions, which PEFT would run over the
+    modules; its ranks are no larger than the tensors that come with it."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    import dsee_bench.adapters.dsee  # noqa: F401  # makes the DSEE update known to PEFT
+
+    path = folder / "adapter_config.json"
+    content = read_json(path)
+    for name in (*IGNORED, *(name for name in content if name.startswith("megatron"))):
+        content.pop(name, None)
+    if content.get("auto_mapping") is not None:
+        raise ValueError(f"{path} sets auto_mapping, which names code; export the model again")
+    peft_type = content.get("peft_type")
+    if peft_type not in UPDATES:
+        raise ValueError(f"{path} has peft_type {peft_type!r:.40}; there is {', '.join(UPDATES)}")
+    for name in ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules"):
+        value = content.get(name) or []
+        if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+            raise ValueError(f"{path}: {name} must be a list of names; export the model again")
+    shapes = header(folder / "adapter_model.safetensors")
+    _check_plain(content, max((max(shape, default=1) for shape, _ in shapes.values()), default=1), path)
+    with refused(path):
+        cls = PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]
+        known = {field.name for field in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in content.items() if name in known and name != "peft_type"})
+
+
+def _check_plain(value: object, largest: int, path: Path, key: str = "") -> None:
+    """ValueError for a text that is no plain name, or a size above `largest`."""
+    if isinstance(value, str) and not (len(value) <= 200 and re.fullmatch(r"[\w./ -]*", value)):
+        raise ValueError(f"{path}: {value!r:.60} is no name; export the model again")
+    if isinstance(value, int) and key not in FREE_NUMBERS and value > max(largest, 1):
+        raise ValueError(f"{path} sets {key:.40}={value:.6g}, its largest tensor has {largest} rows or columns")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _check_plain(name, largest, path)
+            _check_plain(inner, largest, path, key or name)
+    for inner in value if isinstance(value, list) else ():
+        _check_plain(inner, largest, path, key)

@@ -1,0 +1,27 @@
+"""From a site to the real module and its weight, whether or not an adapter is wrapped around it."""
+
+from typing import TYPE_CHECKING, Any
+
+from dsee_bench.models.spec import Site
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def module_at(model: "nn.Module", site: Site) -> "nn.Module":
+    """The module at the site's path: the adapter layer once one is attached."""
+    return model.get_submodule(site.path)
+
+
+def pretrained_module(model: "nn.Module", site: Site) -> "nn.Module":
+    """The module that holds the pretrained weight, inside any adapter layer."""
+    module: Any = module_at(model, site)  # nn.Module's attributes may be tensors, as its types have it
+    while hasattr(module, "base_layer"):
+        module = module.base_layer
+    return module
+
+
+def weight_of(model: "nn.Module", site: Site) -> "Tensor":
+    """The pretrained weight (O, I) as a view without gradient: writing to it changes the model."""
+    stored: Tensor = pretrained_module(model, site).get_parameter("weight").detach()
+    return stored.T if site.transposed else stored

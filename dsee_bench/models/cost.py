@@ -1,0 +1,67 @@
+"""What a model costs, by formula; each count says what it counts.
+
+FLOPs of one forward pass over T tokens, a multiply and an add counted as two (as torch's FlopCounterMode does):
+  a weight with N kept entries        2 T N        (the pooler: 2 N, it sees the first token alone)
+  attention of a layer with H heads   4 T^2 H D    (scores and the weighted sum; D features a head)
+  DeBERTa's attention, P position rows  4 T P H D more; a weight that projects positions has P inputs more than,
+    or (kind `position`) instead of, T             (He et al. 2021, equation 4; as transformers computes it)
+  an update of rank R with K entries  2 T (R (O + I) + K)
+Not counted: embedding look-ups, LayerNorm, activations, softmax, biases, and the task head, which every method has.
+An update is counted merged into its weight or beside it, whichever is cheaper: a dense weight takes it in for nothing,
+a masked one keeps it apart, since merging would fill its zeros.
+"""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.spec import Outline, Weight
+
+
+@dataclass(frozen=True)
+class Flops:
+    tokens: int
+    dense: int  # the untouched model
+    final: int  # after the stages
+
+    @property
+    def saved(self) -> float:
+        """Share of the dense count that is saved; negative where the update costs more than the zeros save."""
+        return 1 - self.final / self.dense
+
+
+def weight_flops(weight: Weight, tokens: int) -> int:
+    """FLOPs of one weight with its update, merged or beside it, over `tokens` tokens."""
+    rank = weight.rank + weight.frozen_rank
+    beside = weight.kept + rank * (weight.outputs + weight.inputs) + weight.entries
+    touched = rank > 0 or weight.entries > 0
+    merged = (weight.kept if weight.merges else weight.size) if touched else weight.kept
+    return 2 * tokens * min(beside, merged)
+
+
+def forward_flops(outline: Outline, tokens: int) -> int:
+    """FLOPs of one forward pass of one sequence of `tokens` tokens; see the formulas at the top."""
+    positions = outline.relative.rows(tokens) if outline.relative else 0
+    count = sum(weight_flops(weight, _rows(weight, outline, tokens)) for weight in outline.weights)
+    count += sum(4 * tokens * (tokens + positions) * heads * outline.head_size for heads in outline.attention)
+    return count + 2 * tokens * outline.unembedding
+
+
+def _rows(weight: Weight, outline: Outline, tokens: int) -> int:
+    """How many vectors a weight multiplies for a sequence of `tokens` tokens."""
+    if weight.site.kind == "pooler":
+        return 1
+    if outline.relative is None:
+        return tokens
+    positions = outline.relative.rows(tokens)
+    if weight.site.kind == "position":
+        return positions
+    return tokens + positions if outline.relative.shared and weight.site.kind in ("query", "key") else tokens
+
+
+def position_bits(outline: Outline) -> int:
+    """Bits to store where the sparse entries sit: K positions of ceil(log2(O I)) bits for each weight."""
+    return sum(weight.entries * (weight.size - 1).bit_length() for weight in outline.weights)
+
+
+def sparsity(outline: Outline) -> float:
+    """Share of zeroed entries in the pretrained weights of all sites, removed parts not counted."""
+    return 1 - sum(w.kept for w in outline.weights) / sum(w.size for w in outline.weights)

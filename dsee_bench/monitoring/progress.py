@@ -1,0 +1,114 @@
+"""What a person sees while a model trains or answers: a bar on a terminal, a line now and then elsewhere."""
+
+import math
+import time
+from typing import Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from dsee_bench.monitoring.console import bars, tell
+from dsee_bench.monitoring.curve import Curve
+from dsee_bench.system import signals
+
+REPORT_EVERY = 30.0  # seconds between two lines
+
+
+class Progress(TrainerCallback):
+    """Reports one tuning: steps, loss, the dev score whenever it is measured; the same to `curve`, if there is one."""
+
+    def __init__(self, name: str, metric: str, curve: Curve | None = None) -> None:
+        self._name, self._metric, self._curve = name, metric, curve
+        self._bar: tqdm | None = None
+        self._loss: float | None = None
+        self._first = 0  # step that this start began from
+        self._started = self._told = 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._started = self._told = time.perf_counter()
+        self._first = state.global_step
+        if not state.is_world_process_zero:
+            self._curve = None
+            return
+        if self._curve is not None:
+            self._curve.begin(self._name, state.global_step)
+        if bars():
+            self._bar = tqdm(
+                total=state.max_steps, initial=state.global_step, desc=self._name, unit="step", leave=False
+            )
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        signals.check()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+        elif time.perf_counter() - self._told >= REPORT_EVERY:
+            self._tell(state, "")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        if "loss" not in logs:
+            return
+        self._loss = logs["loss"]
+        self._refuse_divergence("training loss", self._loss, state.global_step)
+        if self._curve is not None:
+            self._curve.add(state.global_step, loss=self._loss, learning_rate=logs.get("learning_rate"))
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{self._loss:.3f}")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+        value = metrics.get(f"eval_{self._metric}")
+        if value is not None and math.isnan(value):  # -inf: a metric that is undefined for these answers
+            self._refuse_divergence(f"dev {self._metric}", value, state.global_step)
+        if self._curve is not None:
+            self._curve.add(state.global_step, metric=self._metric, dev=value)
+        shown = "undefined" if value == -math.inf else f"{value:.4f}"
+        self._tell(state, "" if value is None else f"  dev {self._metric} {shown}")
+
+    def _refuse_divergence(self, what: str, value: float, step: int) -> None:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"{self._name}: the {what} is {value} at step {step}; the tuning diverged: use a smaller learning rate "
+                "(train.update_rate, train.full_rate), a warm-up (train.warmup) or clipping (train.clip)"
+            )
+
+    def _tell(self, state: Any, dev: str) -> None:
+        if not state.is_world_process_zero:
+            return
+        self._told = time.perf_counter()
+        seconds = self._told - self._started
+        # By the steps of this start, evaluations and all: a run that went on has not paid for those before.
+        left = seconds / max(state.global_step - self._first, 1) * (state.max_steps - state.global_step)
+        loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
+        tell(
+            f"  {self._name}  step {state.global_step}/{state.max_steps}{loss}{dev}  {seconds:.0f} s, {left:.0f} s left"
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class Answering(TrainerCallback):
+    """Reports the batches of a split while a model answers it, and stops where a stop was asked for."""
+
+    def __init__(self, split: str) -> None:
+        self._split = split
+        self._done = 0
+        self._started = self._told = 0.0
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:
+        signals.check()
+        now = time.perf_counter()
+        if self._done == 0:
+            self._started = self._told = now
+        self._done += 1
+        if now - self._told >= REPORT_EVERY and state.is_world_process_zero:
+            self._told = now
+            total, seconds = len(eval_dataloader), now - self._started
+            left = seconds / (self._done - 1) * (total - self._done)  # the clock starts after the first batch
+            tell(f"  {self._split}  batch {self._done}/{total}  {seconds:.0f} s, {left:.0f} s left")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._done = 0

@@ -1,0 +1,132 @@
+"""A run followed in wandb, where asked. What goes wrong in it is told once, and the run goes on.
+
+A tracked run has the id of the run, so that a stopped run goes on in the same one; nothing of wandb's that is global to
+a process is used, so that the runs of a sweep never merge. What wandb writes lies in the run's work folder. The key is
+wandb's own affair (`wandb login`, WANDB_API_KEY); no setting here holds one.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from dsee_bench.monitoring.console import tell, warn
+from dsee_bench.monitoring.curve import Point
+from dsee_bench.record import Record
+from dsee_bench.system.secrets import starred_all
+
+START_SECONDS = 30.0  # that a run waits for wandb at its start
+FINISH_SECONDS = 120.0  # and at its end; what is not uploaded by then `wandb sync` can send later
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where a run is tracked."""
+
+    mode: Literal["disabled", "offline", "online"]
+    project: str
+    entity: str | None  # user or team; None: the key's own
+    group: str | None  # None: the name of the experiment
+
+
+class Tracker:
+    """One run in wandb, or nothing at all."""
+
+    def __init__(self, settings: Tracking, run_id: str, folder: Path) -> None:
+        self._settings, self._run_id, self._folder = settings, run_id, folder
+        self._run: Any = None  # wandb's Run, while all goes well
+        self._before: Mapping[str, int] = {}
+        self._first = 0  # step that wandb goes on from: it has all before
+        self._sent: set[tuple[int, str | None]] = set()  # step and metric, None for the loss
+
+    def start(self, config: Mapping[str, Any], experiment: str | None, *, anew: bool) -> None:
+        """Open the tracked run, or go on with it; `anew` writes over what is there."""
+        if self._settings.mode != "disabled":
+            with self._guarded():
+                self._open(config, experiment, anew)
+
+    def place(self, before: Mapping[str, int], earlier: Iterable[Point] = ()) -> None:
+        """`before`: steps of all stages before each, so that the stages of a run stand on one axis. `earlier`: the
+        points of earlier starts, of which those are sent again that a killed process did not deliver."""
+        self._before = before
+        for point in earlier:
+            if point.stage in before:
+                self.add(point)
+
+    def add(self, point: Point) -> None:
+        """A point of the training curve."""
+        if self._run is None:
+            return
+        step = self._before[point.stage] + point.step
+        if step < self._first or (step, point.metric) in self._sent:
+            return  # wandb has it; what a resumed tuning repeats comes a second time
+        self._sent.add((step, point.metric))
+        found = {"stage": point.stage, "loss": point.loss, "learning_rate": point.learning_rate}
+        found |= {} if point.metric is None else {f"dev/{point.metric}": point.dev}
+        with self._guarded():
+            there = {name: value for name, value in found.items() if value is not None}
+            self._run.log(there, step=step)
+
+    def finish(self, record: Record, exit_code: int) -> None:
+        """Close the tracked run with the final scores and costs; Ctrl-C ends the waiting for wandb."""
+        if self._run is None:
+            return
+        scores = {f"{score.split}/{score.name}": score.value for score in record.scores}
+        costs = {f"cost/{cost.name}": cost.value for cost in record.costs}
+        try:
+            with self._guarded():
+                self._run.summary.update({"status": record.status, **scores, **costs})
+                self._run.finish(exit_code=exit_code)
+        except KeyboardInterrupt:
+            warn(f"tracking was not finished; `wandb sync` sends what lies in {self._folder / 'wandb'}")
+        self._run = None
+
+    def _open(self, config: Mapping[str, Any], experiment: str | None, anew: bool) -> None:
+        os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder))  # its service logs there, else in the home folder
+
+        import wandb
+
+        settings = self._settings
+        wandb.setup(wandb.Settings(mode=settings.mode, silent=True))
+        # Asked here, since init would ask a person at a terminal for a key, and wait longer for a server.
+        if settings.mode == "online" and not wandb.login(prompt=False):
+            raise RuntimeError("no key; call `wandb login`, or set WANDB_API_KEY")
+        self._run = wandb.init(
+            mode=settings.mode,
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group or experiment,
+            id=self._run_id,
+            name=self._run_id,
+            config=starred_all(config),
+            dir=self._folder,
+            resume=None if anew else "allow",
+            reinit="create_new",
+            settings=wandb.Settings(
+                silent=True,
+                console="off",
+                init_timeout=START_SECONDS,
+                finish_timeout=FINISH_SECONDS,
+                finish_timeout_raises=True,
+                # The record says how the run was made, in words that tell no name of a person, a folder or a host.
+                disable_git=True,
+                disable_code=True,
+                disable_job_creation=True,
+                x_disable_meta=True,
+                x_save_requirements=False,
+            ),
+        )
+        self._first = getattr(self._run, "step", 0)
+        tell(f"  tracked in {self._folder / 'wandb' if settings.mode == 'offline' else self._run.url}")
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """What goes wrong inside ends the tracking, not the run."""
+        try:
+            yield
+        except (Exception, SystemExit) as error:
+            self._run = None
+            reason = str(error).strip().partition("\n")[0]
+            warn(f"tracking ends here, the run goes on: {type(error).__name__}: {reason}")

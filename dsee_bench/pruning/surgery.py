@@ -1,0 +1,118 @@
+"""Heads and feed-forward neurons taken out: what it makes of an outline, and of transformers' modules.
+
+A head is rows of query, key, value (and of the weights that project positions) and columns of the attention output; a
+neuron is rows of the weights into the feed-forward part and a column of the weight out of it. Where query heads share
+a key and value head they are removed with it: what can go is a group of heads, so that each keeps its own key.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dsee_bench.models.spec import Kind, Outline, Site, Weight
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+HEAD_ROWS: tuple[Kind, ...] = ("query", "key", "value", "position")
+HEAD_COLUMNS: tuple[Kind, ...] = ("out",)
+FFN_ROWS: tuple[Kind, ...] = ("ffn_in",)
+FFN_COLUMNS: tuple[Kind, ...] = ("ffn_out",)
+# Attributes in which transformers' attention modules note how many heads they have, or how many features these make.
+HEAD_COUNTS = ("num_attention_heads", "num_heads")
+HEAD_FEATURES = ("all_head_size", "split_size")
+
+
+def head_groups(outline: Outline) -> list[int]:
+    """How many groups of heads each layer has: its heads, or its key and value heads where queries share them."""
+    return [heads // outline.queries_per_key for heads in outline.attention]
+
+
+def neurons(outline: Outline) -> list[int]:
+    """How many feed-forward neurons each layer has."""
+    by_layer = {w.site.layer: w.inputs for w in outline.weights if w.site.kind in FFN_COLUMNS}
+    return [by_layer[layer] for layer in range(outline.layers)]
+
+
+def narrowed(outline: Outline, heads: Sequence[int], ffn: Sequence[int]) -> Outline:
+    """The outline when layer by layer this many head groups and neurons stay.
+
+    Masked and sparse entries are taken to lie evenly, so that their counts are estimates; the others are exact.
+    """
+    groups, before = head_groups(outline), neurons(outline)
+
+    def change(weight: Weight) -> Weight:
+        kind, layer = weight.site.kind, weight.site.layer
+        if layer is None:
+            return weight
+        outputs, inputs = weight.outputs, weight.inputs
+        if kind in HEAD_ROWS:
+            outputs = outputs // groups[layer] * heads[layer]
+        elif kind in HEAD_COLUMNS:
+            inputs = inputs // groups[layer] * heads[layer]
+        elif kind in FFN_ROWS:
+            outputs = outputs * ffn[layer] // before[layer]
+        elif kind in FFN_COLUMNS:
+            inputs = inputs * ffn[layer] // before[layer]
+        share = outputs * inputs / weight.size
+        return replace(
+            weight,
+            outputs=outputs,
+            inputs=inputs,
+            kept=round(weight.kept * share),
+            bias=outputs if weight.bias else 0,
+            entries=round(weight.entries * share),
+            coefficients=0,
+        )
+
+    return replace(
+        outline,
+        weights=tuple(change(weight) for weight in outline.weights),
+        attention=tuple(count * outline.queries_per_key for count in heads),
+    )
+
+
+def narrow_weight(
+    module: "nn.Module",  # Linear or Conv1D
+    rows: "Tensor | None",  # outputs that stay; None: all
+    columns: "Tensor | None",  # inputs that stay; None: all
+    *,
+    transposed: bool,
+) -> None:
+    """Keep these rows and columns of a module's weight, and its bias's entries, in place."""
+    for kept, axis, names in ((rows, 0, ("out_features", "nf")), (columns, 1, ("in_features", "nx"))):
+        if kept is None:
+            continue
+        narrow_parameter(module, "weight", kept, 1 - axis if transposed else axis)
+        if axis == 0 and module.bias is not None:
+            narrow_parameter(module, "bias", kept, 0)
+        for name in names:
+            if hasattr(module, name):
+                setattr(module, name, len(kept))
+
+
+def narrow_parameter(module: "nn.Module", name: str, kept: "Tensor", axis: int) -> None:
+    """Keep these entries of a parameter along one axis; it stays as trainable as it was."""
+    from torch import nn
+
+    old = getattr(module, name)
+    new = old.detach().index_select(axis, kept.to(old.device)).contiguous()
+    setattr(module, name, nn.Parameter(new, requires_grad=old.requires_grad))
+
+
+def narrow_bias(model: "nn.Module", site: Site, rows: "Tensor") -> None:
+    """The same for a bias that lies outside the site's module."""
+    if site.bias is not None:
+        path, _, name = site.bias.rpartition(".")
+        narrow_parameter(model.get_submodule(path), name, rows, 0)
+
+
+def note_heads(model: "nn.Module", sites: Sequence[Site], heads: int, head_size: int) -> None:
+    """Tell the attention module above these sites of one layer how many heads it has now."""
+    parents = {site.path.rpartition(".")[0] for site in sites if site.kind in ("query", "position")}
+    for path in parents | {parent.rpartition(".")[0] for parent in parents}:  # a split module stands between
+        module = model.get_submodule(path)
+        for names, value in ((HEAD_COUNTS, heads), (HEAD_FEATURES, heads * head_size)):
+            for name in names:
+                if hasattr(module, name):
+                    setattr(module, name, value)

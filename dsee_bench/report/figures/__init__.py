@@ -1,0 +1,1 @@
+"""Figures of tables and runs, as SVG and PNG."""

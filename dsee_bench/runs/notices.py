@@ -1,0 +1,87 @@
+"""What a user should know of the data and the scores of a run: one line each, said once a run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from dsee_bench.record import Score
+from dsee_bench.stages.stage import RunState
+from dsee_bench.system.errors import shown
+
+LISTED = 5  # classes that a line names
+
+
+def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
+    """Count the rows of each split that are longer than the model reads and are cut.
+
+    A split that the run does not encode is left out: train where no stage tunes. Of train, the rows that it uses are
+    counted, and of texts to write the prompts that are decoded.
+    """
+    from dsee_bench.tasks.batch import encode_split
+
+    recipe = state.recipe
+    decoded = _cut_prompts(state) if state.task.kind == "generation" else {}
+    found = {}
+    for name, split in state.data.items():
+        if name in decoded:
+            found[name] = decoded[name]
+        elif name == "train":
+            if tuned:
+                rows = recipe.rows_used(len(split))
+                found[name] = encode_split(split, state.tokenizer, recipe.max_length, rows).cut
+        elif state.task.kind != "generation":
+            found[name] = encode_split(split, state.tokenizer, recipe.max_length).cut
+    return found
+
+
+def _cut_prompts(state: RunState) -> dict[str, int]:
+    from dsee_bench.tasks.batch import cut_prompts
+    from dsee_bench.training.decode import room_for_context
+
+    decoding = state.task.decode  # type: ignore[attr-defined]  # a data-to-text task
+    room = room_for_context(state.model, decoding)
+    return {
+        name: cut_prompts(
+            [example.context for example in state.data[name].examples[: decoding.contexts]], state.tokenizer, room
+        )
+        for name in decoding.splits
+    }
+
+
+def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
+    """Yield a line for each split with cut rows, for classes that train lacks, and for each split of one class."""
+    for name, count in cut.items():
+        if count:
+            limit = f"train.max_length={state.recipe.max_length}"
+            if state.task.kind == "generation" and name != "train":
+                limit = "the model's positions, less task.decode.new_tokens"
+            yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut"
+    if state.task.kind != "classification":
+        return
+    for name, split in state.data.items():
+        labels = [example.label for example in split.examples[: _used(state, name)]]
+        there = {state.task.labels[int(label)] for label in labels if label is not None}
+        lacking = [label for label in state.task.labels if label not in there]
+        if name == "train" and lacking:
+            yield f"train: no row is of the class {_listed(lacking)}, so it is not learned; check task.labels"
+        elif len(there) == 1:
+            yield f"{name}: every row is of the class {_listed(sorted(there))}; scores on it tell little"
+
+
+def _used(state: RunState, name: str) -> int:
+    rows = len(state.data[name])
+    if name == "train":
+        return state.recipe.rows_used(rows)
+    contexts = state.task.decode.contexts if state.task.kind == "generation" else None  # type: ignore[attr-defined]
+    return rows if contexts is None else min(rows, contexts)
+
+
+def _listed(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - LISTED} more" if len(labels) > LISTED else ""
+    return f"{', '.join(map(shown, labels[:LISTED]))}{more}"
+
+
+def of_scores(scores: Sequence[Score]) -> Iterator[str]:
+    """Yield a line for each score that is undefined, or 0 for a reason of its own."""
+    for score in scores:
+        if score.reason is not None:
+            value = "undefined" if score.value is None else f"{score.value:g}"
+            yield f"{score.split} {score.name} is {value}: {score.reason}"

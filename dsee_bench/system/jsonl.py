@@ -1,0 +1,58 @@
+"""JSON lines with a checksum each, so that a line that was damaged or cut off is noticed when it is read back."""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dsee_bench.system.damaged import make_room, set_aside
+from dsee_bench.system.files import write_atomically
+
+CHECKSUM = "crc32"  # the last key of a line
+
+
+def dump(row: Mapping[str, Any]) -> str:
+    """`row` as a line of JSON that ends with the checksum of the rest; NaN and infinity are refused."""
+    return json.dumps({**row, CHECKSUM: _checksum(row)}, allow_nan=False) + "\n"
+
+
+def parse(line: str | bytes) -> dict[str, Any] | None:
+    """The row of a line that `dump` made, or None where the line is not as it was."""
+    try:
+        row = json.loads(line)
+        stated = row.pop(CHECKSUM)
+        return row if stated == _checksum(row) else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The whole rows of a file; none where there is no file. A last line without its end, as a killed process leaves
+    it, is left out in silence. Where other lines are damaged, the file is set aside, and a new one has the whole rows.
+    """
+    make_room(file)
+    if not file.is_file():
+        return []
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        set_aside(file, f"cannot be read ({error.strerror})")
+        return []
+    lines = content.split(b"\n")[:-1]
+    rows = [row for row in map(parse, lines) if row is not None]
+    damaged = len(lines) - len(rows)
+    if damaged:
+        set_aside(file, f"has {damaged} damaged of {len(lines)} lines")
+        write(file, rows)
+    return rows
+
+
+def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Put `rows` into `file` in place of what is there, whole or not at all."""
+    make_room(file)
+    write_atomically(file, "".join(map(dump, rows)))
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    return f"{zlib.crc32(json.dumps(row, allow_nan=False).encode()):08x}"

@@ -1,0 +1,216 @@
+"""Mistakes in settings: each is told by name, with what there is and the nearest, before torch is imported."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from dsee_bench import config, plan
+from dsee_bench.config import ConfigError
+from dsee_bench.runs import sweep
+
+
+def settings(*overrides):
+    return plan.read(OmegaConf.to_container(config.compose(list(overrides)), resolve=True))
+
+
+def quickly(*overrides):
+    """As `settings`, from options that are composed once; test_sweep.py holds the two against each other."""
+    return plan.read(sweep.resolved(overrides))
+
+
+OVERRIDES = [
+    # override,                            what the message must say
+    ("method=dse", ["'dse'", "method", "did you mean 'dsee'?", "lora_omp"]),
+    ("task=rtee", ["'rtee'", "did you mean 'rte'?", "cola"]),
+    ("method=lora,dsse", ["'dsse'", "did you mean 'dsee'?"]),
+    ("sead=1", ["'sead'", "did you mean 'seed'?", "data_dir"]),
+    ("method.stages.prune.sparsty=0.5", ["'sparsty'", "did you mean 'sparsity'?", "method.stages.prune"]),
+    ("method.stages.prunee.sparsity=0.5", ["'prunee'", "did you mean 'prune'?", "retune"]),
+    ("train.epoch=3", ["'epoch'", "did you mean 'epochs'?"]),
+    ("seed.x=3", ["seed is a single value"]),
+    ("seed=[", ["seed"]),
+]
+
+
+@pytest.mark.parametrize(("override", "parts"), OVERRIDES)
+def test_unknown_names_are_told_with_the_nearest(override, parts):
+    with pytest.raises(ConfigError) as error:
+        config.check_overrides([override])
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_what_there_is_passes():
+    config.check_overrides(
+        ["method=dsee,lora", "task=rte", "method.stages.tune.epochs=1", "seed=0,1", "hydra.verbose=true"]
+    )
+
+
+VALUES = [
+    # overrides,                                        what the message must say
+    (["method.stages.prune.sparsity=1.2"], ["method.stages.prune", "sparsity must lie in [0, 1), got 1.2"]),
+    (["method.stages.prune.sparsity_qv=-0.1"], ["sparsity_qv", "-0.1"]),
+    (["method.stages.low_rank.rank=0"], ["rank must be at least 1, got 0"]),
+    (["method.stages.low_rank.rank=two"], ["method.stages.low_rank.rank=two", "integer"]),
+    (["method.stages.low_rank.kinds=[qurey]"], ["method.stages.low_rank.kinds", "query"]),
+    (["method.stages.sparse.where=top"], ["method.stages.sparse.where=top", "magnitude"]),
+    (["method.stages.tune.epochs=0"], ["epochs must be above 0, got 0"]),
+    (["train.batch_size=0"], ["batch_size must be at least 1, got 0"]),
+    (["train.batch_size=10", "train.accumulate=3"], ["batch_size 10", "accumulate 3"]),
+    (["train.clip=-1"], ["clip must be above 0", "clip=null"]),
+    (["train.precision=fp8"], ["train.precision=fp8", "bf16"]),
+    (["train.eval_every=0"], ["eval_every", "got 0"]),
+    (["seed=-1"], ["seed must be at least 0, got -1", "whole number"]),
+    (["seed=1.5"], ["seed=1.5", "integer"]),
+    (["threads=0"], ["threads must be at least 1, got 0"]),
+    (["backbone.heads=5"], ["hidden 384 must be a multiple of heads 5"]),
+    (["task=rte", "task.labels=[a,b,c]"], ["3 labels", "2-label task"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "parts"), VALUES)
+def test_impossible_values_are_told(overrides, parts):
+    with pytest.raises(ConfigError) as error:
+        settings(*overrides)
+    for part in parts:
+        assert part in str(error.value)
+
+
+PLANS = [
+    (["method.stages.sparse.kept=147457"], ["kept 147457", "147456 entries", "attention.self.query (384 x 384)"]),
+    (["method.stages.low_rank.rank=385"], ["rank 385", "use at most 384"]),
+    (["method.stages.low_rank.kinds=[pooler]", "backbone=tiny-roberta"], ["no site of kind pooler", "query"]),
+    (["method=full", "method.stages.tune.what=update"], ["method.stages.tune", "needs an update"]),
+    (["method=omp", "method.stages.prune.score=update"], ["score=update", "use score=W"]),
+]
+
+
+@pytest.mark.parametrize(("overrides", "parts"), PLANS)
+def test_stages_that_cannot_follow_are_told(overrides, parts):
+    with pytest.raises(ConfigError) as error:
+        plan.plan(settings(*overrides))
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_a_rate_may_be_a_multiple_of_the_recipes():
+    assert settings("method=peft/ia3", "train.update_rate=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
+    with pytest.raises(ConfigError, match=r"update_rate=None: input should be a valid number"):
+        settings("method=peft/ia3", "train.update_rate=null")
+
+
+def test_seed_zero_and_every_seed_has_its_own_record():
+    """Wrong turns of the field: seed 0 ignored by `if seed:`, seeds overwriting each other's folder."""
+    ids = [settings(f"seed={seed}").run_id for seed in (0, 1, 2)]
+    assert len(set(ids)) == 3
+    assert "-s0-" in ids[0]
+
+
+DIFFERENT = ["seed=1", "method.stages.prune.sparsity=0.3", "train.epochs=4", "task=toy_sentences", "backbone=tiny-bert"]
+SAME = ["force=true", "data_dir=/elsewhere", "results_dir=/elsewhere", "threads=1", "plan=true"]
+
+
+@pytest.mark.parametrize("override", DIFFERENT)
+def test_settings_that_change_a_result_change_the_run_id(override):
+    assert settings(override).run_id != settings().run_id
+
+
+@pytest.mark.parametrize("override", SAME)
+def test_paths_and_launch_settings_do_not_change_the_run_id(override):
+    assert settings(override).run_id == settings().run_id
+
+
+def test_a_setting_that_is_not_set_is_no_part_of_the_identity():
+    assert config.digest({"a": 1, "b": None}) == config.digest({"a": 1})
+    assert config.digest({"a": [1, {"b": None}]}) == config.digest({"a": [1, {}]})
+    assert config.digest({"a": 1, "b": False}) != config.digest({"a": 1})
+
+
+def test_a_backbone_of_ones_own_path_is_another_run():
+    assert settings("backbone.path=/mine").run_id != settings().run_id
+
+
+@pytest.mark.parametrize("method", config.options("method"))
+def test_every_method_is_typed_and_plans_on_every_backbone(method):
+    backbones = config.options("backbone")
+    assert len(backbones) >= 7
+    for backbone in backbones:
+        if method == "peft/bias" and backbone in ("smollm2", "tiny-llama"):
+            with pytest.raises(ConfigError, match="needs biases, and this backbone has none"):
+                plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
+            continue
+        planned = plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
+        assert method == "untuned" or planned.final.trainable > planned.final.head
+
+
+@pytest.mark.parametrize("group", ["task", "train", "backbone"])
+def test_every_option_is_typed(group):
+    names = config.options(group)
+    assert names
+    asked = {"custom": ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]}
+    for name in names:
+        quickly(f"{group}={name}", *asked.get(name, []))
+
+
+def test_the_first_methods_are_there():
+    wanted = {"full", "lora", "dsee_update", "dsee", "omp", "lora_omp", "dsee_random", "dsee_magnitude"}
+    wanted |= {f"peft/{name}" for name in ("ia3", "adalora", "shira", "supertuning", "vera", "bias", "norm")}
+    assert wanted <= set(config.options("method"))
+
+
+COMMANDS = [
+    # arguments,                                   exit code, what is said
+    (["--help"], 0, ["bert-base", "Examples:", "plan=json"]),
+    (["method=dse"], 1, ["did you mean 'dsee'?"]),
+    (["method.stages.prune.sparsity=1.2"], 1, ["sparsity must lie in [0, 1)"]),
+    (["method=null"], 1, ["'None' is no option of method", "There are: "]),
+    (["plan=maybe"], 1, ["plan=maybe: input should be 'json' or a valid boolean"]),
+    (["train.eval_every=epochs"], 1, ["input should be 'epoch' or a valid integer"]),
+    (["train.update_drop=0.1"], 1, ["no key of train", "+train.update_drop=VALUE"]),
+    (["-m", "results_dir=7", "method=lroa"], 1, ["did you mean 'lora'"]),
+    (["-m", "results_dir=a,b"], 1, ["results_dir takes one folder", "'results_dir=\"a,b\"'"]),
+    (["method.stages.prune.kinds_rest=[foo,bar]"], 1, ["kinds_rest.0=foo: input should be 'query', 'key'"]),
+    (["task.rows.train=9", "task=custom"], 1, ["'train' is no key of task.rows", "There are none"]),
+    (["backbone=roberta-base", "train.max_length=514"], 1, ["max_length=514", "roberta-base reads 512 tokens at most"]),
+    (["-m", "method=dsee,full", "method.stages.prune.sparsity=0.5"], 1, ["method=full", "'prune' is no key"]),
+]
+
+
+# One process for all, as a start takes a second: each with its exit code, what it said, and what it left imported.
+SCRIPT = """
+import contextlib, io, json, sys
+from dsee_bench.run import main
+HEAVY = {"torch", "transformers", "pandas", "datasets", "numpy"}
+for arguments in json.load(sys.stdin):
+    sys.argv = ["dsee-bench", *arguments]
+    said, code = io.StringIO(), 0
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+            if isinstance(code, str):
+                said.write(code)
+                code = 1
+    print(json.dumps([code or 0, said.getvalue(), sorted(HEAVY & set(sys.modules))]))
+"""
+
+
+@pytest.fixture(scope="module")
+def answers():
+    asked = json.dumps([arguments for arguments, *_ in COMMANDS])
+    done = subprocess.run([sys.executable, "-c", SCRIPT], input=asked, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(("number", "code", "parts"), [(at, *row[1:]) for at, row in enumerate(COMMANDS)])
+def test_help_and_mistakes_import_nothing_heavy(number, code, parts, answers):
+    ended, said, imported = answers[number]
+    assert (ended, imported) == (code, []), said
+    for part in parts:
+        assert part in said
+    assert "Traceback" not in said

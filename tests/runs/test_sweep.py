@@ -1,0 +1,105 @@
+"""The cells of a sweep are the runs that Hydra would make, and those that are done cost nothing."""
+
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from dsee_bench import config, plan, record
+from dsee_bench.config import ConfigError
+from dsee_bench.record import Record
+from dsee_bench.runs import data_check, sweep
+
+SWEEPS = [
+    # words,                                                        cells, why
+    (["seed=0,1", "method=lora,dsee"], 4, "options and a setting"),
+    (["experiment=glue_small", "seed=range(2)", "task=rte,sst2"], 48, "an experiment's own sweep, one key of it set"),
+    (["experiment=rte_dsee", "method.stages.prune.sparsity=0.2,0.5"], 2, "an experiment without a sweep"),
+    (
+        [
+            "method=lora",
+            "~method.stages.lora.settings.lora_alpha",
+            "+method.stages.lora.settings.use_rslora=true,false",
+        ],
+        2,
+        "keys come and go",
+    ),
+    (["backbone=tiny-bert,tiny-gpt2", "train=glue_small", "train.betas=[0.9,0.98],[0.9,0.99]"], 4, "lists"),
+]
+
+
+@pytest.mark.parametrize(("words", "cells", "why"), SWEEPS)
+def test_cells_have_the_ids_that_hydra_composes(words, cells, why):
+    found = sweep.expand(words)
+    assert len(found) == len({cell.run_id for cell in found}) == cells, why
+    for cell in (found[0], found[-1]):
+        alone = OmegaConf.to_container(config.compose(cell.overrides), resolve=True)
+        assert cell.run_id == config.run_id(alone)
+
+
+def test_an_option_says_nothing_outside_its_group():
+    """What lets the options of a cell be composed one by one."""
+    files = [path for group in config.GROUPS if group != "experiment" for path in (config.CONF / group).rglob("*.yaml")]
+    assert len(files) > 50
+    for path in files:
+        text = path.read_text(encoding="utf-8")
+        assert "@package" not in text, path
+        assert "override /" not in text, path
+
+
+def test_a_large_sweep_composes_each_option_once(monkeypatch):
+    """A composition costs a tenth of a second: 360 of them would make a second start of this sweep slow."""
+    compose, composed = config.compose, []
+    monkeypatch.setattr(config, "compose", lambda words=(), **more: composed.append(words) or compose(words, **more))
+    sweep._option.cache_clear()
+    sweep._chosen.cache_clear()
+    assert len(sweep.expand(["task=rte,mrpc,cola,stsb", "method=full,lora,dsee", "seed=range(30)"])) == 360
+    assert len(composed) <= 4 + 3 + 3  # the options; nothing chosen, the check of the words, the experiment's sweep
+
+
+@pytest.mark.parametrize("more", [[], ["train.max_rows=${seed}"]], ids=["the seed alone", "what follows the seed"])
+def test_cells_that_differ_in_the_seed_have_their_own_ids(more):
+    cells = sweep.expand(["method=full,lora", "seed=3,7", *more])
+    assert [cell.run_id for cell in cells] == [plan.read(sweep.resolved(cell.overrides)).run_id for cell in cells]
+    assert len({cell.run_id for cell in cells}) == 4
+
+
+def test_a_misspelt_sweep_says_what_there_is():
+    with pytest.raises(config.ConfigError, match="did you mean 'lora'"):
+        sweep.expand(["method=lroa,full"])
+
+
+def test_what_is_done_is_not_launched(tmp_path):
+    words = ["method=full,lora", "seed=0,1", "backbone=tiny-bert", f"results_dir={tmp_path}"]
+    cells = sweep.expand(words)
+    record.write(Record(cells[0].run_id, "ok", {}, {}), tmp_path)
+    record.write(Record(cells[1].run_id, "failed", {}, {}), tmp_path)
+    assert [cell.overrides[:2] for cell in sweep.unfinished(cells, tmp_path)] == [
+        ("method=full", "seed=1"),
+        ("method=lora", "seed=0"),
+        ("method=lora", "seed=1"),
+    ]
+    for cell in cells:
+        record.write(Record(cell.run_id, "ok", {}, {}), tmp_path)
+    for cell in cells:
+        data_check.note(tmp_path / "work" / cell.run_id, tmp_path / "a", {})
+    assert sweep.unfinished(cells, tmp_path, tmp_path / "a") == []
+    assert sweep.unfinished(cells, tmp_path, tmp_path / "b") == cells, "they look whether the rows are the same"
+    for cell in cells:
+        data_check.note(tmp_path / "work" / cell.run_id, None, {})
+    done = subprocess.run(
+        [sys.executable, "-m", "dsee_bench.cli.bench", "--multirun", *words], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 runs are done already" in done.stderr
+    assert done.stdout == "", "none was launched"
+
+
+def test_a_mistake_of_one_cell_is_told_and_the_others_can_run():
+    cells, mistakes = sweep.runnable(["backbone=tiny-bert", "seed=0,-1,${nope}", "train.betas=[0.9,0.99],[2,3]"], {})
+    assert [cell.overrides for cell in cells] == [("backbone=tiny-bert", "seed=0", "train.betas=[0.9,0.99]")]
+    assert len(mistakes) == 5
+    assert "in the cell backbone=tiny-bert seed=0 train.betas=[2,3]: train.betas.0 must lie in" in str(mistakes[0])
+    with pytest.raises(ConfigError, match="'sead' is no key"):  # of no cell: the words are wrong
+        sweep.runnable(["backbone=tiny-bert", "seed=0,1", "sead=3"], {})
