@@ -38,11 +38,11 @@ TINY = [
     "train.batch_size=8",
     "train.epochs=1",
     "train.retune_epochs=1",
-    "train.update_rate=1e-2",
+    "train.lr_adapter=1e-2",
     "save_every=0",
     "threads=1",
 ]
-OWN = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
+OWN = {"dsee_authors": ["method.stages.sparse.placement=decomposition"]}  # the authors' constants need 496 rows
 
 
 def start(method: str, results_dir: Path, hinder: Callable[[], None] = lambda: None, *more: str) -> int:
@@ -88,7 +88,7 @@ def only_record(results_dir: Path) -> record.Record | None:
 def scores(results_dir: Path) -> list[tuple[str, float | None]]:
     found = only_record(results_dir)
     assert found is not None, f"no record in {results_dir}"
-    assert found.status == "ok", f"{found.run_id} {found.status}: {found.error}"
+    assert found.status == "finished", f"{found.run_id} {found.status}: {found.error}"
     return [(score.name, score.value) for score in found.scores]
 
 
@@ -106,7 +106,7 @@ def torment(method: str, kills: int, draw: random.Random, folder: Path) -> int:
                 break
             done += 1
             found = only_record(results_dir)
-            assert found is None or found.status in ("ok", "stopped"), f"{method}: {found.error}"
+            assert found is None or found.status in ("finished", "interrupted"), f"{method}: {found.error}"
         assert os.waitpid(start(method, results_dir), 0)[1] == 0, f"{method} does not go on"
         assert scores(results_dir) == expected, f"{method}: {scores(results_dir)} is not {expected}"
         runs += 1
@@ -212,7 +212,7 @@ def harms_of(work: Path) -> list[tuple[Path, str]]:
 def damaged(method: str, folder: Path, draw: random.Random, most: int | None = None) -> int:
     """Runs of `method` that find one damaged file of their own; how many. Of all files and ways, `most` are drawn."""
     expected = _straight(method, folder)
-    left = {"finished": folder / "straight", "stopped": _stopped(method, folder)}
+    left = {"finished": folder / "straight", "interrupted": _stopped(method, folder)}
     cases = [(state, *harm) for state, results_dir in left.items() for harm in harms_of(results_dir / "work")]
     cases = draw.sample(cases, most) if most is not None and most < len(cases) else cases
     for number, (state, file, harm) in enumerate(cases):

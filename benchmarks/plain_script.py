@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
         return {"accuracy": float(accuracy_score(gold, said)), "matthews": float(matthews_corrcoef(gold, said))}
 
     metric = task.metrics[0]
-    rates = {"full": chosen.train.full_rate, "lora": options.update_rate or chosen.train.update_rate}
+    rates = {"full": chosen.train.lr_full, "lora": options.lr_adapter or chosen.train.lr_adapter}
     trainer = Trainer(
         model,
         TrainingArguments(
@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
             num_train_epochs=chosen.train.epochs,
             per_device_train_batch_size=32,
             per_device_eval_batch_size=64,
-            warmup_steps=chosen.train.warmup,
+            warmup_steps=chosen.train.warmup_ratio,
             weight_decay=0.0,
             bf16=True,
             train_sampling_strategy="group_by_length",

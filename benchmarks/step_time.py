@@ -52,7 +52,7 @@ def with_lora() -> nn.Module:
 
 
 def with_dsee(kept: int) -> nn.Module:
-    config = DseeConfig(r=RANK, lora_alpha=ALPHA, kept=kept, positions="random", target_modules=TARGETS)
+    config = DseeConfig(r=RANK, lora_alpha=ALPHA, num_entries=kept, positions="random", target_modules=TARGETS)
     return get_peft_model(minilm_shape(), config)
 
 

@@ -171,7 +171,7 @@ def _download(wanted: Wanted) -> Path:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     what = {"model": "model", "dataset": "data set"}[wanted.kind]
-    console.tell(f"fetching the {what} {wanted}")
+    console.info(f"fetching the {what} {wanted}")
     waits = list(WAITS)
     while True:
         try:
@@ -227,7 +227,7 @@ def _bar(made: list[Any]) -> Any:
     would finish the file; and where no bar is drawn, it tells now and then of the bytes that came."""
     from huggingface_hub.utils import tqdm
 
-    drawn = console.bars()
+    drawn = console.draws_bars()
 
     class Bar(tqdm):
         told = time.monotonic()
@@ -238,7 +238,7 @@ def _bar(made: list[Any]) -> Any:
             made.append(self)
 
         def update(self, n: float | None = 1) -> bool | None:
-            signals.check()
+            signals.raise_if_stopped()
             return bool(super().update(n))
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
@@ -247,6 +247,6 @@ def _bar(made: list[Any]) -> Any:
             # The client opens three bars: bytes received, bytes written, files.
             elif self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
                 self.told = time.monotonic()
-                console.tell(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
+                console.info(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
 
     return Bar

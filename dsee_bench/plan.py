@@ -13,7 +13,7 @@ from dsee_bench.config.limits import Limits, NotNegative, Seed
 from dsee_bench.deploy.manifest import Folding, Storage
 from dsee_bench.models import cost
 from dsee_bench.models.load import Checkpoint
-from dsee_bench.models.spec import Outline
+from dsee_bench.models.spec import ModelSpec
 from dsee_bench.monitoring.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
@@ -30,7 +30,7 @@ class Backbone(Checkpoint, Protocol):
 
     @property
     def longest(self) -> int | None: ...  # tokens of the longest input; None where nothing limits them
-    def outline(self, labels: int | None) -> Outline: ...
+    def spec(self, labels: int | None) -> ModelSpec: ...
     def load(self, labels: int, regression: bool) -> Any: ...
     def load_lm(self) -> Any: ...
 
@@ -47,7 +47,7 @@ class Launch:
     threads: Annotated[int, Limits(least=1, hint="threads=null takes torch's default")] | None
     save_every: NotNegative  # seconds; 0 saves after every step
     export: Path | None
-    export_update: Folding
+    export_adapter: Folding
     export_storage: Storage
     export_onnx: bool
     measure: Literal["again"] | bool
@@ -149,7 +149,7 @@ class Step:
 
     name: str
     sites: tuple[str, ...]
-    outline: Outline
+    spec: ModelSpec
     steps: int | None
     estimates: tuple[str, ...]  # of its numbers: adapter, trainable, kept, total, flops
 
@@ -158,25 +158,25 @@ class Step:
 class Plan:
     run_id: str
     source: recipes.Source
-    before: Outline
+    before: ModelSpec
     steps: tuple[Step, ...]
 
     @property
-    def final(self) -> Outline:
-        return self.steps[-1].outline if self.steps else self.before
+    def final(self) -> ModelSpec:
+        return self.steps[-1].spec if self.steps else self.before
 
-    def flops(self, outline: Outline) -> cost.Flops:
-        return cost.Flops(TOKENS, cost.forward_flops(self.before, TOKENS), cost.forward_flops(outline, TOKENS))
+    def flops(self, spec: ModelSpec) -> cost.Flops:
+        return cost.Flops(TOKENS, cost.forward_flops(self.before, TOKENS), cost.forward_flops(spec, TOKENS))
 
 
 def plan(settings: Settings) -> Plan:
-    """Every stage's outline in turn; ConfigError names the stage that cannot follow on what is before it."""
+    """Every stage's spec in turn; ConfigError names the stage that cannot follow on what is before it."""
     try:
-        before = outline = settings.backbone.outline(settings.labels)
+        before = spec = settings.backbone.spec(settings.labels)
     except ValueError as error:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
     try:
-        distributed.share(settings.recipe.batch_size // settings.recipe.accumulate)
+        distributed.per_process(settings.recipe.batch_size // settings.recipe.gradient_accumulation_steps)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     longest = settings.backbone.longest
@@ -191,15 +191,15 @@ def plan(settings: Settings) -> Plan:
     guessed: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
         try:
-            after = stage.plan(outline)
-            sites = tuple(site.path for site in stage.sites(outline))
-            guessed |= stage.estimates(outline)
+            after = stage.plan(spec)
+            sites = tuple(site.path for site in stage.sites(spec))
+            guessed |= stage.estimates(spec)
         except ValueError as error:
             raise ConfigError(f"method.stages.{name}: {error}") from error
-        outline = after
-        steps.append(Step(name, sites, outline, _steps(settings, stage), _with_sums(guessed, outline)))
+        spec = after
+        steps.append(Step(name, sites, spec, _steps(settings, stage), _with_sums(guessed, spec)))
     tuned = [step for step in steps if isinstance(settings.stages[step.name], Tune)]
-    if settings.init_from is not None and not (tuned and tuned[0].outline.adapter):
+    if settings.init_from is not None and not (tuned and tuned[0].spec.adapter):
         raise ConfigError(
             f"init_from={settings.init_from} gives an update to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
@@ -207,12 +207,12 @@ def plan(settings: Settings) -> Plan:
     return Plan(settings.run_id, settings.source, before, tuple(steps))
 
 
-def _with_sums(guessed: Set[str], outline: Outline) -> tuple[str, ...]:
+def _with_sums(guessed: Set[str], spec: ModelSpec) -> tuple[str, ...]:
     """The estimates, and the counts that contain one of them, in the order of a plan's columns."""
-    trainable = {"kept"} if outline.tuned == "all" else {"adapter"}
+    trainable = {"nnz"} if spec.tuned == "all" else {"adapter"}
     sums = {"trainable": trainable, "total": {"adapter"}}
     names = guessed | {name for name, parts in sums.items() if parts & guessed}
-    return tuple(name for name in ("adapter", "trainable", "kept", "total", "flops") if name in names)
+    return tuple(name for name in ("adapter", "trainable", "nnz", "total", "flops") if name in names)
 
 
 def _steps(settings: Settings, stage: Stage) -> int | None:
@@ -230,8 +230,8 @@ def as_json(plan_: Plan) -> str:
                 "name": step.name,
                 "sites": list(step.sites),
                 "steps": step.steps,
-                "parameters": _parameters(step.outline),
-                "flops": _flops(plan_, step.outline),
+                "parameters": _parameters(step.spec),
+                "flops": _flops(plan_, step.spec),
                 "estimates": list(step.estimates),
             }
             for step in plan_.steps
@@ -244,18 +244,18 @@ def as_json(plan_: Plan) -> str:
     return json.dumps(content)
 
 
-def _parameters(outline: Outline) -> dict[str, int]:
+def _parameters(spec: ModelSpec) -> dict[str, int]:
     return {
-        "adapter": outline.adapter,
-        "head": outline.head,
-        "trainable": outline.trainable,
-        "kept": outline.kept,
-        "total": outline.total,
+        "adapter": spec.adapter,
+        "head": spec.head,
+        "trainable": spec.trainable,
+        "nnz": spec.nnz,
+        "total": spec.total,
     }
 
 
-def _flops(plan_: Plan, outline: Outline) -> dict[str, float]:
-    flops = plan_.flops(outline)
+def _flops(plan_: Plan, spec: ModelSpec) -> dict[str, float]:
+    flops = plan_.flops(spec)
     return {"tokens": flops.tokens, "dense": flops.dense, "final": flops.final, "saved": flops.saved}
 
 
@@ -267,7 +267,7 @@ def as_text(plan_: Plan) -> str:
         f"{'stage':<12} {'sites':>5} {'steps':>7} {'adapter':>12} {'trainable':>12} {'kept':>13} {'total':>13} "
         f"{'GFLOPs':>8} {'saved':>7}",
         _row("(start)", 0, None, plan_, plan_.before, ()),
-        *(_row(step.name, len(step.sites), step.steps, plan_, step.outline, step.estimates) for step in plan_.steps),
+        *(_row(step.name, len(step.sites), step.steps, plan_, step.spec, step.estimates) for step in plan_.steps),
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
         f"{plan_.before.head:,} parameters.",
     ]
@@ -278,17 +278,17 @@ def as_text(plan_: Plan) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, sites: int, steps: int | None, plan_: Plan, outline: Outline, estimates: Sequence[str]) -> str:
-    flops = plan_.flops(outline)
+def _row(name: str, sites: int, steps: int | None, plan_: Plan, spec: ModelSpec, estimates: Sequence[str]) -> str:
+    flops = plan_.flops(spec)
 
     def cell(of: str, text: str, width: int) -> str:
         return f"{'~' if of in estimates else ''}{text}".rjust(width)
 
-    counts = {"adapter": 12, "trainable": 12, "kept": 13, "total": 13}
+    counts = {"adapter": 12, "trainable": 12, "nnz": 13, "total": 13}
     return " ".join(
         [
             f"{name:<12} {sites:>5} {'-' if steps is None else f'{steps:,}':>7}",
-            *(cell(key, f"{getattr(outline, key):,}", width) for key, width in counts.items()),
+            *(cell(key, f"{getattr(spec, key):,}", width) for key, width in counts.items()),
             cell("flops", f"{flops.final / 1e9:.3f}", 8),
             cell("flops", f"{flops.saved:.1%}", 7),
         ]

@@ -16,12 +16,12 @@ from dsee_bench.config.validate import check_targets, shown
 from dsee_bench.system import secrets
 from dsee_bench.system.files import file_name, write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 LARGEST_FILE = 64 * 2**20  # bytes; a record of a long run with all its curves has some 100 kB
 LARGEST_NUMBER = 1e60  # above every float32, so a loss fits; and its fourth power is finite, as statistics need it
 STRICT: Any = {"extra": "forbid", "strict": True}  # pydantic: what is read has these fields, of these types
 
-Status = Literal["ok", "failed", "stopped"]
+Status = Literal["finished", "failed", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,8 @@ def read(path: Path) -> Record:
         raise ValueError(f"{path} is not a record: {error}; delete it, or repeat its run by force=true") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         found = repr(content.get("schema") if isinstance(content, dict) else None)
-        raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; force=true repeats its run")
+        way_out = "`dsee-report migrate` carries it over" if found == "1" else "force=true repeats its run"
+        raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; {way_out}")
     try:
         check_targets(content.get("config"))
     except ValueError as error:

@@ -83,7 +83,7 @@ class UnfinishedSweeper(BasicSweeper):
 
         names = {cell: state_of(cell.run_id, self._results).name for cell in batch}
         waiting = [cell for cell, name in names.items() if name in ("missing", "failed")]
-        begun = [cell for cell, name in names.items() if name in ("stopped", "running", "unreadable")]
+        begun = [cell for cell, name in names.items() if name in ("interrupted", "running", "unreadable")]
         if len(waiting) == len(batch):  # nothing tells which one it was
             waiting, begun = [], list(batch)
         return [*([waiting] if waiting else []), *([cell] for cell in begun)]

@@ -30,8 +30,9 @@ TUNED = (  # 3 steps a tuning; a checkpoint after each, best and last
     "train.batch_size=8",
     "train.epochs=1",
     "train.retune_epochs=1",
-    "train.eval_every=1",
-    "train.update_rate=1e-2",
+    "train.eval_strategy=steps",
+    "train.eval_steps=1",
+    "train.lr_adapter=1e-2",
     "save_every=0",
     "threads=1",
 )
@@ -64,7 +65,7 @@ def start(words, results_dir):
 def scores(results_dir):
     """The scores, and the loss of every step, which tells more."""
     (found,) = record.read_all(results_dir)
-    assert found.status == "ok", found.error
+    assert found.status == "finished", found.error
     losses = [(log.name, [log.facts.get(name) for name in ("curve", "dev", "best_step")]) for log in found.stages]
     return [(score.name, score.value) for score in found.scores], losses
 

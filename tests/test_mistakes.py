@@ -205,7 +205,7 @@ def test_after_a_mistake_is_mended_nothing_is_left_of_it(tmp_path, capsys):
     (data / "train.csv").write_text("text,label\nfine,good\npoor,bad\n")
     code, run_id = start(tmp_path / "results", *words)
     assert code == 0
-    assert state_of(run_id, tmp_path / "results").name == "done"
+    assert state_of(run_id, tmp_path / "results").name == "finished"
     assert not (tmp_path / "results" / "work" / run_id / "mistake.txt").exists()
 
 

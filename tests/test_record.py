@@ -12,7 +12,7 @@ from dsee_bench.record import Cost, Record, Score, StageLog
 
 FULL = Record(
     run_id="rte-minilm-dsee-s0-1a2b3c4d",
-    status="ok",
+    status="finished",
     config={"seed": 0, "task": {"name": "rte", "kinds": ["query", "value"]}, "limit": None},
     made_by={"command": "dsee-bench task=rte", "commit": "c0ffee", "dirty": False},
     checkpoint="best dev",
@@ -75,14 +75,14 @@ def test_a_record_that_names_foreign_code_is_refused(tmp_path):
 BROKEN = [
     # content,                            says,                      why
     ("", "is not a record", "an empty file"),
-    ('{"schema": 1, "run_id"', "is not a record", "half a file"),
+    ('{"schema": 2, "run_id"', "is not a record", "half a file"),
     (b"\xff\xfe{}", "is not a record", "not UTF-8"),
     ("[]", "schema None", "no object"),
     ('{"run_id": "x"}', "schema None", "no schema"),
-    (json.dumps({"schema": 2, "run_id": "x"}), "schema 2, this version reads 1", "a newer schema"),
-    (json.dumps({"schema": 1, "run_id": "x", "colour": "red"}), "colour", "a field nobody knows"),
-    (json.dumps({"schema": 1, "run_id": "x"}), "missing", "a field that lacks"),
-    (json.dumps({"schema": 1, "scores": [{"name": "a"}]}), "missing", "half a score"),
+    (json.dumps({"schema": 3, "run_id": "x"}), "schema 3, this version reads 2", "a newer schema"),
+    (json.dumps({"schema": 2, "run_id": "x", "colour": "red"}), "colour", "a field nobody knows"),
+    (json.dumps({"schema": 2, "run_id": "x"}), "missing", "a field that lacks"),
+    (json.dumps({"schema": 2, "scores": [{"name": "a"}]}), "missing", "half a score"),
 ]
 
 
@@ -129,7 +129,7 @@ def test_a_reader_never_sees_half_a_record(tmp_path):
     finally:
         stop.set()
         writer.join()
-    assert seen == {"ok", "failed"}
+    assert seen == {"finished", "failed"}
 
 
 def test_a_record_is_as_readable_as_any_new_file(tmp_path):

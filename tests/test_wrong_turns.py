@@ -71,7 +71,7 @@ def test_the_update_starts_at_zero(tmp_path):
     """The field: from_pretrained starts U and S2 by its generic rule. `dsee_authors` does so on purpose, by name."""
     _, bare = untuned(tmp_path, "method=full")
     _, ours = untuned(tmp_path, "method=dsee_update")
-    asked = ["method=dsee_authors", "method.stages.sparse.where=random", "method.stages.prune.sparsity=0"]
+    asked = ["method=dsee_authors", "method.stages.sparse.placement=random", "method.stages.prune.sparsity=0"]
     _, theirs = untuned(tmp_path, *asked)
     before = logits(bare.model, bare)
     assert torch.equal(logits(ours.model, ours), before)
@@ -89,8 +89,8 @@ EMPTY = [
 @pytest.mark.parametrize(("asked", "zeros", "why"), EMPTY)
 def test_an_empty_pool_or_nothing_to_prune_does_not_crash(asked, zeros, why, tmp_path):
     _, state = untuned(tmp_path, "backbone=tiny-roberta", "method=omp", f"method.stages.prune.{asked}")
-    pruned = [w for w in state.outline.weights if w.site.kind in ("query", "value")]
-    share = 1 - sum(w.kept for w in pruned) / sum(w.size for w in pruned)
+    pruned = [w for w in state.spec.weights if w.site.kind in ("query", "value")]
+    share = 1 - sum(w.nnz for w in pruned) / sum(w.size for w in pruned)
     assert share == pytest.approx(zeros or 0.0, abs=1e-3), why
 
 
@@ -99,10 +99,10 @@ def test_scoring_does_not_lose_the_pretrained_weight(score_name, tmp_path):
     """The field: the update is added into W to score it, and W is restored from the scores."""
     settings = settings_of("method=dsee", f"method.stages.prune.score={score_name}")
     state, _ = pipeline.prepare(settings, tmp_path)
-    first = {w.site: weight_of(state.model, w.site).clone() for w in state.outline.weights}
+    first = {w.site: weight_of(state.model, w.site).clone() for w in state.spec.weights}
     for name in ("low_rank", "sparse", "prune"):
         pipeline._run_stage(settings, state, name, tmp_path)
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         seen = weight_of(state.model, weight.site)
         assert torch.equal(seen, first[weight.site] * (seen != 0)), weight.site.path
 
@@ -131,7 +131,7 @@ def test_a_pruned_model_loads_again(tmp_path):
     export(
         state.model,
         state.tuner,
-        state.outline,
+        state.spec,
         state.tokenizer,
         state.task,
         tmp_path / "out",

@@ -30,9 +30,9 @@ from dsee_bench.system.staging import half_made
 VERSION = 5  # of the stages' code: raise it when the same settings give another state
 NOT_IN_KEY = (
     "name",
-    "full_rate",
-    "update_rate",
-    "retune_rate",
+    "lr_full",
+    "lr_adapter",
+    "lr_retune",
     "epochs",
     "retune_epochs",
 )  # of the recipe: stages state theirs
@@ -109,11 +109,11 @@ class Store:
         logs = [StageLog(**log) for log in json.loads((folder / LOGS).read_text(encoding="utf-8"))]
         for log in logs[built:]:
             state.stage = log.name
-            state.outline = stages[log.name].plan(state.outline)
+            state.spec = stages[log.name].plan(state.spec)
             stages[log.name].restore(state, log.facts)
         load_model(state.model, folder / TENSORS, device=str(state.model.device))
         masks = load_file(folder / MASKS)
-        by_name = {weight.site.path: weight.site for weight in state.outline.weights}
+        by_name = {weight.site.path: weight.site for weight in state.spec.weights}
         state.masks = {by_name[name]: mask.to(torch.bool) for name, mask in masks.items()}
-        state.outline = with_kept(state.outline, {site: int(mask.sum()) for site, mask in state.masks.items()})
+        state.spec = with_kept(state.spec, {site: int(mask.sum()) for site, mask in state.masks.items()})
         return [replace(log, facts={**log.facts, "reused": True}) for log in logs]

@@ -25,7 +25,7 @@ def start_from(
     if not path.is_file():
         raise ValueError(f"init_from={run_id}: there is no record {path}; run that experiment first")
     source = record.read(path)
-    if source.status != "ok":
+    if source.status != "finished":
         raise ValueError(f"init_from={run_id}: that run is {source.status}; run it to its end first")
     if source.config["backbone"] != config["backbone"]:
         raise ValueError(

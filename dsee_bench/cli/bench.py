@@ -23,7 +23,7 @@ from dsee_bench.runs import data_check, lifecycle, worker
 from dsee_bench.runs.launching import share_of
 from dsee_bench.system import distributed, files, secrets, shell, signals, terminal
 from dsee_bench.system.locks import lock_at, run_lock
-from dsee_bench.system.signals import STOPPED
+from dsee_bench.system.signals import INTERRUPTED
 
 # First words that are no run; each module has a main(words).
 COMMANDS = {"cache": "dsee_bench.cli.cache", "fetch": "dsee_bench.cli.fetch"}
@@ -36,12 +36,12 @@ def main() -> None:
     terminal.prepare(sys.argv[1:])
     words = sys.argv[1:] = shell.as_in_a_shell(sys.argv[1:])
     if "--version" in words:
-        console.show(terminal.version_text("dsee-bench"))
+        console.output(terminal.version_text("dsee-bench"))
         return
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
     if {"--help", "-h"} & set(words):
-        console.show(_help())
+        console.output(_help())
         return
     overrides = [word for word in words if not word.startswith("-")]
     if len(overrides) < len(words):
@@ -52,9 +52,9 @@ def main() -> None:
             flags.check_hydra(overrides)
         code = run(config.resolve(config.compose(overrides)), overrides)
     except ConfigError as error:
-        sys.exit(f"dsee-bench: {error}" if distributed.first() else 1)
+        sys.exit(f"dsee-bench: {error}" if distributed.is_main_process() else 1)
     if code == 0:
-        distributed.leave()
+        distributed.leave_group()
     sys.exit(code)
 
 
@@ -138,8 +138,8 @@ def _job(composed: DictConfig) -> None:
     except ConfigError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         code = 1
-    if code == STOPPED or signals.asked():
-        sys.exit(STOPPED)  # also where the run was done when the signal came: the sweep is not
+    if code == INTERRUPTED or signals.stop_requested():
+        sys.exit(INTERRUPTED)  # also where the run was done when the signal came: the sweep is not
     if code and launched.mode != RunMode.MULTIRUN:
         sys.exit(code)
     if code:
@@ -159,22 +159,22 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
         )
     planned = plan.plan(settings)
     if settings.launch.plan:
-        if distributed.first():
-            console.show(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
+        if distributed.is_main_process():
+            console.output(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
         return 0
     results_dir = (settings.launch.results_dir or config.default_results_dir()).resolve()
     work = results_dir / "work" / settings.run_id
-    if distributed.world() > 1:
+    if distributed.world_size() > 1:
         lifecycle.before_imports()
-        worker.meet(settings)
-    if not distributed.first():
-        return worker.assist(settings, work, results_dir / "work" / "states")
+        worker.join(settings)
+    if not distributed.is_main_process():
+        return worker.run(settings, work, results_dir / "work" / "states")
     _check_export(settings)
     if _left(settings, results_dir) is None:
-        return worker.ask(None)
+        return worker.announce(None)
     with _alone(settings, results_dir, work):
         left = _left(settings, results_dir)  # another process may have done it while we waited
-        worker.ask(left)
+        worker.announce(left)
         if left == "run":
             return lifecycle.run_and_record(settings, planned, results_dir, work, overrides)
         return 0 if left is None else lifecycle.rebuild_and_record(settings, results_dir, work, overrides)
@@ -200,7 +200,7 @@ def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
         try:
             lock.acquire()
         except KeyboardInterrupt:
-            sys.exit(STOPPED)
+            sys.exit(INTERRUPTED)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
@@ -232,14 +232,14 @@ def _left(settings: Settings, results_dir: Path) -> worker.Task:
         found = record.read(path)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if found.status != "ok":
+    if found.status != "finished":
         return "run"
     if data_check.doubtful(work, settings.launch.data_dir, found):
         data_check.check_rows(settings, found, work)
     if settings.launch.export is not None or lifecycle.to_measure(settings, found):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""
-    console.show(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
+    console.output(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
     return None
 
 

@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dsee_bench.config import recipes
-from dsee_bench.config.limits import Count, Limits, NotNegative, Positive, Share
+from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Share
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.files import LONGEST_NAME, plain
 
@@ -42,7 +42,7 @@ NOT_IDENTITY = (
     "save_every",
     "device",
     "export",
-    "export_update",
+    "export_adapter",
     "export_storage",
     "export_onnx",
     "measure",
@@ -52,7 +52,7 @@ NOT_IDENTITY = (
 
 
 def _times(factor: float, value: object) -> object:
-    """`${times:10,${train.update_rate}}` in a YAML file: the rate of a method whose steps are not of an update's size.
+    """`${times:10,${train.lr_adapter}}` in a YAML file: the rate of a method whose steps are not of an update's size.
     What is no number is handed on, for the types to refuse."""
     return factor * value if isinstance(value, int | float) else value
 
@@ -80,30 +80,40 @@ class Recipe:
 
     name: str
     batch_size: Count  # rows a step, over all accumulated parts
-    accumulate: Count  # parts a batch is split into, to save memory
-    full_rate: Positive  # learning rate where all weights are tuned
-    update_rate: Positive  # learning rate where only an update and the head are
+    gradient_accumulation_steps: Count  # parts a batch is split into, to save memory
+    lr_full: Positive  # learning rate where all weights are tuned
+    lr_adapter: Positive  # learning rate where only an update and the head are
     epochs: Positive
     retune_epochs: Positive
     max_length: Count  # tokens; longer inputs are cut
-    schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
-    warmup: NotNegative  # a share of all steps below 1, a number of steps from 1 on
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup_ratio: Share  # share of all steps in which the rate rises
     weight_decay: NotNegative
-    clip: Annotated[float, Limits(above=0, hint="clip=null switches it off")] | None  # largest gradient norm
+    max_grad_norm: Annotated[float, Limits(above=0, hint="max_grad_norm=null switches it off")] | None
     betas: tuple[Share, Share]
     eps: Positive
     precision: Literal["auto", "fp32", "bf16"]
-    eval_every: Literal["epoch"] | Annotated[int, Limits(least=1, hint="or epoch")]  # or a number of steps
+    eval_strategy: Literal["epoch", "steps"]  # when a tuning is scored on dev
     checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
     max_rows: Rows | None  # train on the first rows only; None: all
+    eval_steps: Count | None = None  # steps between two evaluations, for eval_strategy=steps
+    warmup_steps: CountOrZero | None = None  # in place of warmup_ratio
     dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
     label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
-    update_dropout: Share | None = None  # on the input of an update; the methods with one read it
-    retune_rate: Positive | None = None  # of an update tuned again; None: update_rate
+    adapter_dropout: Share | None = None  # on the input of an update; the methods with one read it
+    lr_retune: Positive | None = None  # of an update tuned again; None: lr_adapter
 
     def __post_init__(self) -> None:
-        if self.batch_size % self.accumulate:
-            raise ValueError(f"batch_size {self.batch_size} must be a multiple of accumulate {self.accumulate}")
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}"
+            )
+        if (self.eval_strategy == "steps") != (self.eval_steps is not None):
+            raise ValueError(
+                f"eval_steps={self.eval_steps} does not go with eval_strategy={self.eval_strategy}; give "
+                "eval_strategy=steps and a number of eval_steps, or eval_strategy=epoch and eval_steps=null"
+            )
 
     def rows_used(self, rows: int) -> int:
         return rows if self.max_rows is None else min(rows, self.max_rows)
@@ -270,19 +280,24 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def digest(content: object) -> str:
-    """Eight hex digits over plain content, the same whatever the order of its keys and whatever is None in it.
+    """Return eight hex digits over plain content. The order of keys does not matter.
 
-    None means "not set", so a new optional setting leaves the identity of earlier runs as it was.
+    None means "not set", so a new optional setting leaves the identity of earlier runs as it was. Of a `_target_` the
+    class name counts, so a class may move to another module.
     """
-    content = _without_none(content)
+    content = _identifying(content)
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
-def _without_none(content: object) -> object:
+def _identifying(content: object) -> object:
     if isinstance(content, Mapping):
-        return {key: _without_none(value) for key, value in content.items() if value is not None}
+        return {
+            key: str(value).rpartition(".")[2] if key == "_target_" else _identifying(value)
+            for key, value in content.items()
+            if value is not None
+        }
     if isinstance(content, list | tuple):
-        return [_without_none(value) for value in content]
+        return [_identifying(value) for value in content]
     return content
 
 

@@ -21,7 +21,7 @@ TARGET = "_target_"
 
 # Where the classes of each kind of settings are, and the method that makes a class one of that kind.
 HOMES = {
-    "backbone": ("dsee_bench.models", "outline"),
+    "backbone": ("dsee_bench.models", "spec"),
     "task": ("dsee_bench.tasks", "load"),
     "method": ("dsee_bench.stages", "plan"),
 }

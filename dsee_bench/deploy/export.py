@@ -25,7 +25,7 @@ from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.fused import join, split
-from dsee_bench.models.spec import Outline
+from dsee_bench.models.spec import ModelSpec
 from dsee_bench.system.files import half_name, kind, share
 from dsee_bench.system.staging import half_made
 from dsee_bench.tasks.example import Task
@@ -34,7 +34,7 @@ from dsee_bench.tasks.example import Task
 def export(
     model: PreTrainedModel,
     tuner: Any,  # PEFT's, None where no update is attached
-    outline: Outline,
+    spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     folder: Path,
@@ -49,7 +49,7 @@ def export(
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
-    plain, folded, adapter = detached(model, tuner, outline, update)
+    plain, folded, adapter = detached(model, tuner, spec, update)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
         _name_labels(plain, task)
@@ -59,16 +59,16 @@ def export(
         tokenizer.save_pretrained(making)
         if adapter is not None:
             _save_adapter(adapter, making / ADAPTER)
-        sites = _sites(plain, outline)
+        sites = _sites(plain, spec)
         if adapter is None:  # an update that lies apart sits on the parts of a fused weight
             join(plain)
         parameters, attributes = _narrowed(plain, _head(task), parts=adapter is not None)
         by_transformers = storage == "dense" and adapter is None and not parameters
         weights = "model.safetensors" if by_transformers else "weights.safetensors"
-        tensors, compressed = _tensors(plain, outline, storage)
+        tensors, compressed = _tensors(plain, spec, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
-            write_onnx(plain if adapter is None else _merged(model, tuner, outline), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if adapter is None else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
         share(making)
         described = Manifest(
             backbone=backbone,
@@ -79,7 +79,7 @@ def export(
             weights=weights,
             compressed=compressed,
             sites=sites,
-            heads=outline.attention,
+            heads=spec.attention,
             parameters=parameters,
             attributes=attributes,
             files=manifest.describe_files(making),
@@ -91,19 +91,19 @@ def export(
 
 
 def detached(
-    model: PreTrainedModel, tuner: Any, outline: Outline, update: Folding
+    model: PreTrainedModel, tuner: Any, spec: ModelSpec, update: Folding
 ) -> tuple[PreTrainedModel, manifest.Update, Any]:
     """A copy of the model without adapter modules, what became of the update, and its tuner where it lies apart."""
     if tuner is None:
         return copy.deepcopy(model), "none", None
     copied = copy.deepcopy(tuner)
-    fold = update == "merged" or (update == "auto" and all(w.merges for w in outline.weights if w.update))
+    fold = update == "merged" or (update == "auto" and all(w.merges for w in spec.weights if w.update))
     return (copied.merge_and_unload(), "merged", None) if fold else (copied.unload(), "apart", tuner)
 
 
-def _merged(model: PreTrainedModel, tuner: Any, outline: Outline) -> PreTrainedModel:
+def _merged(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> PreTrainedModel:
     """A copy with the update merged, in transformers' own modules."""
-    plain, _, _ = detached(model, tuner, outline, "merged")
+    plain, _, _ = detached(model, tuner, spec, "merged")
     join(plain)
     return plain
 
@@ -174,9 +174,9 @@ def _numbers(module: nn.Module, fresh: nn.Module) -> dict[str, int]:
     }
 
 
-def _tensors(model: PreTrainedModel, outline: Outline, storage: Storage) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+def _tensors(model: PreTrainedModel, spec: ModelSpec, storage: Storage) -> tuple[dict[str, Tensor], tuple[str, ...]]:
     """What goes into the file, one tensor for all names that share it, and the names that are compressed."""
-    paths = {weight.site.path for weight in outline.weights}
+    paths = {weight.site.path for weight in spec.weights}
     prunable = {f"{path}.weight" for path in paths | {path.rpartition(".")[0] for path in paths}}  # or fused again
     tensors: dict[str, Tensor] = {}
     compressed: list[str] = []
@@ -194,11 +194,11 @@ def _tensors(model: PreTrainedModel, outline: Outline, storage: Storage) -> tupl
     return tensors, tuple(compressed)
 
 
-def _sites(model: PreTrainedModel, outline: Outline) -> dict[str, manifest.SiteSize]:
+def _sites(model: PreTrainedModel, spec: ModelSpec) -> dict[str, manifest.SiteSize]:
     found: dict[str, manifest.SiteSize] = {}
-    for weight in outline.weights:
+    for weight in spec.weights:
         seen = weight_of(model, weight.site)
-        found[weight.site.path] = {"shape": list(seen.shape), "kept": int(seen.count_nonzero())}
+        found[weight.site.path] = {"shape": list(seen.shape), "nnz": int(seen.count_nonzero())}
     return found
 
 

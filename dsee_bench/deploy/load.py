@@ -32,8 +32,8 @@ def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
     there = header(folder / described.weights)
     config = config_of(folder, len(there))
     with refused(folder), torch.device("meta"):
-        outline = _shaped(config, described, folder)
-    _check_header(outline, there, described, folder)
+        spec = _shaped(config, described, folder)
+    _check_header(spec, there, described, folder)
     with refused(folder):
         model = _shaped(config, described, folder)
         _fill(model, _read_tensors(folder, described, model), folder)
@@ -54,14 +54,14 @@ def _shaped(config: Any, described: Manifest, folder: Path) -> PreTrainedModel:
 
 
 def _check_header(
-    outline: PreTrainedModel, there: Mapping[str, tuple[tuple[int, ...], str]], described: Manifest, folder: Path
+    spec: PreTrainedModel, there: Mapping[str, tuple[tuple[int, ...], str]], described: Manifest, folder: Path
 ) -> None:
     """ValueError, before memory is taken, unless the file's tensors are those of the model."""
     where = folder / described.weights
-    check_memory(sum(value.numel() for value in outline.state_dict().values()), where)
-    values = dict(outline.named_parameters(remove_duplicate=False))
+    check_memory(sum(value.numel() for value in spec.state_dict().values()), where)
+    values = dict(spec.named_parameters(remove_duplicate=False))
     tied = {id(value) for name, value in values.items() if name in there}
-    for name, value in outline.state_dict().items():
+    for name, value in spec.state_dict().items():
         if name in described.compressed or (id(values.get(name)) in tied - {id(None)} and name not in there):
             continue
         if name not in there:

@@ -35,7 +35,7 @@ class SiteSize(TypedDict):
     """What it says of a site: the shape (O, I), and the entries that are not zero."""
 
     shape: list[int]
-    kept: int
+    nnz: int
 
 
 class Answered(TypedDict):

@@ -14,41 +14,41 @@ from dsee_bench.deploy.export import detached
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.models import cost
 from dsee_bench.models.access import weight_of
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.record import Cost
 
 
 def costs(
     model: PreTrainedModel,
     tuner: Any,  # PEFT's, None where no update is attached
-    outline: Outline,
-    dense: Outline,
+    spec: ModelSpec,
+    dense: ModelSpec,
     masks: Mapping[Site, Tensor],
     tokens: int,
 ) -> tuple[Cost, ...]:
     """Every cost of the record that needs no clock, in its order."""
     # An untouched model's parameters ask for gradients, and get none.
-    tuned = [] if outline.tuned == "nothing" else [value for value in model.parameters() if value.requires_grad]
+    tuned = [] if spec.tuned == "nothing" else [value for value in model.parameters() if value.requires_grad]
     trainable = sum(value.numel() for value in tuned)
     # A masked entry of a tuned weight has a parameter but no gradient: it is a constant zero.
-    held = sum(int((~mask).sum()) for mask in masks.values()) if outline.tuned == "all" else 0
-    flops = cost.Flops(tokens, cost.forward_flops(dense, tokens), cost.forward_flops(outline, tokens))
+    held = sum(int((~mask).sum()) for mask in masks.values()) if spec.tuned == "all" else 0
+    flops = cost.Flops(tokens, cost.forward_flops(dense, tokens), cost.forward_flops(spec, tokens))
     at = f"one forward pass over {tokens} tokens; head and look-ups not counted"
     return (
         Cost(
             "adapter_parameters",
-            outline.adapter,
+            spec.adapter,
             "parameters",
             "the update's, without the task head (the paper's convention)",
         ),
-        Cost("head_parameters", outline.head, "parameters", "the task head's, always trained"),
+        Cost("head_parameters", spec.head, "parameters", "the task head's, always trained"),
         Cost(
             "trainable_parameters", trainable - held, "parameters", "with a gradient in the last tuning, head included"
         ),
-        Cost("total_parameters", outline.total, "parameters", "backbone, update and head"),
-        Cost("position_bits", cost.position_bits(outline), "bits", "to store where the sparse entries sit"),
+        Cost("total_parameters", spec.total, "parameters", "backbone, update and head"),
+        Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
         Cost("optimizer_entries", 2 * trainable, "entries", "AdamW's two moments of each trained parameter"),
-        *_sparsities(model, tuner, outline),
+        *_sparsities(model, tuner, spec),
         Cost("flops_dense", flops.dense, "FLOPs", f"the untouched model, {at}"),
         Cost(
             "flops_final",
@@ -60,23 +60,23 @@ def costs(
     )
 
 
-def _sparsities(model: PreTrainedModel, tuner: Any, outline: Outline) -> tuple[Cost, ...]:
+def _sparsities(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> tuple[Cost, ...]:
     """The share of zeros three ways: in W, in W with the update merged in, and in the whole model."""
-    zeros, entries = _zeros(model, outline)
+    zeros, entries = _zeros(model, spec)
     merged = zeros
     if tuner is not None:
-        merged, _ = _zeros(detached(model, tuner, outline, "merged")[0], outline)
+        merged, _ = _zeros(detached(model, tuner, spec, "merged")[0], spec)
     return (
         Cost("sparsity_masked", zeros / entries, "share", "zeros in the pretrained weights W of all sites"),
         Cost("sparsity_merged", merged / entries, "share", "zeros in W with the update merged in"),
-        Cost("sparsity_model", zeros / outline.total, "share", "zeros in W over all parameters, embeddings included"),
+        Cost("sparsity_model", zeros / spec.total, "share", "zeros in W over all parameters, embeddings included"),
     )
 
 
-def _zeros(model: nn.Module, outline: Outline) -> tuple[int, int]:
+def _zeros(model: nn.Module, spec: ModelSpec) -> tuple[int, int]:
     """(zero entries, all entries) of the pretrained weights of all sites, counted in the model."""
     zeros = entries = 0
-    for weight in outline.weights:
+    for weight in spec.weights:
         seen = weight_of(model, weight.site)
         zeros += seen.numel() - int(seen.count_nonzero())
         entries += seen.numel()

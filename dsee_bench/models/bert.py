@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from dsee_bench.config.limits import Count
 from dsee_bench.models.load import Loaded, check_heads, load_classifier, no_language_model
-from dsee_bench.models.spec import Kind, Outline, Site, dense
+from dsee_bench.models.spec import Kind, ModelSpec, Site, dense
 
 PATHS: dict[Kind, str] = {
     "query": "attention.self.query",
@@ -59,7 +59,7 @@ class Bert:
         """Whether the pooler is one of the pretrained weights; RoBERTa's head has a dense layer of its own instead."""
         return self.model_type == "bert" and not self.new_pooler
 
-    def outline(self, labels: int | None) -> Outline:
+    def spec(self, labels: int | None) -> ModelSpec:
         """The untouched model with a head of `labels` outputs."""
         if labels is None:
             raise no_language_model(self.name)
@@ -80,7 +80,7 @@ class Bert:
             weights.append(dense(Site("bert.pooler.dense", "pooler", None), self.hidden, self.hidden))
         offsets = (1 + 2 * self.layers) * self.hidden  # of the norms after the embeddings, the attention and the FFN
         head_body = 0 if self.pooled else self.hidden * (self.hidden + 1)
-        return Outline(
+        return ModelSpec(
             weights=tuple(weights),
             layers=self.layers,
             embeddings=(self.vocabulary + self.positions + self.types) * self.hidden,

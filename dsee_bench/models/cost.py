@@ -13,7 +13,7 @@ a masked one keeps it apart, since merging would fill its zeros.
 
 from dataclasses import dataclass
 
-from dsee_bench.models.spec import Outline, Weight
+from dsee_bench.models.spec import LinearSpec, ModelSpec
 
 
 @dataclass(frozen=True)
@@ -28,40 +28,40 @@ class Flops:
         return 1 - self.final / self.dense
 
 
-def weight_flops(weight: Weight, tokens: int) -> int:
+def weight_flops(weight: LinearSpec, tokens: int) -> int:
     """FLOPs of one weight with its update, merged or beside it, over `tokens` tokens."""
     rank = weight.rank + weight.frozen_rank
-    beside = weight.kept + rank * (weight.outputs + weight.inputs) + weight.entries
+    beside = weight.nnz + rank * (weight.outputs + weight.inputs) + weight.entries
     touched = rank > 0 or weight.entries > 0
-    merged = (weight.kept if weight.merges else weight.size) if touched else weight.kept
+    merged = (weight.nnz if weight.merges else weight.size) if touched else weight.nnz
     return 2 * tokens * min(beside, merged)
 
 
-def forward_flops(outline: Outline, tokens: int) -> int:
+def forward_flops(spec: ModelSpec, tokens: int) -> int:
     """FLOPs of one forward pass of one sequence of `tokens` tokens; see the formulas at the top."""
-    positions = outline.relative.rows(tokens) if outline.relative else 0
-    count = sum(weight_flops(weight, _rows(weight, outline, tokens)) for weight in outline.weights)
-    count += sum(4 * tokens * (tokens + positions) * heads * outline.head_size for heads in outline.attention)
-    return count + 2 * tokens * outline.unembedding
+    positions = spec.relative.rows(tokens) if spec.relative else 0
+    count = sum(weight_flops(weight, _rows(weight, spec, tokens)) for weight in spec.weights)
+    count += sum(4 * tokens * (tokens + positions) * heads * spec.head_size for heads in spec.attention)
+    return count + 2 * tokens * spec.unembedding
 
 
-def _rows(weight: Weight, outline: Outline, tokens: int) -> int:
+def _rows(weight: LinearSpec, spec: ModelSpec, tokens: int) -> int:
     """How many vectors a weight multiplies for a sequence of `tokens` tokens."""
     if weight.site.kind == "pooler":
         return 1
-    if outline.relative is None:
+    if spec.relative is None:
         return tokens
-    positions = outline.relative.rows(tokens)
+    positions = spec.relative.rows(tokens)
     if weight.site.kind == "position":
         return positions
-    return tokens + positions if outline.relative.shared and weight.site.kind in ("query", "key") else tokens
+    return tokens + positions if spec.relative.shared and weight.site.kind in ("query", "key") else tokens
 
 
-def position_bits(outline: Outline) -> int:
+def position_bits(spec: ModelSpec) -> int:
     """Bits to store where the sparse entries sit: K positions of ceil(log2(O I)) bits for each weight."""
-    return sum(weight.entries * (weight.size - 1).bit_length() for weight in outline.weights)
+    return sum(weight.entries * (weight.size - 1).bit_length() for weight in spec.weights)
 
 
-def sparsity(outline: Outline) -> float:
+def sparsity(spec: ModelSpec) -> float:
     """Share of zeroed entries in the pretrained weights of all sites, removed parts not counted."""
-    return 1 - sum(w.kept for w in outline.weights) / sum(w.size for w in outline.weights)
+    return 1 - sum(w.nnz for w in spec.weights) / sum(w.size for w in spec.weights)

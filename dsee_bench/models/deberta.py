@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 from dsee_bench.config.limits import Count
 from dsee_bench.models.load import Loaded, check_heads, load_classifier, no_language_model
-from dsee_bench.models.spec import Outline, Relative, Site, Weight, dense
+from dsee_bench.models.spec import LinearSpec, ModelSpec, Relative, Site, dense
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,13 @@ class Deberta:
     def second(self) -> bool:
         return self.model_type == "deberta-v2"
 
-    def outline(self, labels: int | None) -> Outline:
+    def spec(self, labels: int | None) -> ModelSpec:
         """The untouched model with a head of `labels` outputs."""
         if labels is None:
             raise no_language_model(self.name)
         span = self.buckets or self.positions
         norms = (1 + 2 * self.layers + self.second) * self.hidden  # version 2 has one for the table of positions
-        return Outline(
+        return ModelSpec(
             weights=tuple(weight for layer in range(self.layers) for weight in self._layer(layer)),
             layers=self.layers,
             embeddings=(self.vocabulary + 2 * span) * self.hidden,
@@ -64,7 +64,7 @@ class Deberta:
             relative=Relative(span, grows=not self.second, shared=self.second),
         )
 
-    def _layer(self, layer: int) -> list[Weight]:
+    def _layer(self, layer: int) -> list[LinearSpec]:
         path = f"deberta.encoder.layer.{layer}"
         hidden, content = self.hidden, f"{path}.attention.self"
         if self.second:

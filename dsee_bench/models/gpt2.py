@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from dsee_bench.config.limits import Count
 from dsee_bench.models.load import Loaded, check_heads, load_classifier, load_lm
-from dsee_bench.models.spec import Outline, Site, Weight, dense
+from dsee_bench.models.spec import LinearSpec, ModelSpec, Site, dense
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Gpt2:
         """Tokens of the longest input."""
         return self.positions
 
-    def outline(self, labels: int | None) -> Outline:
+    def spec(self, labels: int | None) -> ModelSpec:
         """The untouched model with a head of `labels` outputs, or (None) as the language model it is."""
         norms = (1 + 2 * self.layers) * self.hidden
-        return Outline(
+        return ModelSpec(
             weights=tuple(weight for layer in range(self.layers) for weight in self._layer(layer)),
             layers=self.layers,
             embeddings=(self.vocabulary + self.positions) * self.hidden,
@@ -56,7 +56,7 @@ class Gpt2:
             unembedding=self.vocabulary * self.hidden if labels is None else 0,
         )
 
-    def _layer(self, layer: int) -> list[Weight]:
+    def _layer(self, layer: int) -> list[LinearSpec]:
         path, hidden = f"transformer.h.{layer}", self.hidden
         return [
             dense(Site(f"{path}.attn.c_attn.query", "query", layer), hidden, hidden),

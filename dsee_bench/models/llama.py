@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 from dsee_bench.config.limits import Count
 from dsee_bench.models.load import Loaded, check_heads, load_classifier, load_lm
-from dsee_bench.models.spec import Outline, Site, Weight, dense
+from dsee_bench.models.spec import LinearSpec, ModelSpec, Site, dense
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Llama:
         if self.heads % self.key_heads:
             raise ValueError(f"heads {self.heads} must be a multiple of key_heads {self.key_heads}")
 
-    def outline(self, labels: int | None) -> Outline:
+    def spec(self, labels: int | None) -> ModelSpec:
         """The untouched model with a head of `labels` outputs, or (None) as the language model it is."""
-        return Outline(
+        return ModelSpec(
             weights=tuple(weight for layer in range(self.layers) for weight in self._layer(layer)),
             layers=self.layers,
             embeddings=self.vocabulary * self.hidden,
@@ -55,7 +55,7 @@ class Llama:
             unembedding=self.vocabulary * self.hidden if labels is None else 0,
         )
 
-    def _layer(self, layer: int) -> list[Weight]:
+    def _layer(self, layer: int) -> list[LinearSpec]:
         path, hidden = f"model.layers.{layer}", self.hidden
         keys = self.key_heads * (self.hidden // self.heads)
         return [

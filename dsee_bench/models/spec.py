@@ -1,9 +1,9 @@
 """A model as numbers: its sites, and what each stage makes of them. Pure Python, so that a plan needs no weights.
 
 A site is one weight that a stage may touch, always seen as (outputs, inputs): BERT's query, or the query third of
-GPT-2's `c_attn`, which is split when it is loaded (fused.py). An outline is the whole model after some stages: the
-shape of each weight, how many of its entries are kept, and the update that stands beside it. Stages map outlines to
-outlines; `cost.py` reads them.
+GPT-2's `c_attn`, which is split when it is loaded (fused.py). An spec is the whole model after some stages: the
+shape of each weight, how many of its entries are kept, and the update that stands beside it. Stages map specs to
+specs; `cost.py` reads them.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position"]
-Tuned = Literal["nothing", "all", "update", "bias", "norm"]
+Tuned = Literal["nothing", "all", "adapter", "bias", "norm"]
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Weight:
+class LinearSpec:
     """A site's weight as it stands after some stages: O outputs, I inputs, counts in entries."""
 
     site: Site
     outputs: int
     inputs: int
-    kept: int  # non-zero entries of W
+    nnz: int  # non-zero entries of W
     bias: int  # 0 or O
     rank: int = 0  # R of the low-rank update, 0 where there is none
     entries: int = 0  # K, trainable entries of the sparse update
@@ -56,9 +56,9 @@ class Weight:
         return self.rank * (self.outputs + self.inputs) + self.entries + self.extra
 
 
-def dense(site: Site, outputs: int, inputs: int, *, bias: bool = True) -> Weight:
+def dense(site: Site, outputs: int, inputs: int, *, bias: bool = True) -> LinearSpec:
     """An untouched weight."""
-    return Weight(site, outputs, inputs, kept=outputs * inputs, bias=outputs if bias else 0)
+    return LinearSpec(site, outputs, inputs, nnz=outputs * inputs, bias=outputs if bias else 0)
 
 
 @dataclass(frozen=True)
@@ -76,10 +76,10 @@ class Relative:
 
 
 @dataclass(frozen=True)
-class Outline:
+class ModelSpec:
     """A model after some stages. Counts are parameters."""
 
-    weights: tuple[Weight, ...]
+    weights: tuple[LinearSpec, ...]
     layers: int
     embeddings: int  # word, position and type tables
     scales: int  # of all norms
@@ -103,8 +103,8 @@ class Outline:
             )
         return sites
 
-    def change(self, kinds: Sequence[Kind], how: Callable[[Weight], Weight]) -> "Outline":
-        """The outline with `how` applied to each weight of these kinds."""
+    def change(self, kinds: Sequence[Kind], how: Callable[[LinearSpec], LinearSpec]) -> "ModelSpec":
+        """The spec with `how` applied to each weight of these kinds."""
         chosen = set(self.pick(kinds))
         return replace(self, weights=tuple(how(w) if w.site in chosen else w for w in self.weights))
 
@@ -132,17 +132,17 @@ class Outline:
         return self.pretrained + self.head + self.adapter + self.coefficients
 
     @property
-    def kept(self) -> int:
+    def nnz(self) -> int:
         """All parameters that are not zeroed by a mask."""
-        return self.total - sum(weight.size - weight.kept for weight in self.weights)
+        return self.total - sum(weight.size - weight.nnz for weight in self.weights)
 
     @property
     def trainable(self) -> int:
         """Parameters with a gradient in the last tuning stage; masked entries of a fully tuned weight have none."""
         backbone = {
             "nothing": 0,
-            "update": 0,
-            "all": self.kept - self.head - self.adapter - self.coefficients,
+            "adapter": 0,
+            "all": self.nnz - self.head - self.adapter - self.coefficients,
             "bias": self.biases,
             "norm": self.scales + self.offsets,
         }[self.tuned]

@@ -23,7 +23,7 @@ LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these pr
 _logger = logging.getLogger(OURS)
 
 
-def tell(line: str) -> None:
+def info(line: str) -> None:
     """A line for a person who follows the run; it does not tear a running bar."""
     _logger.info(line)
 
@@ -33,31 +33,31 @@ def warn(line: str) -> None:
     _logger.warning(line)
 
 
-def fail(text: str) -> None:
+def error(text: str) -> None:
     """Why the run does not go on; told in a quiet run too."""
     _logger.error(text)
 
 
-def show(text: str) -> None:
+def output(text: str) -> None:
     """What a run is for, on stdout."""
     with suppress(BrokenPipeError):  # `| head` has gone; the record is there all the same
         print(secrets.starred(text), flush=True)
-    note(text)
+    debug(text)
 
 
-def note(text: str) -> None:
+def debug(text: str) -> None:
     """For the log file alone."""
     _logger.debug(text)
 
 
-def bars() -> bool:
+def draws_bars() -> bool:
     """Whether to draw a progress bar: on a terminal, unless the run is quiet or others beside it draw there too."""
     quiet = any(isinstance(handler, _Console) and handler.level > logging.INFO for handler in logging.root.handlers)
     return sys.stderr.isatty() and not quiet and not _beside_others()
 
 
 @contextmanager
-def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[None]:
+def logging_to(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[None]:
     """Until the end of the block, tell what is said: on stderr (errors only, if quiet) and in `file`, after what it
     holds of earlier starts."""
     console = _Console(run_id)
@@ -75,7 +75,7 @@ def followed(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[
     _logger.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     try:
-        note(f"=== {command}  (process {os.getpid()})")
+        debug(f"=== {command}  (process {os.getpid()})")
         yield
     finally:
         logging.captureWarnings(False)
@@ -95,7 +95,7 @@ def _opened(file: Path) -> "_File":
         return _File(file, encoding="utf-8")
 
 
-def take_over() -> None:
+def capture_libraries() -> None:
     """Libraries that are imported by now tell their warnings through our handlers, not past them."""
     for name in LIBRARIES:
         logger = logging.getLogger(name)

@@ -7,7 +7,7 @@ from typing import Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from dsee_bench.monitoring.console import bars, tell
+from dsee_bench.monitoring.console import draws_bars, info
 from dsee_bench.monitoring.curve import Curve
 from dsee_bench.system import signals
 
@@ -32,13 +32,13 @@ class Progress(TrainerCallback):
             return
         if self._curve is not None:
             self._curve.begin(self._name, state.global_step)
-        if bars():
+        if draws_bars():
             self._bar = tqdm(
                 total=state.max_steps, initial=state.global_step, desc=self._name, unit="step", leave=False
             )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        signals.check()
+        signals.raise_if_stopped()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:
@@ -69,7 +69,7 @@ class Progress(TrainerCallback):
         if not math.isfinite(value):
             raise ValueError(
                 f"{self._name}: the {what} is {value} at step {step}; the tuning diverged: use a smaller learning rate "
-                "(train.update_rate, train.full_rate), a warm-up (train.warmup) or clipping (train.clip)"
+                "(train.lr_adapter, train.lr_full), a warm-up (train.warmup_ratio) or clipping (train.max_grad_norm)"
             )
 
     def _tell(self, state: Any, dev: str) -> None:
@@ -80,7 +80,7 @@ class Progress(TrainerCallback):
         # By the steps of this start, evaluations and all: a run that went on has not paid for those before.
         left = seconds / max(state.global_step - self._first, 1) * (state.max_steps - state.global_step)
         loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
-        tell(
+        info(
             f"  {self._name}  step {state.global_step}/{state.max_steps}{loss}{dev}  {seconds:.0f} s, {left:.0f} s left"
         )
 
@@ -99,7 +99,7 @@ class Answering(TrainerCallback):
         self._started = self._told = 0.0
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:
-        signals.check()
+        signals.raise_if_stopped()
         now = time.perf_counter()
         if self._done == 0:
             self._started = self._told = now
@@ -108,7 +108,7 @@ class Answering(TrainerCallback):
             self._told = now
             total, seconds = len(eval_dataloader), now - self._started
             left = seconds / (self._done - 1) * (total - self._done)  # the clock starts after the first batch
-            tell(f"  {self._split}  batch {self._done}/{total}  {seconds:.0f} s, {left:.0f} s left")
+            info(f"  {self._split}  batch {self._done}/{total}  {seconds:.0f} s, {left:.0f} s left")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._done = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dsee_bench.monitoring.console import tell, warn
+from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Point
 from dsee_bench.record import Record
 from dsee_bench.system.secrets import starred_all
@@ -110,7 +110,7 @@ class Tracker:
                 init_timeout=START_SECONDS,
                 finish_timeout=FINISH_SECONDS,
                 finish_timeout_raises=True,
-                # The record says how the run was made, in words that tell no name of a person, a folder or a host.
+                # The record says how the run was made, in words that info no name of a person, a folder or a host.
                 disable_git=True,
                 disable_code=True,
                 disable_job_creation=True,
@@ -119,7 +119,7 @@ class Tracker:
             ),
         )
         self._first = getattr(self._run, "step", 0)
-        tell(f"  tracked in {self._folder / 'wandb' if settings.mode == 'offline' else self._run.url}")
+        info(f"  tracked in {self._folder / 'wandb' if settings.mode == 'offline' else self._run.url}")
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ ScoreName = Literal["W", "UV", "update", "W+UV", "W+update", "inverse_UV", "inve
 DataScore = Literal["wanda", "gradient"]
 
 # Among which entries the smallest are dropped; 2:4 keeps exactly two of every four neighbouring inputs.
-Within = Literal["all", "weight", "row", "1:4", "2:4", "4:8"]
+Scope = Literal["model", "weight", "row", "1:4", "2:4", "4:8"]
 
 # Where the K entries of S2 sit (decompose.py); `authors` is the decomposition with the authors' constants.
 Placement = Literal["decomposition", "authors", "magnitude", "random", "gradient", "none"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from dsee_bench.models.spec import Kind, Weight
+from dsee_bench.models.spec import Kind, LinearSpec
 from dsee_bench.pruning import surgery
 from dsee_bench.pruning.removal import whole_weight
 from dsee_bench.stages.attach import ADAPTER
@@ -33,7 +33,7 @@ def group_scores(
 
     if score == "random":
         return [torch.rand(count, generator=generator) for count in counts]
-    layers = [[w for w in state.outline.weights if w.site.layer == layer] for layer in range(len(counts))]
+    layers = [[w for w in state.spec.weights if w.site.layer == layer] for layer in range(len(counts))]
     if score == "gradient":
         return _losses(state, layers, columns, counts, batches)
     if score == "coefficient":
@@ -43,7 +43,7 @@ def group_scores(
 
 def _sums(
     state: RunState,
-    weights: Sequence[Weight],  # of one layer
+    weights: Sequence[LinearSpec],  # of one layer
     score: GroupScore,
     rows: Sequence[Kind],
     columns: Sequence[Kind],
@@ -69,7 +69,7 @@ def _sums(
     return total
 
 
-def _coefficients(state: RunState, weights: Sequence[Weight], columns: Sequence[Kind], groups: int) -> "Tensor":
+def _coefficients(state: RunState, weights: Sequence[LinearSpec], columns: Sequence[Kind], groups: int) -> "Tensor":
     """The learned coefficients' sizes, summed over the query heads of a group."""
     import torch
 
@@ -87,7 +87,7 @@ def _coefficients(state: RunState, weights: Sequence[Weight], columns: Sequence[
 
 def _losses(
     state: RunState,
-    layers: Sequence[Sequence[Weight]],
+    layers: Sequence[Sequence[LinearSpec]],
     columns: Sequence[Kind],
     counts: Sequence[int],
     batches: int | None,

@@ -1,10 +1,10 @@
-"""Masks on a model: zeros held in W and, where asked, in its update; and what the outline says of them."""
+"""Masks on a model: zeros held in W and, where asked, in its update; and what the spec says of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dsee_bench.models.spec import Outline, Site, Weight
+from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import RunState
 
@@ -27,7 +27,7 @@ def mask_updates(state: RunState) -> None:
 
     from dsee_bench.models.access import module_at
 
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         layer: Any = module_at(state.model, weight.site)
         if not weight.update:
             continue
@@ -36,7 +36,7 @@ def mask_updates(state: RunState) -> None:
         layer.set_mask(ADAPTER, everything if mask is None else mask.clone())
 
 
-def spread(weights: Sequence[Weight], sparsity: float) -> dict[Site, int]:
+def spread(weights: Sequence[LinearSpec], sparsity: float) -> dict[Site, int]:
     """Kept entries of each weight if a pool's zeros fall evenly; they add up to the pool's exact count."""
     size = sum(weight.size for weight in weights)
     removed = round(sparsity * size)
@@ -48,14 +48,14 @@ def spread(weights: Sequence[Weight], sparsity: float) -> dict[Site, int]:
     return kept
 
 
-def with_kept(outline: Outline, kept: Mapping[Site, int], mask_update: bool | None = None) -> Outline:
-    """The outline with these counts.
+def with_kept(spec: ModelSpec, kept: Mapping[Site, int], mask_adapter: bool | None = None) -> ModelSpec:
+    """The spec with these counts.
 
     An update on a weight with zeros stays beside it (merging would fill them), unless the mask covers the update.
     """
 
-    def count(weight: Weight) -> Weight:
-        covered = mask_update or (weight.merges and weight.kept < weight.size)  # now, or by the stage that pruned it
-        return replace(weight, kept=kept[weight.site], merges=bool(covered) or kept[weight.site] == weight.size)
+    def count(weight: LinearSpec) -> LinearSpec:
+        covered = mask_adapter or (weight.merges and weight.nnz < weight.size)  # now, or by the stage that pruned it
+        return replace(weight, nnz=kept[weight.site], merges=bool(covered) or kept[weight.site] == weight.size)
 
-    return replace(outline, weights=tuple(count(w) if w.site in kept else w for w in outline.weights))
+    return replace(spec, weights=tuple(count(w) if w.site in kept else w for w in spec.weights))

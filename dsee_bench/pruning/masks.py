@@ -12,7 +12,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from dsee_bench.pruning import ScoreName, Within
+from dsee_bench.pruning import Scope, ScoreName
 
 _Score = Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
@@ -79,20 +79,20 @@ def global_masks(scores: Sequence[Tensor], sparsity: float) -> list[Tensor]:
     return [part.view(score.shape).clone() for part, score in zip(parts, scores, strict=True)]
 
 
-def masks_within(scores: Sequence[Tensor], sparsity: float, within: Within) -> list[Tensor]:
+def masks_in_scope(scores: Sequence[Tensor], sparsity: float, scope: Scope) -> list[Tensor]:
     """Boolean masks, shaped like `scores` (O, I), that drop the smallest entries among those that compete.
 
     `all`: over all tensors together; `weight`: in each tensor; `row`: in each row of outputs, round(sparsity I) of
     them (Wanda's rule); `N:M`: all but N in each M neighbouring inputs, whatever `sparsity`, which must say the same.
     """
-    if within == "all":
+    if scope == "model":
         return global_masks(scores, sparsity)
-    if within == "weight":
+    if scope == "weight":
         return [mask for score in scores for mask in global_masks([score], sparsity)]
-    if within == "row":
+    if scope == "row":
         global_masks([], sparsity)  # checks it
         return [_largest_of_each_row(score, score.shape[1] - round(sparsity * score.shape[1])) for score in scores]
-    kept, group = (int(number) for number in within.split(":"))
+    kept, group = (int(number) for number in scope.split(":"))
     return [_n_of_m(score, kept, group) for score in scores]
 
 

@@ -24,7 +24,7 @@ def choose_positions(
     from dsee_bench.pruning.calibration import weight_gradients
     from dsee_bench.pruning.decomposition import place
 
-    weights = {weight.site: weight for weight in state.outline.weights if weight.site in set(sites)}
+    weights = {weight.site: weight for weight in state.spec.weights if weight.site in set(sites)}
     gradients = weight_gradients(state, sites, batches) if where == "gradient" and entries else {}
     positions = {}
     for site in sites:

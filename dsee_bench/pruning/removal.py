@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.models.spec import Site, Weight
+from dsee_bench.models.spec import LinearSpec, Site
 from dsee_bench.pruning import surgery
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import RunState
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 def remove(state: RunState, heads: "Sequence[Tensor]", ffn: "Sequence[Tensor]") -> None:
-    """Narrow everything to these head groups and neurons of each layer, in place, and describe it in the outline."""
+    """Narrow everything to these head groups and neurons of each layer, in place, and describe it in the spec."""
     from dsee_bench.adapters.coefficient import coefficients_of
     from dsee_bench.models.access import module_at
 
     counts = [len(kept) for kept in heads]
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         if coefficients_of(module_at(state.model, weight.site)) is not None:
             _fold(state, weight.site)
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         layer = weight.site.layer
         if layer is not None:
             _narrow_site(state, weight.site, heads[layer], ffn[layer])
     for layer, count in enumerate(counts):
-        sites = [weight.site for weight in state.outline.weights if weight.site.layer == layer]
-        surgery.note_heads(state.model, sites, count * state.outline.queries_per_key, state.outline.head_size)
-    state.outline = replace(
-        state.outline,
-        weights=tuple(_described(state, weight) for weight in state.outline.weights),
-        attention=tuple(count * state.outline.queries_per_key for count in counts),
+        sites = [weight.site for weight in state.spec.weights if weight.site.layer == layer]
+        surgery.note_heads(state.model, sites, count * state.spec.queries_per_key, state.spec.head_size)
+    state.spec = replace(
+        state.spec,
+        weights=tuple(_described(state, weight) for weight in state.spec.weights),
+        attention=tuple(count * state.spec.queries_per_key for count in counts),
     )
 
 
@@ -44,7 +44,7 @@ def _narrow_site(state: RunState, site: Site, heads: "Tensor", ffn: "Tensor") ->
     from dsee_bench.pruning.groups import members
 
     # Features of a head group: of all its query heads where they are counted, of one where keys and values are.
-    size = state.outline.head_size * (1 if site.kind in ("key", "value") else state.outline.queries_per_key)
+    size = state.spec.head_size * (1 if site.kind in ("key", "value") else state.spec.queries_per_key)
     rows = members(heads, size) if site.kind in surgery.HEAD_ROWS else ffn if site.kind in surgery.FFN_ROWS else None
     columns = (
         members(heads, size) if site.kind in surgery.HEAD_COLUMNS else ffn if site.kind in surgery.FFN_COLUMNS else None
@@ -96,21 +96,21 @@ def _fold(state: RunState, site: Site) -> None:
         layer.lora_A[ADAPTER].weight.data.mul_(factors)
 
 
-def _described(state: RunState, weight: Weight) -> Weight:
+def _described(state: RunState, weight: LinearSpec) -> LinearSpec:
     """The weight with the shape and the counts that it really has now."""
     from dsee_bench.models.access import module_at
 
     outputs, inputs = whole_weight(state, weight.site).shape
     mask, size = state.masks.get(weight.site), outputs * inputs
     # A masked weight of a state that is being rebuilt: its mask is loaded later, what is planned holds until then.
-    unmasked = size if weight.kept == weight.size else min(weight.kept, size - 1)
+    unmasked = size if weight.nnz == weight.size else min(weight.nnz, size - 1)
     layer: Any = module_at(state.model, weight.site)
     return replace(
         weight,
         outputs=outputs,
         inputs=inputs,
         bias=outputs if weight.bias else 0,
-        kept=unmasked if mask is None else int(mask.sum()),
+        nnz=unmasked if mask is None else int(mask.sum()),
         entries=layer.entries(ADAPTER) if hasattr(layer, "entries") else weight.entries,
         coefficients=0,
     )

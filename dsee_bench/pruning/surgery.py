@@ -1,4 +1,4 @@
-"""Heads and feed-forward neurons taken out: what it makes of an outline, and of transformers' modules.
+"""Heads and feed-forward neurons taken out: what it makes of an spec, and of transformers' modules.
 
 A head is rows of query, key, value (and of the weights that project positions) and columns of the attention output; a
 neuron is rows of the weights into the feed-forward part and a column of the weight out of it. Where query heads share
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dsee_bench.models.spec import Kind, Outline, Site, Weight
+from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -23,25 +23,25 @@ HEAD_COUNTS = ("num_attention_heads", "num_heads")
 HEAD_FEATURES = ("all_head_size", "split_size")
 
 
-def head_groups(outline: Outline) -> list[int]:
+def head_groups(spec: ModelSpec) -> list[int]:
     """How many groups of heads each layer has: its heads, or its key and value heads where queries share them."""
-    return [heads // outline.queries_per_key for heads in outline.attention]
+    return [heads // spec.queries_per_key for heads in spec.attention]
 
 
-def neurons(outline: Outline) -> list[int]:
+def neurons(spec: ModelSpec) -> list[int]:
     """How many feed-forward neurons each layer has."""
-    by_layer = {w.site.layer: w.inputs for w in outline.weights if w.site.kind in FFN_COLUMNS}
-    return [by_layer[layer] for layer in range(outline.layers)]
+    by_layer = {w.site.layer: w.inputs for w in spec.weights if w.site.kind in FFN_COLUMNS}
+    return [by_layer[layer] for layer in range(spec.layers)]
 
 
-def narrowed(outline: Outline, heads: Sequence[int], ffn: Sequence[int]) -> Outline:
-    """The outline when layer by layer this many head groups and neurons stay.
+def narrowed(spec: ModelSpec, heads: Sequence[int], ffn: Sequence[int]) -> ModelSpec:
+    """The spec when layer by layer this many head groups and neurons stay.
 
     Masked and sparse entries are taken to lie evenly, so that their counts are estimates; the others are exact.
     """
-    groups, before = head_groups(outline), neurons(outline)
+    groups, before = head_groups(spec), neurons(spec)
 
-    def change(weight: Weight) -> Weight:
+    def change(weight: LinearSpec) -> LinearSpec:
         kind, layer = weight.site.kind, weight.site.layer
         if layer is None:
             return weight
@@ -59,16 +59,16 @@ def narrowed(outline: Outline, heads: Sequence[int], ffn: Sequence[int]) -> Outl
             weight,
             outputs=outputs,
             inputs=inputs,
-            kept=round(weight.kept * share),
+            nnz=round(weight.nnz * share),
             bias=outputs if weight.bias else 0,
             entries=round(weight.entries * share),
             coefficients=0,
         )
 
     return replace(
-        outline,
-        weights=tuple(change(weight) for weight in outline.weights),
-        attention=tuple(count * outline.queries_per_key for count in heads),
+        spec,
+        weights=tuple(change(weight) for weight in spec.weights),
+        attention=tuple(count * spec.queries_per_key for count in heads),
     )
 
 

@@ -24,7 +24,7 @@ def compare_text(a: Record, b: Record, results_dir: Path, among: Sequence[Record
     records that may be of the same settings; None: all in the folder."""
     _refuse(a, b)
     among = records(results_dir).records if among is None else among
-    runs = [record for record in among if record.status == "ok"]
+    runs = [record for record in among if record.status == "finished"]
     scores = _shared(a, b)
     seeds = [line for one, _ in scores for line in _seeds(one, _siblings(a, runs), _siblings(b, runs))]
     examples = _examples([one for one, _ in scores], a, b, results_dir)
@@ -56,7 +56,7 @@ def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any
 
 def _refuse(a: Record, b: Record) -> None:
     for record in (a, b):
-        if record.status != "ok":
+        if record.status != "finished":
             raise ValueError(f"{record.run_id} is {record.status} and has no scores; `dsee-report show` says why")
     tasks = [record.config["task"]["name"] for record in (a, b)]
     if tasks[0] != tasks[1]:

@@ -94,7 +94,7 @@ def check(record: Record) -> None:
         _adapter().validate_python({**free, "stages": [stage.facts for stage in record.stages]})
     except ValidationError as error:
         raise ValueError(first_fault(error)) from error
-    if record.status == "ok":
+    if record.status == "finished":
         lacking = [key for key in ("seed", *GROUPS) if key not in record.config]
         lacking += [f"{group}.name" for group in GROUPS if "name" not in record.config.get(group, {"name": ""})]
         if lacking:

@@ -19,13 +19,13 @@ COLUMNS = [  # besides the costs
 
 
 def frame(records: Iterable[Record]) -> pd.DataFrame:
-    """One row for each (run, score) of the runs with status "ok"; costs are columns by their names, None where not had.
+    """Return one row for each (run, score) of the finished runs; costs are columns by their names, None where missing.
 
     `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Costs beside those
     of the record are derived from it: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed;
     `heads` and `neurons`, what is left of them in all layers.
     """
-    rows = [row for record in records if record.status == "ok" for row in _rows(record)]
+    rows = [row for record in records if record.status == "finished" for row in _rows(record)]
     table = pd.DataFrame(rows, dtype=object) if rows else pd.DataFrame(columns=COLUMNS)
     return table.sort_values("run_id", kind="stable", ignore_index=True)
 

@@ -19,12 +19,12 @@ def status_text(results_dir: Path) -> str:
     parts = [f"{len(found)} runs in {results_dir}: {_counts(found)}"]
     seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for state in found:
-        if state.record is not None and state.name == "done":
+        if state.record is not None and state.name == "finished":
             config = state.record.config
             seeds[tuple(config[group]["name"] for group in ("task", "backbone", "method"))].append(config["seed"])
     if seeds:
         rows = [[*names, len(each), _compact(each)] for names, each in sorted(seeds.items())]
-        parts.append(tabulate(rows, headers=["task", "backbone", "method", "done", "seeds"], tablefmt="simple"))
+        parts.append(tabulate(rows, headers=["task", "backbone", "method", "finished", "seeds"], tablefmt="simple"))
     commands = {state.run_id: state.record.made_by.get("command", "") for state in found if state.record is not None}
     return "\n\n".join([*parts, *_unfinished(found, commands)])
 
@@ -48,7 +48,7 @@ def sweep_text(words: Sequence[str], results_dir: Path) -> str:
     parts.append(tabulate(rows, headers=[*keys, *_there(found)], tablefmt="simple", disable_numparse=True))
     commands = {cell.run_id: shlex.join(["dsee-bench", *cell.overrides]) for cell in cells}
     parts += _unfinished(found, commands)
-    if any(state.name != "done" for state in found):
+    if any(state.name != "finished" for state in found):
         again = shlex.join(["dsee-bench", "--multirun", *words])
         parts.append(f"To run what is not done:\n  {again}")
     return "\n\n".join(parts)
@@ -69,12 +69,12 @@ def _rows(cells: Sequence[Cell], found: Sequence[State]) -> tuple[list[list[str]
 def _unfinished(found: Iterable[State], commands: Mapping[str, str]) -> list[str]:
     """A paragraph for each state that needs a look: the runs in it, why, and the command of each."""
     parts = []
-    for name in ("running", "stopped", "failed", "unreadable"):
+    for name in ("running", "interrupted", "failed", "unreadable"):
         lines = []
         for state in found:
             if state.name == name:
                 lines.append(f"  {state.run_id}" + (f": {state.why}" if state.why else ""))
-                if name in ("stopped", "failed") and commands.get(state.run_id):
+                if name in ("interrupted", "failed") and commands.get(state.run_id):
                     lines.append(f"      {commands[state.run_id]}")
         if lines:
             parts.append("\n".join([f"{name}:", *lines]))

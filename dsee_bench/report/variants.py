@@ -62,7 +62,7 @@ def recipe(rows: Mapping[str, Variant]) -> Iterator[str]:
 
 def _by_task(variant: Variant) -> dict[str, dict[str, str]]:
     """Value by task of each setting of the method and of training; what a stage only takes over from training, its
-    `learning_rate` from `update_rate`, is left out."""
+    `learning_rate` from `lr_adapter`, is left out."""
     settings = {str(task): part["settings"].iloc[0] for task, part in variant.runs.groupby("task")}
     keys = {key for each in settings.values() for key in each if key.startswith(("method.", "train."))}
     found = {key: {task: show(each.get(key)) for task, each in settings.items()} for key in keys}

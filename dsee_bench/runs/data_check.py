@@ -71,7 +71,9 @@ def check_rows(settings: Settings, found: Record, work: Path) -> None:
         data = settings.task.load(given, settings.seed)
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
-            console.show(f"{settings.run_id}: its data are missing, so they were not compared with the record: {error}")
+            console.output(
+                f"{settings.run_id}: its data are missing, so they were not compared with the record: {error}"
+            )
             return
         raise ConfigError(
             f"{settings.run_id} is done, and its data cannot be held against it: {error}; mend them, or force=true"

@@ -20,7 +20,7 @@ from dsee_bench.runs.state import last_line
 from dsee_bench.stages import forced
 from dsee_bench.system import distributed, errors, signals
 from dsee_bench.system.errors import UserError
-from dsee_bench.system.signals import STOPPED
+from dsee_bench.system.signals import INTERRUPTED
 
 OTHER_ENDED = "stopped: another process of the run ended"
 
@@ -28,10 +28,10 @@ OTHER_ENDED = "stopped: another process of the run ended"
 def run_and_record(
     settings: Settings, planned: plan.Plan, results_dir: Path, work: Path, overrides: Sequence[str]
 ) -> int:
-    """Run and write the record, also of a run that fails or is stopped; then tell what came out."""
+    """Run and write the record, also of a run that fails or is stopped; then info what came out."""
     command = shlex.join(["dsee-bench", *overrides])
-    with console.followed(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
-        console.tell(plan.as_text(planned))
+    with console.logging_to(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
+        console.info(plan.as_text(planned))
         tracker = Tracker(settings.launch.tracking, settings.run_id, work)
         errors.forget(work)
         try:
@@ -39,41 +39,41 @@ def run_and_record(
         except UserError as error:
             return _refused(settings, error, work, tracker)
         except OSError as error:
-            console.fail(f"{settings.run_id}: its record could not be written: {error}")
-            console.fail("Once it can, the same command writes it; stages whose states are kept are not repeated.")
+            console.error(f"{settings.run_id}: its record could not be written: {error}")
+            console.error("Once it can, the same command writes it; stages whose states are kept are not repeated.")
             return 1
-        if finished.status == "ok":
+        if finished.status == "finished":
             from dsee_bench.monitoring.run_table import run_table
 
-            console.show(f"{run_table(finished)}\n{settings.source.line()}\nrecord: {path}")
+            console.output(f"{run_table(finished)}\n{settings.source.line()}\nrecord: {path}")
         else:
             _explain(finished, path, work)
-        if finished.status == "stopped":
-            console.fail("The same command goes on where it was.")
-        code = {"ok": 0, "failed": 1, "stopped": STOPPED}[finished.status]
-        signals.let_go()
+        if finished.status == "interrupted":
+            console.error("The same command goes on where it was.")
+        code = {"finished": 0, "failed": 1, "interrupted": INTERRUPTED}[finished.status]
+        signals.resume()
         tracker.finish(finished, code)
-        if code == STOPPED:
-            signals.hold()  # the process ends now, and one more Ctrl-C would end it with a traceback
+        if code == INTERRUPTED:
+            signals.defer()  # the process ends now, and one more Ctrl-C would end it with a traceback
     return code
 
 
 def _explain(finished: Record, path: Path, work: Path) -> None:
     """Say on one line why the run did not end well; the traceback of an error goes to the log file alone."""
     if finished.status == "failed":
-        console.note(finished.error or "")
+        console.debug(finished.error or "")
         last = errors.one_line(last_line(finished))
-        console.fail(f"{finished.run_id} failed: {last}; the traceback is in {work / 'log.txt'}, the record is {path}")
+        console.error(f"{finished.run_id} failed: {last}; the traceback is in {work / 'log.txt'}, the record is {path}")
     else:
-        console.fail(f"{finished.error}\n{finished.run_id} {finished.status}: {path}")
+        console.error(f"{finished.error}\n{finished.run_id} {finished.status}: {path}")
 
 
 def _refused(settings: Settings, error: UserError, work: Path, tracker: Tracker) -> int:
     """Say what the user got wrong, without a record; the exit code."""
-    console.note("".join(traceback.format_exception(error)))
-    console.fail(f"dsee-bench: {error}")
+    console.debug("".join(traceback.format_exception(error)))
+    console.error(f"dsee-bench: {error}")
     errors.remember(work, error)
-    signals.let_go()
+    signals.resume()
     tracker.finish(Record(settings.run_id, "failed", settings.config, {}, error=str(error)), 1)
     return 1
 
@@ -89,15 +89,15 @@ def _recorded(
     try:
         outcome = _outcome(settings, results_dir, work, overrides, tracker)
     except KeyboardInterrupt:
-        signals.hold()
-        outcome = Record(settings.run_id, "stopped", settings.config, {}, error="stopped by a signal")
+        signals.defer()
+        outcome = Record(settings.run_id, "interrupted", settings.config, {}, error="stopped by a signal")
     finished = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
     path = record.path_of(settings.run_id, results_dir)
-    if finished.status != "ok" and _is_good(path):
-        console.tell(f"the earlier record of this run is kept: {path}")
+    if finished.status != "finished" and _is_good(path):
+        console.info(f"the earlier record of this run is kept: {path}")
     else:
         finished = _written(finished, results_dir)
-    if finished.status == "ok":
+    if finished.status == "finished":
         forced.end(work)
     return finished, path
 
@@ -115,7 +115,7 @@ def _written(finished: Record, results_dir: Path) -> Record:
 def _is_good(path: Path) -> bool:
     """Whether there is a record of a run that ended well."""
     try:
-        return path.is_file() and record.read(path).status == "ok"
+        return path.is_file() and record.read(path).status == "finished"
     except ValueError:  # damaged, or of another release
         return False
 
@@ -125,7 +125,7 @@ def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Seque
     try:
         from dsee_bench.runs.pipeline import execute
 
-        console.take_over()
+        console.capture_libraries()
         anew = settings.launch.force and forced.read(work) is None
         tracker.start(settings.config, _experiment(overrides), anew=anew)
         return execute(settings, work, results_dir / "work" / "states", tracker)
@@ -133,11 +133,11 @@ def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Seque
         raise
     except Exception as error:
         if distributed.other_ended(error):
-            console.note(traceback.format_exc())
-            return Record(settings.run_id, "stopped", settings.config, {}, error=OTHER_ENDED)
+            console.debug(traceback.format_exc())
+            return Record(settings.run_id, "interrupted", settings.config, {}, error=OTHER_ENDED)
         return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
     finally:
-        signals.hold()
+        signals.defer()
 
 
 def _experiment(overrides: Sequence[str]) -> str | None:
@@ -160,34 +160,34 @@ def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overri
     before_imports()
     signals.listen()
     command = shlex.join(["dsee-bench", *overrides])
-    with console.followed(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
+    with console.logging_to(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
         try:
             from dsee_bench.runs.pipeline import rebuild
 
-            console.take_over()
+            console.capture_libraries()
             measured = rebuild(settings, found, work, results_dir / "work" / "states", measure=measure)
-            signals.hold()
+            signals.defer()
             if measured:
                 new = {cost.name for cost in measured}
                 costs = (*(cost for cost in found.costs if cost.name not in new), *measured)
                 made_by = {**found.made_by, "measured": _made_by(settings, overrides, started)}
                 path = record.write(replace(found, costs=costs, made_by=made_by), results_dir)
                 told = [f"{cost.name} {cost.value:,.1f}" for cost in measured]
-                console.show(f"{settings.run_id}: {', '.join(told)}\nrecord: {path}")
+                console.output(f"{settings.run_id}: {', '.join(told)}\nrecord: {path}")
         except KeyboardInterrupt:
-            console.fail(f"{settings.run_id}: stopped by a signal; its record stays as it was")
-            return STOPPED
+            console.error(f"{settings.run_id}: stopped by a signal; its record stays as it was")
+            return INTERRUPTED
         except UserError as error:
-            console.note(traceback.format_exc())
-            console.fail(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
+            console.debug(traceback.format_exc())
+            console.error(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
             return 1
         except Exception as error:
-            console.note(traceback.format_exc())
+            console.debug(traceback.format_exc())
             if distributed.other_ended(error):
-                console.fail(f"{settings.run_id}: {OTHER_ENDED}; its record stays as it was")
-                return STOPPED
+                console.error(f"{settings.run_id}: {OTHER_ENDED}; its record stays as it was")
+                return INTERRUPTED
             met = errors.one_line(f"{type(error).__name__}: {error}")
-            console.fail(f"{settings.run_id}: {met}; its record is unchanged; the traceback is in {work / 'log.txt'}")
+            console.error(f"{settings.run_id}: {met}; its record is unchanged; the traceback is in {work / 'log.txt'}")
             return 1
     return 0
 

@@ -24,7 +24,7 @@ from dsee_bench.deploy.export import detached, export
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.models.load import Loaded
-from dsee_bench.monitoring.console import tell, warn
+from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
@@ -55,7 +55,7 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
     logs = run_stages(settings, state, work, states, inputs)
     done = Record(
         run_id=settings.run_id,
-        status="ok",
+        status="finished",
         config=settings.config,
         made_by={},
         checkpoint=_checkpoint(settings, logs),
@@ -104,7 +104,7 @@ def rebuild(settings: Settings, found: Record, work: Path, states: Path, *, meas
     logs = run_stages(settings, state, work, states, inputs)
     tuned = [log.name for log in logs if "curve" in log.facts and "reused" not in log.facts]
     if tuned:
-        tell(f"  {', '.join(tuned)}: made anew, as the kept state is gone; the record has the scores of the first one")
+        info(f"  {', '.join(tuned)}: made anew, as the kept state is gone; the record has the scores of the first one")
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
     return _measured(settings, state) if measure else ()
@@ -113,7 +113,7 @@ def rebuild(settings: Settings, found: Record, work: Path, states: Path, *, meas
 def _export(settings: Settings, state: RunState, folder: Path) -> None:
     written = _write(settings, state, folder, onnx=settings.launch.export_onnx)
     size = sum(file["bytes"] for file in written.files.values()) / 1e6
-    tell(f"  exported to {folder}: update {written.update}, {written.storage}, {size:.1f} MB with the tokenizer")
+    info(f"  exported to {folder}: update {written.update}, {written.storage}, {size:.1f} MB with the tokenizer")
 
 
 def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> Manifest:
@@ -121,12 +121,12 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
     return export(
         state.model,
         state.tuner,
-        state.outline,
+        state.spec,
         state.tokenizer,
         state.task,
         folder,
         backbone=settings.backbone.name,
-        update=launch.export_update,
+        update=launch.export_adapter,
         storage=launch.export_storage,
         force=launch.force,
         run_id=settings.run_id,
@@ -135,14 +135,14 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
 
 
 def _costs(settings: Settings, state: RunState) -> tuple[Cost, ...]:
-    dense = settings.backbone.outline(settings.labels)
-    counted = costs(state.model, state.tuner, state.outline, dense, state.masks, TOKENS)
+    dense = settings.backbone.spec(settings.labels)
+    counted = costs(state.model, state.tuner, state.spec, dense, state.masks, TOKENS)
     return (*counted, *_measured(settings, state)) if settings.launch.measure else counted
 
 
 def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
     """Latency and disk of the model in the form that `export` gives it."""
-    final, update, _ = detached(state.model, state.tuner, state.outline, settings.launch.export_update)
+    final, update, _ = detached(state.model, state.tuner, state.spec, settings.launch.export_adapter)
     clocked = latencies(
         state.model if update == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
     )
@@ -158,7 +158,7 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
         if settings.task.kind == "generation":
             check_splits(settings.task, data)
     inputs = {name: split.sha256 for name, split in data.items()}
-    if distributed.first():
+    if distributed.is_main_process():
         note(work, settings.launch.data_dir, data)
     if settings.task.kind == "generation":
         data["train"] = completions(data["train"])
@@ -170,7 +170,7 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
     state = RunState(
         model=loaded.model,
         tokenizer=loaded.tokenizer,
-        outline=settings.backbone.outline(settings.labels),
+        spec=settings.backbone.spec(settings.labels),
         task=settings.task,
         data=data,
         recipe=settings.recipe,
@@ -212,7 +212,7 @@ def run_stages(
     after = dict(zip(names, keys(settings.config, inputs), strict=True))
     kept = [name for name in names if isinstance(settings.stages[name], Tune)]
     logs: list[StageLog] = []
-    under_force = distributed.by_first(partial(forced.read, work)) if settings.launch.force else None
+    under_force = distributed.from_main_process(partial(forced.read, work)) if settings.launch.force else None
 
     def usable(name: str) -> bool:
         """Whether the state after a stage may be taken if it is whole; a forced run takes those that it made itself."""
@@ -225,27 +225,27 @@ def run_stages(
         """Whether another run made it while this one waited for the lock."""
         return usable(name) and store.has_under_lock(after[name])
 
-    ready = distributed.by_first(latest)
+    ready = distributed.from_main_process(latest)
     if ready is not None:
         logs = store.load(after[ready], state, settings.stages, built=0)
-        tell(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
+        info(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
     for name in names[len(logs) :]:
         if name not in kept:
             logs.append(_run_stage(settings, state, name, work))
             continue
-        with store.lock(after[name]) if distributed.first() else nullcontext():
-            if distributed.by_first(partial(made_meanwhile, name)):
+        with store.lock(after[name]) if distributed.is_main_process() else nullcontext():
+            if distributed.from_main_process(partial(made_meanwhile, name)):
                 logs = store.load(after[name], state, settings.stages, built=len(logs))
             else:
                 if settings.init_from is not None and name == kept[0]:
                     with as_mistake():
                         start_from(state, settings.init_from, settings.config, store, inputs)
-                if under_force is not None and distributed.first() and after[name] not in under_force.begun:
+                if under_force is not None and distributed.is_main_process() and after[name] not in under_force.begun:
                     remove(store.tuning(after[name]))
                     under_force = under_force.with_begun(after[name])
                 logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
-                distributed.wait()  # the best weights are read by all before they are moved
-                if distributed.first():
+                distributed.barrier()  # the best weights are read by all before they are moved
+                if distributed.is_main_process():
                     store.save(after[name], state, logs, about(settings.config))
                     under_force = None if under_force is None else under_force.with_made(after[name])
     return logs
@@ -259,10 +259,10 @@ def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> 
     state.seed = zlib.crc32(f"{settings.seed} {name}".encode()) % 2**31
     state.folder = folder
     started = time.perf_counter()
-    state.outline = settings.stages[name].plan(state.outline)
+    state.spec = settings.stages[name].plan(state.spec)
     facts = settings.stages[name].run(state)
     seconds = time.perf_counter() - started
-    tell(f"  {name}: done in {seconds:.1f} s")
+    info(f"  {name}: done in {seconds:.1f} s")
     return StageLog(name, round(seconds, 3), torch.cuda.max_memory_allocated() if on_gpu else _largest(), facts)
 
 

@@ -9,8 +9,8 @@ from dsee_bench.record import Record, path_of, paths, read
 from dsee_bench.system import errors
 from dsee_bench.system.locks import held, run_lock
 
-Name = Literal["done", "running", "stopped", "failed", "unreadable", "missing"]
-NAMES: tuple[Name, ...] = ("done", "running", "stopped", "failed", "unreadable", "missing")
+Name = Literal["finished", "running", "interrupted", "failed", "unreadable", "missing"]
+NAMES: tuple[Name, ...] = ("finished", "running", "interrupted", "failed", "unreadable", "missing")
 
 
 @dataclass(frozen=True)
@@ -33,14 +33,14 @@ def state_of(run_id: str, results_dir: Path) -> State:
             return State(run_id, "running")
         if refused is not None:
             return State(run_id, "failed", refused)
-        killed = State(run_id, "stopped", "ended without a record: killed, or the machine went down")
+        killed = State(run_id, "interrupted", "ended without a record: killed, or the machine went down")
         return killed if lock.is_file() else State(run_id, "missing")
     try:
         record = read(path)
     except ValueError as error:
         return State(run_id, "unreadable", str(error))
-    if record.status == "ok":
-        return State(run_id, "done", None, record)
+    if record.status == "finished":
+        return State(run_id, "finished", None, record)
     if held(lock):
         return State(run_id, "running", last_line(record), record)
     return State(run_id, record.status if refused is None else "failed", refused or last_line(record), record)

@@ -114,7 +114,7 @@ def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None =
 
 def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
     found = state_of(cell.run_id, results_dir).record
-    if found is None or found.status != "ok":
+    if found is None or found.status != "finished":
         return True
     work = results_dir / "work" / cell.run_id
     known = data_dir is not None or (work / data_check.NAME).exists()

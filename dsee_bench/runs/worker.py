@@ -11,34 +11,34 @@ from dsee_bench.system.errors import UserError
 Task = Literal["run", "rebuild"] | None
 
 
-def meet(settings: Settings) -> None:
+def join(settings: Settings) -> None:
     """With the other processes of this run, which torchrun or `accelerate launch` started."""
     from dsee_bench.training.evaluate import on_cpu
 
-    distributed.join(on_cpu=on_cpu(settings.launch.device))
+    distributed.join_group(on_cpu=on_cpu(settings.launch.device))
 
 
-def ask(what: Task) -> int:
+def announce(what: Task) -> int:
     """Tell the others what there is to do; the exit code where that is nothing."""
-    distributed.by_first(lambda: what)
+    distributed.from_main_process(lambda: what)
     return 0
 
 
-def assist(settings: Settings, work: Path, states: Path) -> int:
+def run(settings: Settings, work: Path, states: Path) -> int:
     """Do what the first process asks for; the exit code."""
     signals.listen()
     try:
-        asked: Task = distributed.by_first(lambda: None)
+        asked: Task = distributed.from_main_process(lambda: None)
         if asked is not None:
             _follow(settings, work, states, score=asked == "run")
     except KeyboardInterrupt:
-        return signals.STOPPED
+        return signals.INTERRUPTED
     except UserError:  # the first process reads the same and says it
         return 1
     except RuntimeError as error:
         if not distributed.other_ended(error):
             raise
-        return signals.STOPPED  # where it was the first process, it has said why, or was killed
+        return signals.INTERRUPTED  # where it was the first process, it has said why, or was killed
     return 0
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from dsee_bench.adapters.peft_settings import settings_class
 from dsee_bench.config.limits import Count, CountOrZero, Limits, Positive, Share
 from dsee_bench.config.validate import typed
-from dsee_bench.models.spec import Kind, Outline, Site, Weight
+from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ class LowRank(Stage):
     dropout: Share
     kinds: tuple[Kind, ...]
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return outline.pick(self.kinds)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return spec.pick(self.kinds)
 
-    def plan(self, outline: Outline) -> Outline:
-        def attach(weight: Weight) -> Weight:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        def attach(weight: LinearSpec) -> LinearSpec:
             _refuse_second(weight)
             if self.rank > min(weight.outputs, weight.inputs):
                 raise ValueError(
@@ -39,7 +39,7 @@ class LowRank(Stage):
                 )
             return replace(weight, rank=self.rank, update_type="DSEE")
 
-        return outline.change(self.kinds, attach)
+        return spec.change(self.kinds, attach)
 
     def run(self, state: RunState) -> Facts:
         from peft import get_peft_model
@@ -50,9 +50,9 @@ class LowRank(Stage):
             r=self.rank,
             lora_alpha=self.alpha,
             dropout=self.dropout,
-            kept=0,
+            nnz=0,
             seed=state.seed,
-            target_modules=[site.path for site in self.sites(state.outline)],
+            target_modules=[site.path for site in self.sites(state.spec)],
         )
         state.tuner = get_peft_model(state.model, config).base_model
         return {"rank": self.rank, "scale": self.alpha / self.rank}
@@ -63,49 +63,49 @@ class LowRank(Stage):
 
 @dataclass(frozen=True)
 class SparseEntries(Stage):
-    """S2: exactly `kept` trainable entries at fixed positions of each weight that has a low-rank update.
+    """S2: exactly `num_entries` trainable entries at fixed positions of each weight that has a low-rank update.
 
-    `where` says how the positions are chosen; `batches` of the training set give the gradient for `gradient`.
+    `placement` says how the positions are chosen; `batches` of the training set give the gradient for `gradient`.
     """
 
-    kept: CountOrZero
-    where: Literal["decomposition", "authors", "magnitude", "random", "gradient", "none"]
+    num_entries: CountOrZero
+    placement: Literal["decomposition", "authors", "magnitude", "random", "gradient", "none"]
     batches: Count
 
     @property
     def entries(self) -> int:
-        return 0 if self.where == "none" else self.kept
+        return 0 if self.placement == "none" else self.num_entries
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        sites = tuple(weight.site for weight in outline.weights if weight.update_type == "DSEE")
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        sites = tuple(weight.site for weight in spec.weights if weight.update_type == "DSEE")
         if not sites:
             raise ValueError("sparse entries stand beside a low-rank update; put a low_rank stage before them")
         return sites
 
-    def plan(self, outline: Outline) -> Outline:
-        chosen = set(self.sites(outline))
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        chosen = set(self.sites(spec))
 
-        def attach(weight: Weight) -> Weight:
+        def attach(weight: LinearSpec) -> LinearSpec:
             if self.entries > weight.size:
                 raise ValueError(
-                    f"kept {self.entries} is more than the {weight.size} entries of {weight.site.path} "
+                    f"num_entries {self.entries} is more than the {weight.size} entries of {weight.site.path} "
                     f"({weight.outputs} x {weight.inputs}); use a smaller number"
                 )
             return replace(weight, entries=self.entries)
 
-        return replace(outline, weights=tuple(attach(w) if w.site in chosen else w for w in outline.weights))
+        return replace(spec, weights=tuple(attach(w) if w.site in chosen else w for w in spec.weights))
 
     def run(self, state: RunState) -> Facts:
         from dsee_bench.pruning.placement import choose_positions
 
-        positions = choose_positions(state, self.sites(state.outline), self.where, self.entries, self.batches)
+        positions = choose_positions(state, self.sites(state.spec), self.placement, self.entries, self.batches)
         _set_support(state, positions)
-        return {"entries_per_site": self.entries, "where": self.where}
+        return {"num_entries": self.entries, "placement": self.placement}
 
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
 
-        _set_support(state, {site: torch.arange(self.entries) for site in self.sites(state.outline)})
+        _set_support(state, {site: torch.arange(self.entries) for site in self.sites(state.spec)})
 
 
 def _set_support(state: RunState, positions: "dict[Site, torch.Tensor]") -> None:
@@ -133,15 +133,15 @@ class Peft(Stage):
         if self.settings.get("bias", "none") != "none":
             raise ValueError(f"settings.bias={self.settings['bias']} has no effect here; method=peft/bias tunes biases")
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return outline.pick(self.kinds)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return spec.pick(self.kinds)
 
-    def plan(self, outline: Outline) -> Outline:
-        def attach(weight: Weight) -> Weight:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        def attach(weight: LinearSpec) -> LinearSpec:
             _refuse_second(weight)
             return replace(COUNTS[self.type](weight, self.settings), update_type=self.type)
 
-        return outline.change(self.kinds, attach)
+        return spec.change(self.kinds, attach)
 
     def run(self, state: RunState) -> Facts:
         from peft import get_peft_model
@@ -150,9 +150,9 @@ class Peft(Stage):
 
         from dsee_bench.stages.tune import update_parameters
 
-        if state.outline.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
+        if state.spec.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
             set_seed(state.seed)  # before from a kept state has drawn less
-        sites = self.sites(state.outline)
+        sites = self.sites(state.spec)
         settings = dict(self.settings)
         if self.type == "IA3":
             settings["feedforward_modules"] = [site.path for site in sites if site.kind == "ffn_out"]
@@ -163,10 +163,10 @@ class Peft(Stage):
         state.tuner = get_peft_model(state.model, config).base_model
         found = update_parameters(state)
         trained = sum(parameter.numel() for name, parameter in state.model.named_parameters() if name in found)
-        if trained != state.outline.adapter:
+        if trained != state.spec.adapter:
             raise ValueError(
                 f"{self.type} with settings {self.settings} trains {trained:,} numbers, the plan counts "
-                f"{state.outline.adapter:,}; use_dora, rank_pattern and their like are not counted, leave them out"
+                f"{state.spec.adapter:,}; use_dora, rank_pattern and their like are not counted, leave them out"
             )
         return {"type": self.type}
 
@@ -174,14 +174,14 @@ class Peft(Stage):
         self.run(state)
 
 
-def _refuse_second(weight: Weight) -> None:
+def _refuse_second(weight: LinearSpec) -> None:
     if weight.update:
         raise ValueError(f"{weight.site.path} has an update already; attach one only")
     if weight.coefficients:  # they are multiplied in before the outermost module
         raise ValueError(f"{weight.site.path} has coefficients; attach the update in a stage before them")
 
 
-def _low_rank(weight: Weight, settings: dict[str, Any]) -> Weight:
+def _low_rank(weight: LinearSpec, settings: dict[str, Any]) -> LinearSpec:
     return replace(weight, rank=settings["r"])
 
 
@@ -194,7 +194,7 @@ NEEDED = {  # the settings that COUNTS reads
 }
 
 # Trainable parameters of each PEFT method on one weight, from the papers' definitions.
-COUNTS: dict[str, Callable[[Weight, dict[str, Any]], Weight]] = {
+COUNTS: dict[str, Callable[[LinearSpec, dict[str, Any]], LinearSpec]] = {
     "LORA": _low_rank,
     # P Lambda Q: AdaLoRA starts at init_r and prunes towards target_r; Lambda has one entry a rank
     "ADALORA": lambda w, s: replace(w, rank=s["init_r"], extra=s["init_r"]),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dsee_bench.config.limits import NotNegative
-from dsee_bench.models.spec import Outline, Site, Weight
+from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
 from dsee_bench.pruning.surgery import FFN_COLUMNS, HEAD_COLUMNS
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -23,38 +23,38 @@ class Coefficients(Stage):
     l1_heads: NotNegative  # 0 is no penalty
     l1_ffn: NotNegative
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return outline.pick((*HEAD_COLUMNS, *FFN_COLUMNS))
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return spec.pick((*HEAD_COLUMNS, *FFN_COLUMNS))
 
-    def plan(self, outline: Outline) -> Outline:
-        def attach(weight: Weight) -> Weight:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        def attach(weight: LinearSpec) -> LinearSpec:
             if weight.coefficients:
                 raise ValueError(f"{weight.site.path} has coefficients already; one such stage is enough")
-            return replace(weight, coefficients=weight.inputs // _size(weight.site, outline))
+            return replace(weight, coefficients=weight.inputs // _size(weight.site, spec))
 
-        return outline.change((*HEAD_COLUMNS, *FFN_COLUMNS), attach)
+        return spec.change((*HEAD_COLUMNS, *FFN_COLUMNS), attach)
 
     def run(self, state: RunState) -> Facts:
         from dsee_bench.adapters.coefficient import attach
         from dsee_bench.models.access import module_at
 
         penalised: list[tuple[Site, float]] = []
-        for weight in state.outline.weights:
+        for weight in state.spec.weights:
             if weight.coefficients:
                 module = module_at(state.model, weight.site)
-                attach(module, weight.coefficients, _size(weight.site, state.outline))
+                attach(module, weight.coefficients, _size(weight.site, state.spec))
                 l1 = self.l1_heads if weight.site.kind in HEAD_COLUMNS else self.l1_ffn
                 penalised.append((weight.site, l1))
         state.penalties.append(lambda: _penalty(state, penalised))
-        return {"coefficients": sum(weight.coefficients for weight in state.outline.weights)}
+        return {"coefficients": sum(weight.coefficients for weight in state.spec.weights)}
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.run(state)
 
 
-def _size(site: Site, outline: Outline) -> int:
+def _size(site: Site, spec: ModelSpec) -> int:
     """Features that share a coefficient: those of a head, or one."""
-    return outline.head_size if site.kind in HEAD_COLUMNS else 1
+    return spec.head_size if site.kind in HEAD_COLUMNS else 1
 
 
 def _penalty(state: RunState, penalised: list[tuple[Site, float]]) -> "Tensor":

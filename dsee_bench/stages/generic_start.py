@@ -1,14 +1,14 @@
 """What the authors' code does beside the paper, as stages of their own, so that its effect can be measured.
 
 VITA-Group/DSEE at 61844c3. Their other quirks are settings: `where: authors` (the constants of the decomposition),
-`authors: true` (scores that forget s), `mask_update: null` (W alone is masked).
+`authors: true` (scores that forget s), `mask_adapter: null` (W alone is masked).
 """
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from dsee_bench.config.limits import Limits
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -24,20 +24,20 @@ class GenericStart(Stage):
     s2: bool
     std: Annotated[float, Limits(above=0, hint="for a start at zero leave the stage out")]  # BERT's initializer_range
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return tuple(weight.site for weight in outline.weights if weight.rank)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return tuple(weight.site for weight in spec.weights if weight.rank)
 
-    def plan(self, outline: Outline) -> Outline:
-        if not self.sites(outline):
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        if not self.sites(spec):
             raise ValueError("there is no update to start; put low_rank and sparse stages before")
-        return outline
+        return spec
 
     def run(self, state: RunState) -> Facts:
         import torch
 
         generator = torch.Generator().manual_seed(state.seed)
         drawn = 0
-        for path in dict.fromkeys(site.path for site in self.sites(state.outline)):
+        for path in dict.fromkeys(site.path for site in self.sites(state.spec)):
             layer = state.model.get_submodule(path)
             for asked, parts in ((self.u, layer.dsee_u), (self.s2, layer.dsee_s2)):
                 if asked and ADAPTER in parts:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from dsee_bench.config.limits import Count, Limits
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.stages.prune import PruneWeights
 from dsee_bench.stages.stage import Facts, RunState
 from dsee_bench.stages.tune import Tune
@@ -26,18 +26,18 @@ class GradualPrune(Tune):
     until: Annotated[float, Limits(above=0, most=1)]  # a share of the steps
 
     def __post_init__(self) -> None:
-        if self.prune.within is not None and ":" in self.prune.within:
-            raise ValueError(f"within={self.prune.within} has no shares between; prune it in one shot")
+        if ":" in self.prune.scope:
+            raise ValueError(f"scope={self.prune.scope} has no shares between; prune it in one shot")
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        touched = {*super().sites(outline), *self.prune.sites(outline)}
-        return tuple(weight.site for weight in outline.weights if weight.site in touched)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        touched = {*super().sites(spec), *self.prune.sites(spec)}
+        return tuple(weight.site for weight in spec.weights if weight.site in touched)
 
-    def plan(self, outline: Outline) -> Outline:
-        return self.prune.plan(super().plan(outline))
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        return self.prune.plan(super().plan(spec))
 
-    def estimates(self, outline: Outline) -> frozenset[str]:
-        return self.prune.estimates(outline)
+    def estimates(self, spec: ModelSpec) -> frozenset[str]:
+        return self.prune.estimates(spec)
 
     def run(self, state: RunState) -> Facts:
         hooks = state.after_step
@@ -88,8 +88,8 @@ class Schedule:
     def load(self, tensors: "dict[str, Tensor]") -> None:
         from dsee_bench.pruning.masking import apply_masks, mask_updates
 
-        sites = {weight.site.path: weight.site for weight in self._state.outline.weights}
+        sites = {weight.site.path: weight.site for weight in self._state.spec.weights}
         self._state.masks.update({sites[name]: mask for name, mask in tensors.items()})
         apply_masks(self._state)
-        if self._prune.mask_update and tensors:  # before the first are taken the update has none
+        if self._prune.mask_adapter and tensors:  # before the first are taken the update has none
             mask_updates(self._state)

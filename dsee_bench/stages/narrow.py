@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from dsee_bench.config.limits import Count, Limits
-from dsee_bench.models.spec import Kind, Outline, Site
+from dsee_bench.models.spec import Kind, ModelSpec, Site
 from dsee_bench.pruning import surgery
 from dsee_bench.pruning.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
 from dsee_bench.pruning.removal import remove, whole_weight
@@ -27,14 +27,14 @@ class Narrow(Stage):
     A head's score is the sum over its query and value rows of |U V + S2| (`update`) or of that plus |W| (`W+update`),
     of |W| over all that goes with it (`magnitude`), its learned coefficient's size, what the loss on a few training
     batches would miss without it (`gradient`), or noise. A neuron's are the same over its row in and its column out.
-    `over` ranks within each layer, as the authors do, or over the whole model.
+    `scope` ranks within each layer, as the authors do, or over the whole model.
     """
 
     heads: Removed
     ffn: Removed
     score: GroupScore  # of heads
     score_ffn: GroupScore
-    over: Literal["layer", "model"]
+    scope: Literal["layer", "model"]
     batches: Count | None = None  # of the training set, for score gradient
 
     def __post_init__(self) -> None:
@@ -43,34 +43,34 @@ class Narrow(Stage):
         if "gradient" in (self.score, self.score_ffn) and self.batches is None:
             raise ValueError("score gradient is read off training batches; set batches, as batches=8")
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         kinds: list[Kind] = []
         if self.heads:
             kinds += [*surgery.HEAD_ROWS, *surgery.HEAD_COLUMNS]
         if self.ffn:
             kinds += FFN
-        return outline.pick(kinds)
+        return spec.pick(kinds)
 
-    def plan(self, outline: Outline) -> Outline:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
         """Exact in weights and FLOPs; which layer loses what, and how many sparse entries go, is known from the run."""
-        _refuse(outline, self.heads, self.score, SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
-        _refuse(outline, self.ffn, self.score_ffn, FFN, surgery.FFN_COLUMNS, "score_ffn")
-        heads, ffn = surgery.head_groups(outline), surgery.neurons(outline)
-        return surgery.narrowed(outline, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
+        _refuse(spec, self.heads, self.score, SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
+        _refuse(spec, self.ffn, self.score_ffn, FFN, surgery.FFN_COLUMNS, "score_ffn")
+        heads, ffn = surgery.head_groups(spec), surgery.neurons(spec)
+        return surgery.narrowed(spec, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
 
-    def estimates(self, outline: Outline) -> frozenset[str]:
+    def estimates(self, spec: ModelSpec) -> frozenset[str]:
         """Sparse and masked entries are taken to lie evenly over what stays and what goes."""
-        sites = {*self.sites(outline)}
-        touched = [weight for weight in outline.weights if weight.site in sites]
+        sites = {*self.sites(spec)}
+        touched = [weight for weight in spec.weights if weight.site in sites]
         sparse = any(weight.entries for weight in touched)
-        masked = any(weight.kept < weight.size for weight in touched)
-        names = {"adapter": sparse, "kept": sparse or masked, "flops": masked}
+        masked = any(weight.nnz < weight.size for weight in touched)
+        names = {"adapter": sparse, "nnz": sparse or masked, "flops": masked}
         return frozenset(name for name, guessed in names.items() if guessed)
 
     def _left(self, groups: Sequence[int], share: float, name: str) -> list[int]:
         """How many stay in each layer; in a ranking over the model they are spread evenly."""
         gone = self._gone(groups, share, name)
-        if self.over == "layer":
+        if self.scope == "layer":
             return [count - lost for count, lost in zip(groups, gone, strict=True)]
         total, size, before, left = sum(gone), sum(groups), 0, []
         for count in groups:
@@ -80,7 +80,7 @@ class Narrow(Stage):
 
     def _gone(self, groups: Sequence[int], share: float, name: str) -> list[int]:
         """How many go, layer by layer; for a ranking over the model only their sum counts."""
-        if self.over == "model":
+        if self.scope == "model":
             total = _rounded(sum(groups), share, name, "of the model", sum(groups) - len(groups))
             return [total] + [0] * (len(groups) - 1)
         return [_rounded(count, share, name, f"of layer {layer}", count - 1) for layer, count in enumerate(groups)]
@@ -103,12 +103,12 @@ class Narrow(Stage):
                 continue
             scores = group_scores(state, score, rows, columns, groups, batches=self.batches, generator=generator)
             gone = self._gone(groups, share, name)
-            choice.append(keep_in_each(scores, gone) if self.over == "layer" else keep_overall(scores, sum(gone)))
+            choice.append(keep_in_each(scores, gone) if self.scope == "layer" else keep_overall(scores, sum(gone)))
         remove(state, *choice)
         return {
             "heads": [kept.tolist() for kept in choice[0]],  # groups of heads that stay, by layer
             "neurons": [len(kept) for kept in choice[1]],
-            "entries": {w.site.path: w.entries for w in state.outline.weights if w.entries},
+            "entries": {w.site.path: w.entries for w in state.spec.weights if w.entries},
         }
 
     def restore(self, state: RunState, facts: Facts) -> None:
@@ -119,13 +119,13 @@ class Narrow(Stage):
         heads = [torch.tensor(kept) for kept in facts["heads"]]
         remove(state, heads, [torch.arange(count) for count in facts["neurons"]])
         changed = []
-        for weight in state.outline.weights:
+        for weight in state.spec.weights:
             entries = facts["entries"].get(weight.site.path, 0)
             layer: Any = module_at(state.model, weight.site)
             if hasattr(layer, "set_support"):
                 layer.set_support(ADAPTER, [torch.arange(entries)])
             changed.append(replace(weight, entries=entries))
-        state.outline = replace(state.outline, weights=tuple(changed))
+        state.spec = replace(state.spec, weights=tuple(changed))
 
 
 def _rounded(count: int, share: float, name: str, whose: str, most: int) -> int:
@@ -139,19 +139,19 @@ def _rounded(count: int, share: float, name: str, whose: str, most: int) -> int:
 
 
 def _refuse(
-    outline: Outline, share: float, score: str, updated: Sequence[Kind], scaled: Sequence[Kind], name: str
+    spec: ModelSpec, share: float, score: str, updated: Sequence[Kind], scaled: Sequence[Kind], name: str
 ) -> None:
-    """ValueError for a score that this outline cannot give, or an update that cannot be narrowed."""
-    if any(weight.update_type not in (None, "DSEE", "LORA") for weight in outline.weights):
+    """ValueError for a score that this spec cannot give, or an update that cannot be narrowed."""
+    if any(weight.update_type not in (None, "DSEE", "LORA") for weight in spec.weights):
         raise ValueError("an update other than DSEE's or LoRA's cannot be narrowed; attach one of these, or none")
     if not share:
         return
-    if "update" in score and not any(w.update for w in outline.weights if w.site.kind in updated):
+    if "update" in score and not any(w.update for w in spec.weights if w.site.kind in updated):
         raise ValueError(
             f"{name}={score} ranks by the update on {', '.join(updated)}, but there is none; attach one before, "
             f"or use {name}=magnitude"
         )
-    if score == "coefficient" and not any(w.coefficients for w in outline.weights if w.site.kind in scaled):
+    if score == "coefficient" and not any(w.coefficients for w in spec.weights if w.site.kind in scaled):
         raise ValueError(
             f"{name}=coefficient ranks by learned coefficients, but there are none; put a coefficients stage and a "
             f"tuning before, or use {name}=magnitude"
@@ -159,10 +159,10 @@ def _refuse(
 
 
 def _sizes(state: RunState) -> tuple[list[int], list[int]]:
-    """Head groups and neurons of each layer as the model still has them (the outline is already the plan's)."""
+    """Head groups and neurons of each layer as the model still has them (the spec is already the plan's)."""
     heads, ffn = [], []
-    for layer in range(state.outline.layers):
-        by_kind = {w.site.kind: whole_weight(state, w.site) for w in state.outline.weights if w.site.layer == layer}
-        heads.append(by_kind["out"].shape[1] // (state.outline.head_size * state.outline.queries_per_key))
+    for layer in range(state.spec.layers):
+        by_kind = {w.site.kind: whole_weight(state, w.site) for w in state.spec.weights if w.site.layer == layer}
+        heads.append(by_kind["out"].shape[1] // (state.spec.head_size * state.spec.queries_per_key))
         ffn.append(by_kind["ffn_out"].shape[1])
     return heads, ffn

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from dsee_bench.config.limits import Count, Limits
-from dsee_bench.models.spec import Kind, Outline, Site, Weight
-from dsee_bench.pruning import DataScore, ScoreName, Within
+from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
+from dsee_bench.pruning import DataScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks, mask_updates, spread, with_kept
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
@@ -26,7 +26,7 @@ WITHOUT_UPDATE = ("W", "random", *get_args(DataScore))  # scores of weights that
 class Pool:
     """Weights that are ranked together; `sparsity` is the share of their entries to zero."""
 
-    weights: tuple[Weight, ...]
+    weights: tuple[LinearSpec, ...]
     sparsity: float
     score: ScoreName | DataScore
 
@@ -50,8 +50,8 @@ class PruneWeights(Stage):
     authors: bool  # scores as the authors' code computes them: s is forgotten
     kinds_qv: tuple[Kind, ...]
     kinds_rest: tuple[Kind, ...]
-    within: Within | None = None  # None: all
-    mask_update: bool | None = None  # the mask covers the update as well, so the merged weight keeps its zeros
+    scope: Scope
+    mask_adapter: bool | None = None  # the mask covers the update as well, so the merged weight keeps its zeros
     batches: Count | None = None  # of the training set, for the scores that read it
 
     def __post_init__(self) -> None:
@@ -63,17 +63,17 @@ class PruneWeights(Stage):
         reads = [score for score in (self.score, self.score_rest) if score in get_args(DataScore)]
         if reads and self.batches is None:
             raise ValueError(f"score {reads[0]} is read off training batches; set batches, as batches=8")
-        if self.within is not None and ":" in self.within:
-            kept, group = (int(number) for number in self.within.split(":"))
+        if ":" in self.scope:
+            kept, group = (int(number) for number in self.scope.split(":"))
             for share in (self.sparsity_qv, self.sparsity_rest):
                 asked = self.sparsity if share is None else share
                 if asked not in (0, 1 - kept / group):
                     raise ValueError(
-                        f"within={self.within} zeroes {1 - kept / group:g} of a pool, got sparsity {asked}; "
+                        f"scope={self.scope} zeroes {1 - kept / group:g} of a pool, got sparsity {asked}; "
                         f"set sparsity={1 - kept / group:g}, or sparsity_qv=0 or sparsity_rest=0 to leave a pool dense"
                     )
 
-    def pools(self, outline: Outline) -> list[Pool]:
+    def pools(self, spec: ModelSpec) -> list[Pool]:
         """Each pool; one whose kinds this backbone lacks is left out."""
         shares = [
             (self.kinds_qv, self.sparsity_qv, self.score),
@@ -81,38 +81,38 @@ class PruneWeights(Stage):
         ]
         pools = []
         for kinds, share, score in shares:
-            weights = tuple(weight for weight in outline.weights if weight.site.kind in kinds)
+            weights = tuple(weight for weight in spec.weights if weight.site.kind in kinds)
             if weights:
                 pools.append(Pool(weights, self.sparsity if share is None else share, score))
         return pools
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return outline.pick((*self.kinds_qv, *self.kinds_rest))
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return spec.pick((*self.kinds_qv, *self.kinds_rest))
 
-    def plan(self, outline: Outline) -> Outline:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
         """Each weight keeps its pool's share: where the zeros fall in a pool is known only from the weights."""
-        self.sites(outline)
-        if self.mask_update:
-            updated = [weight for weight in outline.weights if weight.update]
-            _refuse_without_dsee("mask_update=true masks the update", "leave it out", updated)
+        self.sites(spec)
+        if self.mask_adapter:
+            updated = [weight for weight in spec.weights if weight.update]
+            _refuse_without_dsee("mask_adapter=true masks the update", "leave it out", updated)
         kept: dict[Site, int] = {}
-        for pool in self.pools(outline):
+        for pool in self.pools(spec):
             if pool.score not in WITHOUT_UPDATE:
                 _refuse_without_dsee(f"score={pool.score} ranks by the update", "use score=W", pool.weights)
             planned = self._planned(pool)
-            kept |= {weight.site: min(planned[weight.site], weight.kept) for weight in pool.weights}
-        return with_kept(outline, kept, self.mask_update)
+            kept |= {weight.site: min(planned[weight.site], weight.nnz) for weight in pool.weights}
+        return with_kept(spec, kept, self.mask_adapter)
 
-    def estimates(self, outline: Outline) -> frozenset[str]:
+    def estimates(self, spec: ModelSpec) -> frozenset[str]:
         """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an update, and costs what merging
         it costs at most, and where weights multiply different numbers of tokens (a pooler, DeBERTa's positions)."""
-        uneven = [pool for pool in self.pools(outline) if pool.sparsity and self.within in (None, "all")]
+        uneven = [pool for pool in self.pools(spec) if pool.sparsity and self.scope == "model"]
         weights = [weight for pool in uneven if len(pool.weights) > 1 for weight in pool.weights]
-        unlike = outline.relative is not None or any(weight.site.kind == "pooler" for weight in weights)
+        unlike = spec.relative is not None or any(weight.site.kind == "pooler" for weight in weights)
         return frozenset({"flops"} if weights and (unlike or any(weight.update for weight in weights)) else ())
 
     def run(self, state: RunState) -> Facts:
-        """Masks over W; the outline then says how many entries each weight really kept."""
+        """Masks over W; the spec then says how many entries each weight really kept."""
         self.mask(state)
         return self.settle(state)
 
@@ -120,34 +120,34 @@ class PruneWeights(Stage):
         """Zero `part` of the share that is to be zeroed in the end, by the scores of now."""
         state.masks.update(self.masks(state, part))
         apply_masks(state)
-        if self.mask_update:
+        if self.mask_adapter:
             mask_updates(state)
 
     def settle(self, state: RunState) -> Facts:
-        """Give the outline the counts of the masks, and say where the zeros are."""
+        """Give the spec the counts of the masks, and say where the zeros are."""
         kept = {site: int(mask.sum()) for site, mask in state.masks.items()}
-        state.outline = with_kept(state.outline, kept, self.mask_update)
-        by_site = {w.site.path: 1 - w.kept / w.size for w in state.outline.weights if w.site in kept}
-        zeros = sum(w.size - w.kept for w in state.outline.weights if w.site in kept)
+        state.spec = with_kept(state.spec, kept, self.mask_adapter)
+        by_site = {w.site.path: 1 - w.nnz / w.size for w in state.spec.weights if w.site in kept}
+        zeros = sum(w.size - w.nnz for w in state.spec.weights if w.site in kept)
         return {"zeroed_entries": zeros, "sparsity_by_site": by_site}
 
     def restore(self, state: RunState, facts: Facts) -> None:
-        if self.mask_update:
+        if self.mask_adapter:
             mask_updates(state)  # places for the masks that are loaded afterwards
 
     def masks(self, state: RunState, part: float = 1.0) -> "dict[Site, Tensor]":
         """(O, I) bool for each site of the pools, at `part` of their sparsity, from the weights as they are now."""
         import torch
 
-        from dsee_bench.pruning.masks import masks_within
+        from dsee_bench.pruning.masks import masks_in_scope
 
         found = {}
-        for pool in self.pools(state.outline):
+        for pool in self.pools(state.spec):
             generator = torch.Generator().manual_seed(state.seed)
             read = self._read(state, pool)
             scores = [self._scores(state, weight, pool.score, generator, read) for weight in pool.weights]
-            within = "all" if self.within is None or pool.sparsity == 0 else self.within
-            masks = masks_within(scores, part * pool.sparsity, within)
+            scope = "model" if pool.sparsity == 0 else self.scope
+            masks = masks_in_scope(scores, part * pool.sparsity, scope)
             for weight, mask in zip(pool.weights, masks, strict=True):
                 earlier = state.masks.get(weight.site)
                 found[weight.site] = mask if earlier is None else mask & earlier  # what is gone stays gone
@@ -155,15 +155,15 @@ class PruneWeights(Stage):
 
     def _planned(self, pool: Pool) -> dict[Site, int]:
         """Kept entries of each weight of a pool: exact but for `all`, where zeros are taken to fall evenly."""
-        if self.within in (None, "all"):
+        if self.scope == "model":
             return spread(pool.weights, pool.sparsity)
-        if self.within == "weight":
+        if self.scope == "weight":
             return {w.site: w.size - round(pool.sparsity * w.size) for w in pool.weights}
-        group = 1 if self.within == "row" else int(str(self.within).split(":")[1])
+        group = 1 if self.scope == "row" else int(self.scope.split(":")[1])
         for weight in pool.weights:
             if pool.sparsity and weight.inputs % group:
                 raise ValueError(
-                    f"within={self.within} needs inputs that {group} divides; {weight.site.path} has {weight.inputs}"
+                    f"scope={self.scope} needs inputs that {group} divides; {weight.site.path} has {weight.inputs}"
                 )
         return {w.site: w.outputs * (w.inputs - round(pool.sparsity * w.inputs)) for w in pool.weights}
 
@@ -181,7 +181,7 @@ class PruneWeights(Stage):
     def _scores(
         self,
         state: RunState,
-        weight: Weight,
+        weight: LinearSpec,
         score: ScoreName | DataScore,
         generator: "torch.Generator",
         read: "Mapping[Site, Tensor]",
@@ -208,7 +208,7 @@ class PruneWeights(Stage):
         return scores if earlier is None else scores.masked_fill(~earlier, -1.0)
 
 
-def _refuse_without_dsee(asked: str, way_out: str, weights: Sequence[Weight]) -> None:
+def _refuse_without_dsee(asked: str, way_out: str, weights: Sequence[LinearSpec]) -> None:
     """ValueError unless the DSEE update stands beside these weights."""
     types = {weight.update_type for weight in weights}
     others = sorted(found for found in types if found not in (None, "DSEE"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 class Rewind(Stage):
     """Every parameter gets its first value again, the task head's too; masks hold."""
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return tuple(weight.site for weight in outline.weights)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return tuple(weight.site for weight in spec.weights)
 
-    def plan(self, outline: Outline) -> Outline:
-        if outline.adapter:
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        if spec.adapter:
             raise ValueError(
-                "there is an update beside the weights, which rewinding would leave; tune what=all instead"
+                "there is an update beside the weights, which rewinding would leave; tune parameters=all instead"
             )
-        if all(weight.kept == weight.size for weight in outline.weights):
+        if all(weight.nnz == weight.size for weight in spec.weights):
             raise ValueError("nothing is pruned before, so rewinding would only undo the tuning; prune first")
-        return outline
+        return spec
 
     def run(self, state: RunState) -> Facts:
         import torch

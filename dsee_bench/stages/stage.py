@@ -1,6 +1,6 @@
 """What a stage is, and the state that stages hand on.
 
-A stage does three things. `plan` maps an outline to an outline, in pure Python: it is run for every stage before any
+A stage does three things. `plan` maps an spec to an spec, in pure Python: it is run for every stage before any
 weight is loaded, so an impossible setting fails at once, and it gives the parameters and FLOPs of a plan. `run` does
 the work on a real model. `restore` rebuilds the modules that `run` added, so that saved tensors can be loaded into
 them; a stage that adds none leaves it out.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import Recipe
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.tasks.example import Split, Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class RunState:
 
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    outline: Outline
+    spec: ModelSpec
     task: Task
     data: dict[str, Split]
     recipe: Recipe
@@ -53,20 +53,20 @@ class RunState:
 class Stage:
     """Base of all stages."""
 
-    def plan(self, outline: Outline) -> Outline:
-        """The outline after this stage. Raises ValueError for a setting that the outline does not allow."""
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        """The spec after this stage. Raises ValueError for a setting that the spec does not allow."""
         raise NotImplementedError
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        """The sites that this stage touches, of the outline before it."""
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        """The sites that this stage touches, of the spec before it."""
         raise NotImplementedError
 
-    def estimates(self, outline: Outline) -> frozenset[str]:
-        """The numbers of `plan` (adapter, kept, flops) that are estimates, given the outline before the stage."""
+    def estimates(self, spec: ModelSpec) -> frozenset[str]:
+        """The numbers of `plan` (adapter, kept, flops) that are estimates, given the spec before the stage."""
         return frozenset()
 
     def run(self, state: RunState) -> Facts:
-        """Do the work; `state.outline` is already the plan's. The facts go into the record."""
+        """Do the work; `state.spec` is already the plan's. The facts go into the record."""
         raise NotImplementedError
 
     def restore(self, state: RunState, facts: Facts) -> None:  # most stages add no module

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dsee_bench.config.limits import Limits, Positive
-from dsee_bench.models.spec import Outline, Site
+from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -16,25 +16,27 @@ if TYPE_CHECKING:
 class Tune(Stage):
     """One tuning with a new optimizer and schedule. Masks of earlier stages hold, bit for bit."""
 
-    what: Literal["all", "update", "bias", "norm"]
+    parameters: Literal["all", "adapter", "bias", "norm"]
     epochs: Annotated[float, Limits(above=0, hint="to skip a tuning leave the stage out")]
     learning_rate: Positive
 
-    def sites(self, outline: Outline) -> tuple[Site, ...]:
-        return tuple(w.site for w in outline.weights if self.what != "update" or w.update)
+    def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
+        return tuple(w.site for w in spec.weights if self.parameters != "adapter" or w.update)
 
-    def plan(self, outline: Outline) -> Outline:
-        if self.what == "update" and not outline.adapter:
-            raise ValueError("what=update needs an update; attach one before, or tune what=all")
-        if self.what == "bias" and not outline.biases:
-            raise ValueError("what=bias needs biases, and this backbone has none; tune what=norm, or attach an update")
-        return replace(outline, tuned=self.what)
+    def plan(self, spec: ModelSpec) -> ModelSpec:
+        if self.parameters == "adapter" and not spec.adapter:
+            raise ValueError("parameters=adapter needs an update; attach one before, or tune parameters=all")
+        if self.parameters == "bias" and not spec.biases:
+            raise ValueError(
+                "parameters=bias needs biases, and this backbone has none; tune parameters=norm, or attach an update"
+            )
+        return replace(spec, tuned=self.parameters)
 
     def run(self, state: RunState) -> Facts:
         from dsee_bench.adapters.adalora import budget_of
         from dsee_bench.training.train import Job, tune
 
-        choose_trainable(state, self.what)
+        choose_trainable(state, self.parameters)
         budget = budget_of(state, state.recipe.steps(len(state.data["train"]), self.epochs))
         job = Job(
             name=state.stage,
@@ -49,7 +51,7 @@ class Tune(Stage):
             seed=state.seed,
             folder=state.folder,
             device=state.device,
-            masks=tuple(_stored_masks(state)) if self.what == "all" else (),
+            masks=tuple(_stored_masks(state)) if self.parameters == "all" else (),
             after_step=(*state.after_step, *([budget] if budget else [])),
             penalties=(*state.penalties, *([budget.penalty] if budget else [])),
             best_after=max(state.best_after, budget.best_after if budget else 0),
@@ -59,11 +61,11 @@ class Tune(Stage):
         return tune(job)
 
     def restore(self, state: RunState, facts: Facts) -> None:
-        choose_trainable(state, self.what)  # what is counted as trainable afterwards
+        choose_trainable(state, self.parameters)  # what is counted as trainable afterwards
 
 
-def choose_trainable(state: RunState, what: str) -> None:
-    """Set which parameters have gradients: the task head and coefficients always, and what `what` names."""
+def choose_trainable(state: RunState, parameters: str) -> None:
+    """Set which parameters have gradients: the task head and coefficients always, and those that `parameters` names."""
     head = head_parameters(state)
     update = update_parameters(state)
     norms = _norm_parameters(state.model)
@@ -72,16 +74,16 @@ def choose_trainable(state: RunState, what: str) -> None:
             name in head
             or name in update
             or ".coefficient." in name
-            or (what == "all" and name not in update)
-            or (what == "bias" and name.endswith("bias"))
-            or (what == "norm" and name in norms)
+            or (parameters == "all" and name not in update)
+            or (parameters == "bias" and name.endswith("bias"))
+            or (parameters == "norm" and name in norms)
         )
 
 
 def head_parameters(state: RunState) -> set[str]:
-    """Names of the task head's parameters: what lies outside the pretrained part, and what the outline adds to it."""
+    """Names of the task head's parameters: what lies outside the pretrained part, and what the spec adds to it."""
     prefix = f"{state.model.base_model_prefix}."
-    inside = tuple(f"{path}." for path in state.outline.head_modules)
+    inside = tuple(f"{path}." for path in state.spec.head_modules)
     return {
         name for name, _ in state.model.named_parameters() if not name.startswith(prefix) or name.startswith(inside)
     }

@@ -15,7 +15,7 @@ PATIENCE = datetime.timedelta(days=7)  # the others wait while the first one wri
 ENDED = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes the run has."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
@@ -25,36 +25,36 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
-def first() -> bool:
+def is_main_process() -> bool:
     """Whether this is the process that decides, writes and speaks."""
     return rank() == 0
 
 
-def share(rows: int) -> int:
+def per_process(rows: int) -> int:
     """Rows of each process, of so many in a batch; ValueError if they cannot be shared out evenly."""
-    if rows % world():
+    if rows % world_size():
         raise ValueError(
-            f"{rows} rows at once cannot be shared among {world()} processes; start a number of processes that divides "
-            "train.batch_size / train.accumulate, or change these"
+            f"{rows} rows at once cannot be shared among {world_size()} processes; start a number of processes that "
+            "divides train.batch_size / train.gradient_accumulation_steps, or change these"
         )
-    return rows // world()
+    return rows // world_size()
 
 
-def join(*, on_cpu: bool) -> None:
+def join_group(*, on_cpu: bool) -> None:
     """Meet the other processes; each takes the GPU of its number, if the run is not on the processor."""
     import torch
     from torch import distributed
 
-    if world() == 1 or distributed.is_initialized():
+    if world_size() == 1 or distributed.is_initialized():
         return
     if not on_cpu:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("gloo" if on_cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)
 
 
-def leave() -> None:
+def leave_group() -> None:
     """Part from the other processes, when the run has ended well for all."""
-    if world() > 1:
+    if world_size() > 1:
         from torch import distributed
 
         if distributed.is_initialized():
@@ -64,21 +64,21 @@ def leave() -> None:
 def other_ended(error: Exception) -> bool:
     """Whether the error is of the line to another process of the run, which has ended."""
     said = str(error).lower()
-    return world() > 1 and isinstance(error, RuntimeError) and any(part in said for part in ENDED)
+    return world_size() > 1 and isinstance(error, RuntimeError) and any(part in said for part in ENDED)
 
 
-def by_first(find: Callable[[], T]) -> T:
+def from_main_process(find: Callable[[], T]) -> T:
     """What `find` gives in the first process, where alone it is called."""
-    if world() == 1:
+    if world_size() == 1:
         return find()
     import torch
     from torch import distributed
 
-    found = [find() if first() else None]
+    found = [find() if is_main_process() else None]
     distributed.broadcast_object_list(found, src=0, device=torch.device("cpu"))
     return found[0]  # type: ignore[return-value]
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until every process has come here."""
-    by_first(lambda: None)
+    from_main_process(lambda: None)

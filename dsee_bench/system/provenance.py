@@ -36,7 +36,7 @@ def made_by(overrides: Sequence[str], device: str, threads: int) -> dict[str, An
         "python": platform.python_version(),
         "device": device,
         "threads": threads,
-        "processes": distributed.world(),
+        "processes": distributed.world_size(),
     }
 
 

@@ -8,41 +8,41 @@ import signal
 import threading
 from types import FrameType
 
-STOPPED = 130  # exit code of a run that was stopped, as shells have it
-_ASKED = threading.Event()
-_HELD = threading.Event()
+INTERRUPTED = 130  # exit code of a run that was stopped, as shells have it
+_REQUESTED = threading.Event()
+_DEFERRED = threading.Event()
 
 
 def listen() -> None:
     """From here on SIGINT and SIGTERM raise KeyboardInterrupt and are remembered; earlier ones are forgotten."""
-    _ASKED.clear()
-    _HELD.clear()
+    _REQUESTED.clear()
+    _DEFERRED.clear()
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
 
 
-def hold() -> None:
+def defer() -> None:
     """From here on they are only remembered: what is to be written now is short, and must not be lost."""
-    _HELD.set()
+    _DEFERRED.set()
 
 
-def let_go() -> None:
+def resume() -> None:
     """They raise KeyboardInterrupt again."""
-    _HELD.clear()
+    _DEFERRED.clear()
 
 
-def asked() -> bool:
+def stop_requested() -> bool:
     """Whether the run was asked to stop."""
-    return _ASKED.is_set()
+    return _REQUESTED.is_set()
 
 
-def check() -> None:
+def raise_if_stopped() -> None:
     """Raise KeyboardInterrupt if the run was asked to stop."""
-    if asked():
+    if stop_requested():
         raise KeyboardInterrupt
 
 
 def _stop(_: int, __: FrameType | None) -> None:
-    _ASKED.set()
-    if not _HELD.is_set():
+    _REQUESTED.set()
+    if not _DEFERRED.is_set():
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dsee_bench.config.limits import Count
 from dsee_bench.hub import DataRevision, Wanted, get
-from dsee_bench.monitoring.console import tell
+from dsee_bench.monitoring.console import info
 from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
@@ -69,7 +69,7 @@ class Glue:
         for split, content in found.items():
             published = self.rows.get(split, len(content))
             if len(content) != published:
-                tell(f"  note: {split} of {self.name} has {len(content):,} rows here, {published:,} as published")
+                info(f"  note: {split} of {self.name} has {len(content):,} rows here, {published:,} as published")
         return {split: content.read_from(find_files(folder, layout[split])) for split, content in found.items()}
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:

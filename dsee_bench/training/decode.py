@@ -27,7 +27,7 @@ from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 
 from dsee_bench import record
 from dsee_bench.metrics import nlg
-from dsee_bench.monitoring.console import bars, tell
+from dsee_bench.monitoring.console import draws_bars, info
 from dsee_bench.monitoring.progress import REPORT_EVERY
 from dsee_bench.record import Score
 from dsee_bench.system import jsonl
@@ -215,10 +215,10 @@ class _Progress:
         self._total, self._before, self._done = total, before, before
         self._started = self._told = time.perf_counter()
         self._bar = None
-        if bars() and before < total:
+        if draws_bars() and before < total:
             self._bar = tqdm(total=total, initial=before, desc="decode", unit="context", leave=False)
         if before:
-            tell(f"  decode: {before} of {total} contexts were done before")
+            info(f"  decode: {before} of {total} contexts were done before")
 
     def advance(self, contexts: int) -> None:
         self._done += contexts
@@ -228,7 +228,7 @@ class _Progress:
         elif now - self._told >= REPORT_EVERY or self._done == self._total:
             seconds = now - self._started
             left = seconds / (self._done - self._before) * (self._total - self._done)
-            tell(f"  decode  context {self._done}/{self._total}  {seconds:.0f} s, {left:.0f} s left")
+            info(f"  decode  context {self._done}/{self._total}  {seconds:.0f} s, {left:.0f} s left")
             self._told = now
 
     def close(self) -> None:

@@ -59,7 +59,7 @@ def arguments(
         remove_unused_columns=False,
         report_to=[],
         disable_tqdm=True,
-        ddp_backend="gloo" if distributed.world() > 1 and on_cpu(device) else None,
+        ddp_backend="gloo" if distributed.world_size() > 1 and on_cpu(device) else None,
         ddp_find_unused_parameters=False,
         **more,
     )

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_
 from transformers.trainer_callback import PrinterCallback
 
 from dsee_bench.config import Recipe
-from dsee_bench.monitoring.console import tell
+from dsee_bench.monitoring.console import info
 from dsee_bench.monitoring.curve import Curve
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed
@@ -90,10 +90,10 @@ def tune(job: Job) -> dict[str, Any]:
         callbacks=[progress, Answering("dev"), masks, SaveBetween(job.save_every)],
     )
     trainer.remove_callback(PrinterCallback)
-    start = distributed.by_first(lambda: checkpoint.newest(job.folder))
+    start = distributed.from_main_process(lambda: checkpoint.newest(job.folder))
     before = 0 if start is None else checkpoint.step_of(start)
     if before:
-        tell(f"  {job.name}: goes on from step {before}")
+        info(f"  {job.name}: goes on from step {before}")
     started = time.perf_counter()
     try:
         trainer.train(resume_from_checkpoint=None if start is None else str(start))
@@ -128,7 +128,7 @@ def loss_batches(
     try:
         for start in range(0, len(rows), recipe.batch_size):
             batch = rows[start : start + recipe.batch_size]
-            size = -(-len(batch) // recipe.accumulate)
+            size = -(-len(batch) // recipe.gradient_accumulation_steps)
             for part in (batch[begin : begin + size] for begin in range(0, len(batch), size)):
                 yield model(**pad(part).to(model.device)).loss * (_counted(part) / _counted(batch))
     finally:
@@ -143,10 +143,8 @@ def _counted(rows: Sequence[Any]) -> int:
 
 def _arguments(job: Job, steps_: int) -> Any:
     recipe = job.recipe
-    by_epoch = recipe.eval_every == "epoch"
     best = recipe.checkpoint == "best"
-    when = "epoch" if by_epoch else "steps"
-    part = distributed.share(recipe.batch_size // recipe.accumulate)
+    part = distributed.per_process(recipe.batch_size // recipe.gradient_accumulation_steps)
     return arguments(
         job.folder,
         recipe,
@@ -155,21 +153,21 @@ def _arguments(job: Job, steps_: int) -> Any:
         learning_rate=job.learning_rate,
         per_device_train_batch_size=part,
         eval_batch=part if job.writes else EVAL_BATCH,  # a language model's logits are as large as its vocabulary
-        gradient_accumulation_steps=recipe.accumulate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup if recipe.warmup < 1 else int(recipe.warmup),
+        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
+        lr_scheduler_type=recipe.lr_scheduler_type,
+        warmup_steps=recipe.warmup_ratio if recipe.warmup_steps is None else recipe.warmup_steps,
         weight_decay=recipe.weight_decay,
         adam_beta1=recipe.betas[0],
         adam_beta2=recipe.betas[1],
         adam_epsilon=recipe.eps,
-        max_grad_norm=0.0 if recipe.clip is None else recipe.clip,
+        max_grad_norm=0.0 if recipe.max_grad_norm is None else recipe.max_grad_norm,
         seed=job.seed,
         data_seed=job.seed,
         train_sampling_strategy="sequential",  # the data set orders itself
-        eval_strategy=when,
-        eval_steps=None if by_epoch else recipe.eval_every,
-        save_strategy=when if best else "no",
-        save_steps=500 if by_epoch else recipe.eval_every,
+        eval_strategy=recipe.eval_strategy,
+        eval_steps=recipe.eval_steps,
+        save_strategy=recipe.eval_strategy if best else "no",
+        save_steps=recipe.eval_steps or 500,
         load_best_model_at_end=best,
         metric_for_best_model=job.ranked_by,
         greater_is_better=not job.writes,
@@ -185,7 +183,7 @@ def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any
     best_step = trainer.state.best_global_step if job.recipe.checkpoint == "best" else None
     why_last = why_no_best(job, [log[metric] for log in history if metric in log]) if best_step is None else None
     if why_last is not None:
-        tell(f"  {job.name}: {why_last}")
+        info(f"  {job.name}: {why_last}")
     return {
         "steps": trainer.state.global_step,
         "epochs": job.epochs,

@@ -40,7 +40,7 @@ class ResumingTrainer(Trainer):
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
-        if not distributed.first():
+        if not distributed.is_main_process():
             torch.manual_seed(self.args.seed + distributed.rank())  # each rank its own dropout
         self._penalties, self._hooks, self._best_after = penalties, hooks, best_after
         self._mean_rows = 1.0  # of the parts of the batch at hand
@@ -92,15 +92,15 @@ class ResumingTrainer(Trainer):
             for index, hook in enumerate(self._hooks)
             for name, value in hook.tensors().items()
         }
-        if distributed.first():
+        if distributed.is_main_process():
             save_file(kept, folder / checkpoint.HOOKS)
         super()._save_checkpoint(model, trial)
-        distributed.wait()  # each process writes its random state
-        if distributed.first():
+        distributed.barrier()  # each process writes its random state
+        if distributed.is_main_process():
             seal(folder)
             best = self.state.best_global_step if self.args.load_best_model_at_end else None
             checkpoint.keep_only(folder.parent, (best, self.state.global_step))
-        distributed.wait()
+        distributed.barrier()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         kept = load_file(Path(resume_from_checkpoint) / checkpoint.HOOKS)
@@ -154,7 +154,7 @@ class SaveBetween(TrainerCallback):
         at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
         # The clocks of several processes differ: the first one's counts, and the others hear of it now and then.
         looks = args.world_size == 1 or self._seconds == 0 or state.global_step % ASK_EVERY == 0
-        if looks and not at_end and distributed.by_first(lambda: now >= self._due):
+        if looks and not at_end and distributed.from_main_process(lambda: now >= self._due):
             self._asked, control.should_save = now, True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -10,7 +10,7 @@ from dsee_bench.runs import sweep
 RATIOS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 SMALLEST = [
     *("method=dsee", "backbone=tiny-bert", "task=toy_pairs", "task.rows.dev=8"),
-    *("train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "method.stages.sparse.where=random"),
+    *("train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "method.stages.sparse.placement=random"),
 ]
 
 

@@ -16,7 +16,7 @@ QUICK = [
     "train.max_rows=32",
     "train.batch_size=4",
     "train.epochs=1",
-    "train.update_rate=1e-2",
+    "train.lr_adapter=1e-2",
 ]
 
 
@@ -73,7 +73,7 @@ def test_it_is_part_of_the_identity(source):
 REFUSED = [
     # overrides,                                                        the error says
     (["method=dsee_update", "init_from=mnli-s0"], "there is no record"),
-    (["method=dsee_update", "method.stages.sparse.kept=8", "init_from=RUN"], "use the same update settings"),
+    (["method=dsee_update", "method.stages.sparse.num_entries=8", "init_from=RUN"], "use the same update settings"),
     (["method=dsee_update", "backbone=tiny-roberta", "init_from=RUN"], "an update fits the weights it was made for"),
     (["method=dsee_update", "method.stages.low_rank.alpha=8", "init_from=RUN"], "alpha is 32 there and 8 here"),
 ]

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli.bench import STOPPED, run
+from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.config import ConfigError
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.cost import forward_flops
@@ -27,10 +27,10 @@ QUICK = [
     "train.max_rows=64",
     "train.epochs=1",
     "train.retune_epochs=1",
-    "train.update_rate=1e-2",
+    "train.lr_adapter=1e-2",
 ]
 METHODS = config.options("method")
-ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
+ON_TINY = {"dsee_authors": ["method.stages.sparse.placement=decomposition"]}  # the authors' constants need 496 rows
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
 
 
@@ -102,31 +102,31 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
 
     costs = {
         cost.name: cost.value
-        for cost in pipeline.costs(state.model, state.tuner, state.outline, planned, state.masks, 128)
+        for cost in pipeline.costs(state.model, state.tuner, state.spec, planned, state.masks, 128)
     }
     trained = sum(value.numel() for value in state.model.parameters() if value.requires_grad)
-    found = state.outline
+    found = state.spec
     if method == "untuned":
         assert costs["trainable_parameters"] == costs["optimizer_entries"] == 0
         return
     assert costs["trainable_parameters"] == found.trainable
-    assert trained == found.trainable + (found.total - found.kept if found.tuned == "all" else 0)
+    assert trained == found.trainable + (found.total - found.nnz if found.tuned == "all" else 0)
     # Exact, but for the sparse entries that stand in removed rows: how many go is known from the run alone.
     unsure = sum(weight.entries for weight in planned.weights) if any(log.name == "narrow" for log in logs) else 0
     marked = plan.plan(settings).steps[-1].estimates if settings.stages else ()
-    for name in ("adapter", "trainable", "kept", "total"):
+    for name in ("adapter", "trainable", "nnz", "total"):
         assert getattr(found, name) == getattr(planned, name) or name in marked, f"{name} is no exact number"
     assert forward_flops(found, 128) == forward_flops(planned, 128) or "flops" in marked
     assert abs(planned.trainable - found.trainable) <= unsure
     assert abs(planned.total - found.total) <= unsure
-    assert abs(planned.kept - found.kept) <= unsure, "the pools' counts are exact, wherever the zeros fall"
+    assert abs(planned.nnz - found.nnz) <= unsure, "the pools' counts are exact, wherever the zeros fall"
 
 
 def test_a_run_leaves_one_record_and_is_done_then(tmp_path, capsys):
     code, path = run_tiny(tmp_path, "method=dsee")
     assert code == 0
     found = record.read(path)
-    assert found.status == "ok"
+    assert found.status == "finished"
     assert found.checkpoint == "best dev"
     assert [score.name for score in found.scores] == ["accuracy"]
     assert [log.name for log in found.stages] == ["low_rank", "sparse", "tune", "prune", "retune"]
@@ -216,7 +216,7 @@ def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
 
         with monkeypatch.context() as patch:
             patch.setattr(signals, "check", check)
-            assert run_tiny(tmp_path, *overrides, "force=true")[0] == STOPPED
+            assert run_tiny(tmp_path, *overrides, "force=true")[0] == INTERRUPTED
         assert record.read(path).made_by["started"] == before.made_by["started"], "the good record stays"
         assert run_tiny(tmp_path, *overrides)[0] == 0
         assert "done already" in capsys.readouterr().out, "without force, the good record counts"
@@ -257,7 +257,7 @@ def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, caps
     absent = [*CUSTOM, f"data_dir={tmp_path}/none"]
     capsys.readouterr()
     assert run_tiny(tmp_path / "results", *absent)[0] == 0, "what is gone is no reason to doubt the record"
-    assert "its data are not there, so they were not compared" in capsys.readouterr().out
+    assert "its data are missing, so they were not compared" in capsys.readouterr().out
     broken = rows_of(tmp_path / "d", [("fine", "good"), ("poor", "awful")])
     with pytest.raises(ConfigError, match=r"its data cannot be held against it: .*awful.*; mend them, or force=true"):
         run_tiny(tmp_path / "results", *broken)
@@ -315,7 +315,7 @@ def test_a_corrupt_record_is_named_with_the_way_out(tmp_path):
     with pytest.raises(ConfigError, match=rf"{re.escape(str(path))} is not a record.*delete it"):
         run_tiny(tmp_path, "method=full")
     code, _ = run_tiny(tmp_path, "method=full", "force=true")
-    assert (code, record.read(path).status) == (0, "ok")
+    assert (code, record.read(path).status) == (0, "finished")
 
 
 def test_a_failure_is_told_also_where_a_corrupt_record_lies(tmp_path, monkeypatch, capsys):
@@ -347,7 +347,7 @@ def test_a_run_whose_other_process_ended_is_recorded_as_stopped(tmp_path, monkey
     monkeypatch.setattr(distributed, "other_ended", lambda error: "closed by peer" in str(error))
     code, path = run_tiny(tmp_path, "method=full")
     found = record.read(path)
-    assert (code, found.status) == (STOPPED, "stopped")
+    assert (code, found.status) == (INTERRUPTED, "interrupted")
     assert found.error == "stopped: another process of the run ended"
     assert "pair.cc" not in capsys.readouterr().err
 
@@ -362,7 +362,8 @@ def test_a_failed_repeat_does_not_replace_a_good_record(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "code", "says"), [(KeyboardInterrupt(), STOPPED, "stopped"), (OSError("disk is full"), 1, "disk is full")]
+    ("wrong", "code", "says"),
+    [(KeyboardInterrupt(), INTERRUPTED, "interrupted"), (OSError("disk is full"), 1, "disk is full")],
 )
 def test_a_done_run_that_cannot_be_measured_stays_as_it_is(wrong, code, says, tmp_path, monkeypatch, capsys):
     _, path = run_tiny(tmp_path, "method=full")
@@ -391,9 +392,9 @@ def test_a_stopped_run_is_recorded_as_stopped(number, tmp_path):
             process.send_signal(number)
             break
     _, said = process.communicate(timeout=120)
-    assert process.returncode == STOPPED
+    assert process.returncode == INTERRUPTED
     (path,) = (tmp_path / "runs").glob("*.json")
-    assert record.read(path).status == "stopped"
+    assert record.read(path).status == "interrupted"
     assert "goes on" in said
 
 
@@ -425,7 +426,7 @@ def test_two_runs_started_at_once_leave_one_whole_record(tmp_path):
         process.join(240)
     assert [process.exitcode for process in processes] == [0, 0]
     (path,) = (tmp_path / "runs").glob("*.json")
-    assert record.read(path).status == "ok"
+    assert record.read(path).status == "finished"
 
 
 def test_no_weights_and_no_network_is_told_within_seconds(tmp_path, capsys):

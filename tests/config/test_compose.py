@@ -56,13 +56,15 @@ VALUES = [
     (["method.stages.low_rank.rank=0"], ["rank must be at least 1, got 0"]),
     (["method.stages.low_rank.rank=two"], ["method.stages.low_rank.rank=two", "integer"]),
     (["method.stages.low_rank.kinds=[qurey]"], ["method.stages.low_rank.kinds", "query"]),
-    (["method.stages.sparse.where=top"], ["method.stages.sparse.where=top", "magnitude"]),
+    (["method.stages.sparse.placement=top"], ["method.stages.sparse.placement=top", "magnitude"]),
     (["method.stages.tune.epochs=0"], ["epochs must be above 0, got 0"]),
     (["train.batch_size=0"], ["batch_size must be at least 1, got 0"]),
-    (["train.batch_size=10", "train.accumulate=3"], ["batch_size 10", "accumulate 3"]),
-    (["train.clip=-1"], ["clip must be above 0", "clip=null"]),
+    (["train.batch_size=10", "train.gradient_accumulation_steps=3"], ["batch_size 10", "accumulate 3"]),
+    (["train.max_grad_norm=-1"], ["max_grad_norm must be above 0", "max_grad_norm=null"]),
     (["train.precision=fp8"], ["train.precision=fp8", "bf16"]),
-    (["train.eval_every=0"], ["eval_every", "got 0"]),
+    (["train.eval_strategy=steps", "train.eval_steps=0"], ["eval_steps", "got 0"]),
+    (["train.eval_steps=2"], ["eval_steps=2", "eval_strategy=epoch", "eval_strategy=steps"]),
+    (["train.eval_strategy=steps"], ["eval_steps=None", "eval_strategy=steps"]),
     (["seed=-1"], ["seed must be at least 0, got -1", "whole number"]),
     (["seed=1.5"], ["seed=1.5", "integer"]),
     (["threads=0"], ["threads must be at least 1, got 0"]),
@@ -80,10 +82,13 @@ def test_impossible_values_are_told(overrides, parts):
 
 
 PLANS = [
-    (["method.stages.sparse.kept=147457"], ["kept 147457", "147456 entries", "attention.self.query (384 x 384)"]),
+    (
+        ["method.stages.sparse.num_entries=147457"],
+        ["num_entries 147457", "147456 entries", "attention.self.query (384 x 384)"],
+    ),
     (["method.stages.low_rank.rank=385"], ["rank 385", "use at most 384"]),
     (["method.stages.low_rank.kinds=[pooler]", "backbone=tiny-roberta"], ["no site of kind pooler", "query"]),
-    (["method=full", "method.stages.tune.what=update"], ["method.stages.tune", "needs an update"]),
+    (["method=full", "method.stages.tune.parameters=adapter"], ["method.stages.tune", "needs an update"]),
     (["method=omp", "method.stages.prune.score=update"], ["score=update", "use score=W"]),
 ]
 
@@ -97,9 +102,9 @@ def test_stages_that_cannot_follow_are_told(overrides, parts):
 
 
 def test_a_rate_may_be_a_multiple_of_the_recipes():
-    assert settings("method=peft/ia3", "train.update_rate=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
-    with pytest.raises(ConfigError, match=r"update_rate=None: input should be a valid number"):
-        settings("method=peft/ia3", "train.update_rate=null")
+    assert settings("method=peft/ia3", "train.lr_adapter=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
+    with pytest.raises(ConfigError, match=r"lr_adapter=None: input should be a valid number"):
+        settings("method=peft/ia3", "train.lr_adapter=null")
 
 
 def test_seed_zero_and_every_seed_has_its_own_record():
@@ -168,7 +173,7 @@ COMMANDS = [
     (["method.stages.prune.sparsity=1.2"], 1, ["sparsity must lie in [0, 1)"]),
     (["method=null"], 1, ["'None' is no option of method", "There are: "]),
     (["plan=maybe"], 1, ["plan=maybe: input should be 'json' or a valid boolean"]),
-    (["train.eval_every=epochs"], 1, ["input should be 'epoch' or a valid integer"]),
+    (["train.eval_strategy=epochs"], 1, ["input should be 'epoch' or 'steps'"]),
     (["train.update_drop=0.1"], 1, ["no key of train", "+train.update_drop=VALUE"]),
     (["-m", "results_dir=7", "method=lroa"], 1, ["did you mean 'lora'"]),
     (["-m", "results_dir=a,b"], 1, ["results_dir takes one folder", "'results_dir=\"a,b\"'"]),

@@ -26,38 +26,40 @@ def resolved(words):
 
 RUNS = [
     # words,                                         recipe, some of its settings, why
-    ("", "demo", {"update_rate": 2e-3, "epochs": 3, "retune_epochs": 2, "max_length": 64}, "the bare command"),
+    ("", "demo", {"lr_adapter": 2e-3, "epochs": 3, "retune_epochs": 2, "max_length": 64}, "the bare command"),
     ("method=dsee task=sst2 backbone=bert-base", "dsee_sst2",
-     {"update_rate": 2e-4, "epochs": 5, "retune_epochs": 5, "max_length": 128, "warmup": 0, "batch_size": 32},
+     {"lr_adapter": 2e-4, "epochs": 5, "retune_epochs": 5, "max_length": 128, "warmup_ratio": 0, "batch_size": 32},
      "sst2_unstructured_0.2.sh; 4 GPUs x 8"),
-    ("method=dsee task=rte backbone=bert-base", "dsee_glue", {"update_rate": 5e-4, "epochs": 5, "retune_epochs": 10},
+    ("method=dsee task=rte backbone=bert-base", "dsee_glue", {"lr_adapter": 5e-4, "epochs": 5, "retune_epochs": 10},
      "rte_unstructured_0.2.sh"),
     ("method=dsee_structured task=rte backbone=bert-base", "dsee_rte_structured",
-     {"update_rate": 5e-4, "epochs": 5, "retune_rate": 6e-4, "retune_epochs": 8}, "rte.sh, then rte_structured_3.sh"),
-    ("task=cola backbone=bert-base", "dsee_glue", {"update_rate": 5e-4}, "ours: about RTE's size"),
-    ("task=mnli backbone=bert-base", "dsee_sst2", {"update_rate": 2e-4}, "ours: about SST-2's size"),
+     {"lr_adapter": 5e-4, "epochs": 5, "lr_retune": 6e-4, "retune_epochs": 8}, "rte.sh, then rte_structured_3.sh"),
+    ("task=cola backbone=bert-base", "dsee_glue", {"lr_adapter": 5e-4}, "ours: about RTE's size"),
+    ("task=mnli backbone=bert-base", "dsee_sst2", {"lr_adapter": 2e-4}, "ours: about SST-2's size"),
     ("task=mnli backbone=roberta-base method=lora", "lora_glue",
-     {"update_rate": 5e-4, "epochs": 30, "batch_size": 128, "warmup": 0.06, "weight_decay": 0.1, "max_length": 512},
+     {"lr_adapter": 5e-4, "epochs": 30, "batch_size": 128, "warmup_ratio": 0.06, "weight_decay": 0.1,
+      "max_length": 512},
      "roberta_base_mnli.sh: 8 GPUs x 16"),
     ("task=cola backbone=roberta-base method=lora", "lora_glue",
-     {"update_rate": 4e-4, "epochs": 80, "batch_size": 64}, "roberta_base_cola.sh: 2 GPUs x 32"),
+     {"lr_adapter": 4e-4, "epochs": 80, "batch_size": 64}, "roberta_base_cola.sh: 2 GPUs x 32"),
     ("task=qnli backbone=roberta-base method=lora", "lora_glue",
-     {"update_rate": 4e-4, "epochs": 25, "batch_size": 256}, "roberta_base_qnli.sh: 8 GPUs x 32"),
+     {"lr_adapter": 4e-4, "epochs": 25, "batch_size": 256}, "roberta_base_qnli.sh: 8 GPUs x 32"),
     ("task=rte backbone=roberta-base method=lora", "lora_glue",
-     {"update_rate": 5e-4, "epochs": 80, "batch_size": 256}, "roberta_base_rte.sh: 8 GPUs x 32"),
-    ("task=stsb train=lora_glue method=lora", "lora_glue", {"update_rate": 4e-4, "epochs": 40}, "by name, too"),
+     {"lr_adapter": 5e-4, "epochs": 80, "batch_size": 256}, "roberta_base_rte.sh: 8 GPUs x 32"),
+    ("task=stsb train=lora_glue method=lora", "lora_glue", {"lr_adapter": 4e-4, "epochs": 40}, "by name, too"),
     ("task=e2e backbone=gpt2-medium method=lora", "lora_e2e",
-     {"update_rate": 2e-4, "epochs": 5, "batch_size": 8, "warmup": 500, "label_smoothing": 0.1, "update_dropout": 0.1},
+     {"lr_adapter": 2e-4, "epochs": 5, "batch_size": 8, "warmup_steps": 500, "label_smoothing": 0.1,
+      "adapter_dropout": 0.1},
      "LoRA's README"),
     ("task=dart backbone=gpt2-large method=dsee", "dsee_e2e", {"epochs": 5, "retune_epochs": 2}, "the nearest"),
     ("task=e2e backbone=smollm2 method=dsee", "e2e_small", {"max_rows": 800}, "what one core can do"),
-    ("task=rte backbone=minilm", "glue_small", {"update_rate": 1e-3, "epochs": 3}, "a small encoder"),
-    ("task=custom backbone=minilm task.labels=[a,b]", "glue_small", {"update_rate": 1e-3}, "on own files, too"),
+    ("task=rte backbone=minilm", "glue_small", {"lr_adapter": 1e-3, "epochs": 3}, "a small encoder"),
+    ("task=custom backbone=minilm task.labels=[a,b]", "glue_small", {"lr_adapter": 1e-3}, "on own files, too"),
     ("task=custom backbone=roberta-base", "dsee_glue", {"epochs": 5}, "not LoRA's 80 epochs, which are for GLUE"),
     ("task=toy_d2t backbone=tiny-gpt2", "demo_nlg", {"epochs": 10}, "the demo of data to text"),
     ("task=toy_sentences backbone=bert-base", "demo", {}, "toys have the demo's"),
-    ("task=sst2 backbone=bert-base train=demo", "demo", {"update_rate": 2e-3}, "train= wins"),
-    ("task=sst2 backbone=bert-base train.epochs=7", "dsee_sst2", {"epochs": 7, "update_rate": 2e-4}, "one setting"),
+    ("task=sst2 backbone=bert-base train=demo", "demo", {"lr_adapter": 2e-3}, "train= wins"),
+    ("task=sst2 backbone=bert-base train.epochs=7", "dsee_sst2", {"epochs": 7, "lr_adapter": 2e-4}, "one setting"),
     ("experiment=glue task=sst2", "dsee_glue", {}, "an experiment keeps the recipe that it names"),
 ]  # fmt: skip
 
@@ -90,7 +92,7 @@ def test_the_adapter_has_the_backbones_rank(words, rank, alpha, source):
 def test_the_second_tuning_may_have_a_rate_of_its_own():
     stages = resolved("method=dsee_structured task=rte backbone=bert-base")["method"]["stages"]
     assert (stages["tune"]["learning_rate"], stages["retune"]["learning_rate"]) == (5e-4, 6e-4)
-    stages = resolved("method=dsee task=rte backbone=bert-base train.update_rate=1e-4")["method"]["stages"]
+    stages = resolved("method=dsee task=rte backbone=bert-base train.lr_adapter=1e-4")["method"]["stages"]
     assert (stages["tune"]["learning_rate"], stages["retune"]["learning_rate"]) == (1e-4, 1e-4)
 
 

@@ -267,7 +267,7 @@ def test_a_name_that_is_taken_for_something_else_is_shown_quoted(word, name):
 
 @pytest.mark.parametrize("facts", [{"x": object()}, {"x": {1, 2}}])
 def test_facts_that_json_does_not_hold_leave_a_failed_record(facts, tmp_path):
-    done = record.Record("a-b-c-s0-00000000", "ok", {}, {}, stages=(record.StageLog("tune", 1.0, None, facts),))
+    done = record.Record("a-b-c-s0-00000000", "finished", {}, {}, stages=(record.StageLog("tune", 1.0, None, facts),))
     written = lifecycle._written(done, tmp_path)
     assert written.status == "failed"
     assert "not JSON serializable" in record.read(record.path_of(done.run_id, tmp_path)).error

@@ -17,9 +17,9 @@ from dsee_bench.deploy.export import _put, export
 from dsee_bench.deploy.manifest import check_target
 from dsee_bench.runs import pipeline, sweep
 
-QUICK = ["task.rows.dev=16", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
+QUICK = ["task.rows.dev=16", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.lr_adapter=1e-2"]
 METHODS = config.options("method")
-ON_TINY = {"dsee_authors": ["method.stages.sparse.where=decomposition"]}  # the authors' constants need 496 rows
+ON_TINY = {"dsee_authors": ["method.stages.sparse.placement=decomposition"]}  # the authors' constants need 496 rows
 # Outputs are taken in float64, files hold float32: of a merged weight each entry is rounded by 2^-24 of its parts.
 # A row of 64 entries below 1 and inputs below 4 makes 64 x 4 x 2^-24 = 2e-5 at the very most, 1e-6 where signs differ.
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -49,7 +49,7 @@ def write(run, folder, *, update="merged", storage="dense", force=False):
     return export(
         state.model,
         state.tuner,
-        state.outline,
+        state.spec,
         state.tokenizer,
         state.task,
         folder,
@@ -183,7 +183,7 @@ def test_compressed_is_smaller_and_equal_to_the_last_bit(storage, finished, tmp_
     dense = write(run, tmp_path / "dense")
     packed = write(run, tmp_path / "packed", storage=storage)
     assert packed.files[packed.weights]["bytes"] < dense.files[dense.weights]["bytes"]
-    assert len(packed.compressed) == len(run[1].outline.weights)
+    assert len(packed.compressed) == len(run[1].spec.weights)
     one, other = dsee_bench.load(tmp_path / "dense"), dsee_bench.load(tmp_path / "packed")
     for (name, value), again in zip(one.state_dict().items(), other.state_dict().values(), strict=True):
         assert torch.equal(value, again), name
@@ -201,8 +201,8 @@ def test_the_manifest_counts_what_is_in_the_file(finished, tmp_path):
     assert len(described.sites) == 13  # 6 in each of two layers, and the pooler
     for name, site in described.sites.items():
         assert site["shape"] == list(tensors[f"{name}.weight"].shape)
-        assert site["kept"] == int(tensors[f"{name}.weight"].count_nonzero())
-    assert sum(site["kept"] for site in described.sites.values()) == sum(w.kept for w in run[1].outline.weights)
+        assert site["nnz"] == int(tensors[f"{name}.weight"].count_nonzero())
+    assert sum(site["nnz"] for site in described.sites.values()) == sum(w.nnz for w in run[1].spec.weights)
     assert described.heads == (4, 4)
 
 
@@ -221,9 +221,9 @@ def test_a_narrowed_model_is_rebuilt(finished, tmp_path):
     _narrow(layer.attention.output.dense, columns=rows)
     _narrow(layer.intermediate.dense, rows=torch.arange(32))
     _narrow(layer.output.dense, columns=torch.arange(32))
-    shapes = {w.site: model.get_submodule(w.site.path).weight.shape for w in state.outline.weights}
-    weights = tuple(replace(w, outputs=shapes[w.site][0], inputs=shapes[w.site][1]) for w in state.outline.weights)
-    narrow = replace(state, model=model, outline=replace(state.outline, weights=weights, attention=(3, 4)))
+    shapes = {w.site: model.get_submodule(w.site.path).weight.shape for w in state.spec.weights}
+    weights = tuple(replace(w, outputs=shapes[w.site][0], inputs=shapes[w.site][1]) for w in state.spec.weights)
+    narrow = replace(state, model=model, spec=replace(state.spec, weights=weights, attention=(3, 4)))
     described = write((settings, narrow), tmp_path / "out")
     assert described.attributes["bert.encoder.layer.0.attention.self"] == {
         "num_attention_heads": 3,
@@ -279,7 +279,7 @@ def test_the_command_exports_also_a_run_that_is_done(tmp_path):
     assert go() == 0
     (record,) = (tmp_path / "runs").glob("*.json")
     before = record.read_bytes()
-    assert go(f"export={tmp_path}/out", "export_update=apart") == 0
+    assert go(f"export={tmp_path}/out", "export_adapter=apart") == 0
     assert record.read_bytes() == before
     assert dsee_bench.load(tmp_path / "out").config.num_labels == 2
     assert go(f"export={tmp_path}/out") == 0, "the same run's export is replaced, as after a stop"

@@ -20,7 +20,7 @@ def exported(tmp_path_factory):
     """A pruned model, compressed and with its update apart: a folder of every kind of file."""
     folder = tmp_path_factory.mktemp("exports")
     quick = ["backbone=tiny-bert", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1"]
-    whole = [f"export={folder}/out", "export_update=apart", "export_storage=bitmask"]
+    whole = [f"export={folder}/out", "export_adapter=apart", "export_storage=bitmask"]
     asked = ["method=dsee", *quick, *whole, f"results_dir={folder}"]
     assert run(sweep.resolved(asked), asked) == 0
     return folder / "out"

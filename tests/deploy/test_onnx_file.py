@@ -12,7 +12,7 @@ from dsee_bench.deploy import manifest
 from dsee_bench.deploy.onnx_file import ONNX_FILE
 from dsee_bench.runs import sweep
 
-QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"]
+QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.lr_adapter=1e-2"]
 MODELS = [
     # backbone,       method,            update,   why
     ("tiny-bert", "dsee_structured", "apart", "narrowed; the update is merged there though it lies apart beside it"),
@@ -37,7 +37,7 @@ def test_onnxruntime_answers_as_torch_does(backbone, method, update, why, tmp_pa
     from transformers import AutoTokenizer
 
     folder = tmp_path / "out"
-    where = [f"results_dir={tmp_path}", f"export={folder}", f"export_update={update}", "export_onnx=true"]
+    where = [f"results_dir={tmp_path}", f"export={folder}", f"export_adapter={update}", "export_onnx=true"]
     assert go(f"backbone={backbone}", f"method={method}", *where) == 0
     model, tokenizer = dsee_bench.load(folder), AutoTokenizer.from_pretrained(folder)
     assert ONNX_FILE in manifest.read(folder).files

@@ -26,10 +26,10 @@ def planned(*overrides):
 ADAPTER = [
     # overrides on bert-base, RTE,                        adapter,  origin
     (["method=lora"], 589_824, "24 weights x 16 x (768 + 768)"),
-    (["method=dsee_update", "method.stages.sparse.kept=16"], 590_208, "589,824 + 24 x 16"),
+    (["method=dsee_update", "method.stages.sparse.num_entries=16"], 590_208, "589,824 + 24 x 16"),
     (["method=dsee_update"], 591_360, "589,824 + 24 x 64"),
-    (["method=dsee_update", "method.stages.sparse.kept=128"], 592_896, "589,824 + 24 x 128"),
-    (["method=dsee_update", "method.stages.sparse.where=none"], 589_824, "K = 0 is LoRA"),
+    (["method=dsee_update", "method.stages.sparse.num_entries=128"], 592_896, "589,824 + 24 x 128"),
+    (["method=dsee_update", "method.stages.sparse.placement=none"], 589_824, "K = 0 is LoRA"),
     (["method=lora", "backbone=roberta-base", "method.stages.lora.settings.r=8"], 294_912, "LoRA paper: 0.3 M"),
 ]
 
@@ -48,7 +48,7 @@ def test_the_structured_update_of_bert_base_is_half_a_percent_of_it():
     width, ffn, heads_left, ffn_left = 768, 3072, 576, 2304
     before = 12 * 4 * (4 * (width + width) + 2 * (width + ffn)) + 72 * 64
     after = 12 * 4 * (4 * (width + heads_left) + 2 * (width + ffn_left)) + 72 * 48
-    assert [step.outline.adapter for step in found.steps if step.name in ("tune", "retune")] == [before, after]
+    assert [step.spec.adapter for step in found.steps if step.name in ("tune", "retune")] == [before, after]
     assert (before, after) == (668_160, 556_416)
     assert round(after / 109_483_778, 3) == 0.005
     assert round(found.flops(found.final).saved, 2) == 0.25
@@ -61,7 +61,7 @@ def test_bert_base_head_total_and_dense_flops():
         "adapter": 0,
         "head": 1_538,  # 2 x 768 + 2
         "trainable": 109_483_778,  # transformers' num_parameters of BertForSequenceClassification
-        "kept": 109_483_778,
+        "nnz": 109_483_778,
         "total": 109_483_778,
     }
     assert said["flops"] == {"tokens": 128, "dense": 22_348_431_360, "final": 22_348_431_360, "saved": 0.0}
@@ -80,21 +80,21 @@ def test_plan_json_has_the_names_that_other_tools_rely_on():
 def test_pruning_saves_the_share_that_the_formula_gives():
     """BERT-base at 20 %: each masked q or v weight keeps 471,859 entries and an update of 24,576 + 64 beside it."""
     _, found = planned("task=rte", "backbone=bert-base", "method=dsee")
-    outline = found.final
+    spec = found.final
     qv, rest = 24 * 768 * 768, 12 * (2 * 768 * 768 + 2 * 768 * 3072) + 768 * 768
     kept = qv - round(0.2 * qv) + rest - round(0.2 * rest)
-    assert outline.kept == outline.total - (qv + rest - kept)
+    assert spec.nnz == spec.total - (qv + rest - kept)
     dense = 22_348_431_360
     saved = 2 * 128 * (0.2 * (qv + rest - 768 * 768) - 24 * (16 * 1536 + 64)) + 2 * 0.2 * 768 * 768
-    flops = cost.forward_flops(outline, 128)
+    flops = cost.forward_flops(spec, 128)
     assert flops == pytest.approx(dense - saved, rel=1e-6)
 
 
 def test_a_dense_weight_takes_its_update_in_for_nothing_and_a_masked_one_keeps_it_apart():
     _, found = planned("task=rte", "backbone=bert-base", "method=dsee")
-    dense, masked = found.steps[2].outline.weights[0], found.final.weights[0]
+    dense, masked = found.steps[2].spec.weights[0], found.final.weights[0]
     assert cost.weight_flops(dense, 1) == 2 * 768 * 768
-    assert cost.weight_flops(masked, 1) == 2 * (masked.kept + 16 * 1536 + 64)
+    assert cost.weight_flops(masked, 1) == 2 * (masked.nnz + 16 * 1536 + 64)
 
 
 def test_frozen_factors_beside_a_masked_weight_are_multiplied_by_too():
@@ -102,7 +102,7 @@ def test_frozen_factors_beside_a_masked_weight_are_multiplied_by_too():
     weight = COUNTS["VERA"](dense(Site("q", "query", 0), 64, 32), {"r": 8})
     assert weight.update == 8 + 64
     assert cost.weight_flops(weight, 1) == 2 * 64 * 32, "merged"
-    assert cost.weight_flops(replace(weight, kept=1000, merges=False), 1) == 2 * (1000 + 8 * (64 + 32))
+    assert cost.weight_flops(replace(weight, nnz=1000, merges=False), 1) == 2 * (1000 + 8 * (64 + 32))
 
 
 @pytest.mark.parametrize("method", ["full", "dsee", "dsee_update"])
@@ -110,7 +110,7 @@ def test_no_pruning_at_zero_sparsity(method):
     """A wrong turn of the field: pruning of 0 % crashes."""
     overrides = ["method.stages.prune.sparsity=0"] if method == "dsee" else []
     _, found = planned(f"method={method}", *overrides)
-    assert found.final.kept == found.final.total
+    assert found.final.nnz == found.final.total
 
 
 COUNTED = config.options("backbone")
@@ -131,26 +131,26 @@ def real_model(backbone, auto_class, **head):
     return model
 
 
-def check_against(outline, make, counted_part):
+def check_against(spec, make, counted_part):
     """Parameters on the meta device, weight by weight, and FLOPs by torch's counter without real weights."""
     with torch.device("meta"):
         model = make()
-    assert outline.total == sum(parameter.numel() for parameter in model.parameters())
+    assert spec.total == sum(parameter.numel() for parameter in model.parameters())
     modules = dict(model.named_modules())
-    for weight in outline.weights:
+    for weight in spec.weights:
         stored = modules[weight.site.path].weight
         assert tuple(stored.T.shape if weight.site.transposed else stored.shape) == (weight.outputs, weight.inputs)
         bias = model.get_parameter(weight.site.bias) if weight.site.bias else modules[weight.site.path].bias
         assert weight.bias == (0 if bias is None else bias.numel())
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         model = make()
-        for path in outline.head_modules:  # the formula leaves the head out, wherever it lies
+        for path in spec.head_modules:  # the formula leaves the head out, wherever it lies
             parent, _, name = path.rpartition(".")
             setattr(model.get_submodule(parent), name, None)
         model = counted_part(model).requires_grad_(False)
         with FlopCounterMode(display=False) as counter:
             model(torch.ones(1, 128, dtype=torch.long))
-    assert counter.get_total_flops() == cost.forward_flops(outline, 128)
+    assert counter.get_total_flops() == cost.forward_flops(spec, 128)
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -167,7 +167,7 @@ def test_outline_equals_the_real_model(name):
 def test_outline_equals_the_real_language_model(name):
     settings, _ = planned("task=rte", f"backbone={name}", "method=full")
     check_against(
-        settings.backbone.outline(None),
+        settings.backbone.spec(None),
         lambda: real_model(settings.backbone, AutoModelForCausalLM),
         lambda model: model,
     )
@@ -185,12 +185,12 @@ PUBLISHED = [
 @pytest.mark.parametrize(("name", "parameters", "origin"), PUBLISHED)
 def test_language_models_have_their_published_size(name, parameters, origin):
     settings, _ = planned("task=rte", f"backbone={name}", "method=full")
-    assert settings.backbone.outline(None).total == parameters, origin
+    assert settings.backbone.spec(None).total == parameters, origin
 
 
 def test_gpt2_flops_with_its_unembedding():
     settings, _ = planned("task=rte", "backbone=gpt2", "method=full")
-    flops = cost.forward_flops(settings.backbone.outline(None), 128)
+    flops = cost.forward_flops(settings.backbone.spec(None), 128)
     assert flops == 32_228_179_968, "FlopCounterMode on GPT2LMHeadModel, torch 2.13.0, eager"
 
 
@@ -202,12 +202,12 @@ def test_position_bits():
 ESTIMATES = [
     # words, the plan's columns that are estimates in the end, why
     ("method=full", [], "nothing is removed"),
-    ("method=dsee_structured", ["adapter", "trainable", "kept", "total"], "sparse entries of removed rows go along"),
-    ("method=dsee_structured method.stages.sparse.where=none", [], "low rank alone loses a known share"),
+    ("method=dsee_structured", ["adapter", "trainable", "nnz", "total"], "sparse entries of removed rows go along"),
+    ("method=dsee_structured method.stages.sparse.placement=none", [], "low rank alone loses a known share"),
     ("method=dsee", ["flops"], "where zeros fall decides how much an update beside them costs"),
     ("method=dsee_masked", ["flops"], "the pooler sees one token, the others all"),
     ("method=omp backbone=gpt2 task=e2e", [], "every weight sees all tokens, no update"),
-    ("method=omp method.stages.prune.within=row", [], "each row keeps its share"),
+    ("method=omp method.stages.prune.scope=row", [], "each row keeps its share"),
     ("method=omp_2_4", [], "each four keep two"),
     ("method=dsee_gradual", ["flops"], "as in one shot"),
 ]

@@ -38,7 +38,7 @@ from omegaconf import OmegaConf
 from dsee_bench import config, validate
 for name in {BACKBONES!r}:
     node = OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{{name}}.yaml"))
-    validate.build(node, "backbone").outline(2)
+    validate.build(node, "backbone").spec(2)
 print([name for name in ("torch", "transformers", "tokenizers", "numpy") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -64,7 +64,7 @@ def test_numbers_that_cannot_be(name, setting, message):
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-deberta"])
 def test_an_encoder_writes_nothing(name):
     backbone = validate.build(node(name), "backbone")
-    for ask in (lambda: backbone.outline(None), backbone.load_lm):
+    for ask in (lambda: backbone.spec(None), backbone.load_lm):
         with pytest.raises(ValueError, match="an encoder and writes no text"):
             ask()
 
@@ -120,5 +120,5 @@ def test_a_run_on_every_tiny_family(name, method, tmp_path):
     assert bench.run(OmegaConf.to_container(composed, resolve=True)) == 0
     [found] = record.read_all(tmp_path)
     costs = {cost.name: cost.value for cost in found.costs}
-    assert found.status == "ok"
+    assert found.status == "finished"
     assert costs["flops_final"] < costs["flops_dense"] or method in ("full", "lora", "dsee")

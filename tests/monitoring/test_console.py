@@ -19,10 +19,10 @@ STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
 
 def say_everything():
-    console.tell("  tune  step 8/16")
+    console.info("  tune  step 8/16")
     console.warn("tracking ends here")
-    console.note("for the file")
-    console.fail("ValueError: no")
+    console.debug("for the file")
+    console.error("ValueError: no")
     logging.getLogger("datasets.load").warning("a library's warning")
     logging.getLogger("datasets.load").info("a library's chatter")
     text = "python's warning"  # the line of code is told too
@@ -54,8 +54,8 @@ def library(monkeypatch):
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_who_hears_what(quiet, library, tmp_path, capsys):
-    with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench seed=0", quiet=quiet):
-        console.take_over()
+    with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench seed=0", quiet=quiet):
+        console.capture_libraries()
         say_everything()
     said, kept = capsys.readouterr().err, (tmp_path / "log.txt").read_text()
     for line, loud, in_quiet, in_file in HEARD:
@@ -67,9 +67,9 @@ def test_who_hears_what(quiet, library, tmp_path, capsys):
 def test_a_later_start_adds_to_the_file_and_nothing_is_heard_between(tmp_path, capsys):
     handlers = logging.root.handlers
     for seed in (0, 1):
-        with console.followed(tmp_path / "log.txt", "a-run", f"dsee-bench seed={seed}", quiet=False):
-            console.tell(f"start {seed}")
-        console.tell("between")
+        with console.logging_to(tmp_path / "log.txt", "a-run", f"dsee-bench seed={seed}", quiet=False):
+            console.info(f"start {seed}")
+        console.info("between")
     assert logging.root.handlers == handlers
     kept = [STAMP.sub("", line) for line in (tmp_path / "log.txt").read_text().splitlines()]
     assert [line.partition("  (process")[0] for line in kept] == [
@@ -83,20 +83,20 @@ def test_a_later_start_adds_to_the_file_and_nothing_is_heard_between(tmp_path, c
 
 def test_runs_beside_each_other_say_which_they_are_and_draw_no_bars(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert console.bars()
+    assert console.draws_bars()
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: "the sweep")
-    assert not console.bars()
-    with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
-        console.tell("one\ntwo")
+    assert not console.draws_bars()
+    with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
+        console.info("one\ntwo")
     assert capsys.readouterr().err == "[a-run] one\n[a-run] two\n"
 
 
 def test_bars_are_for_terminals_and_not_for_quiet_runs(tmp_path, monkeypatch):
-    assert not console.bars()
+    assert not console.draws_bars()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     for quiet in (False, True):
-        with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=quiet):
-            assert console.bars() is not quiet
+        with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=quiet):
+            assert console.draws_bars() is not quiet
 
 
 def test_a_quiet_run_shows_its_table_alone_and_keeps_the_rest(tmp_path, capsys):
@@ -123,7 +123,7 @@ def test_a_run_outlives_who_follows_it(tmp_path):
     code = subprocess.call([sys.executable, "-m", "dsee_bench.cli.bench", *words], stdout=writer, stderr=writer)
     os.close(writer)
     (made,) = (tmp_path / "runs").glob("*.json")
-    assert record.read(made).status == "ok"
+    assert record.read(made).status == "finished"
     assert "tune  step" in (tmp_path / "work" / made.stem / "log.txt").read_text()
     assert code in (0, 120), "120 is Python's own word that stdout could not be flushed"
 

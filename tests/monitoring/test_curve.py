@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from dsee_bench import config, record
-from dsee_bench.cli.bench import STOPPED, run
+from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.monitoring import console, progress
 from dsee_bench.monitoring.curve import Curve, Point
 from dsee_bench.monitoring.progress import Answering, Progress
@@ -86,17 +86,17 @@ def test_a_stopped_run_leaves_the_curve_of_one_that_was_not(at, tmp_path, monkey
     words += ["train.batch_size=16", "task.rows.dev=32"]
     watched = Progress.on_step_begin
     curves = []
-    for name in ("whole", "stopped"):
+    for name in ("whole", "interrupted"):
         content = sweep.resolved([*words, f"results_dir={tmp_path / name}"])
         file = tmp_path / name / "work" / config.run_id(content) / "curve.jsonl"
-        if name == "stopped":
+        if name == "interrupted":
 
             def stop(self, args, state, control, **more):
                 if state.global_step == at:
                     raise KeyboardInterrupt
 
             monkeypatch.setattr(Progress, "on_step_begin", stop)
-            assert run(content, words) == STOPPED
+            assert run(content, words) == INTERRUPTED
             monkeypatch.setattr(Progress, "on_step_begin", watched)
             with file.open("a") as stream:
                 stream.write(jsonl.dump({"stage": "tune", "step": 8, "seconds": 9.0}) + '{"st')  # not in a checkpoint
@@ -113,7 +113,7 @@ def state_at(step):
 def test_a_long_epoch_is_not_silent_and_the_time_left_is_of_this_start(tmp_path, clock, capsys):
     """Gone on from step 40; a step takes two seconds, so 30 seconds are 15 steps."""
     watched = Progress("tune", "accuracy")
-    with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
+    with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
         watched.on_train_begin(None, state_at(40), None)
         for step in range(41, 73):
             clock.seconds += 2
@@ -127,7 +127,7 @@ def test_a_long_epoch_is_not_silent_and_the_time_left_is_of_this_start(tmp_path,
 
 def test_a_long_evaluation_is_not_silent(tmp_path, clock, capsys):
     watched = Answering("dev")
-    with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
+    with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
         for _ in range(2):
             for _ in range(4):
                 watched.on_prediction_step(None, state_at(0), None, range(4))

@@ -151,7 +151,7 @@ def test_a_failure_of_tracking_is_one_line_and_the_run_goes_on(where, error, tol
     fake(raises=where, error=error)
     code, run_id = run_tracked(tmp_path, "method=full")
     assert code == 0
-    assert record.read(record.path_of(run_id, tmp_path)).status == "ok"
+    assert record.read(record.path_of(run_id, tmp_path)).status == "finished"
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
     assert warned == [f"warning: tracking ends here, the run goes on: {told}"]
 
@@ -216,7 +216,7 @@ def test_a_dev_score_that_the_kill_cut_off_joins_its_step(fake, tmp_path):
 
 def test_a_stopped_run_is_tracked_as_one_whole_curve(fake, tmp_path, monkeypatch):
     """Killed in its second stage, after an evaluation, by what no handler sees; then started again, as offline."""
-    words = ["method=dsee", "save_every=0", "train.eval_every=2"]
+    words = ["method=dsee", "save_every=0", "train.eval_strategy=steps", "train.eval_steps=2"]
     straight = fake()
     assert run_tracked(tmp_path / "straight", *words)[0] == 0
     cut = fake()
@@ -304,7 +304,7 @@ def test_online_without_a_key_asks_nobody(real, tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked a person"))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    with console.followed(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
+    with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
         tracker = Tracker(Tracking("online", "p", None, None), "a-run", tmp_path)
         tracker.start({}, None, anew=False)
         tracker.add(Point("tune", 1, 0.0, loss=1.0))

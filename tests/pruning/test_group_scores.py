@@ -36,10 +36,10 @@ def prepared(name, folder, *overrides):
 
 
 def groups_of(state):
-    size = state.outline.head_size * state.outline.queries_per_key
+    size = state.spec.head_size * state.spec.queries_per_key
     return {
         weight.site: weight.inputs // (size if weight.site.kind == "out" else 1)
-        for weight in state.outline.weights
+        for weight in state.spec.weights
         if weight.site.kind in ("out", "ffn_out")
     }
 
@@ -93,7 +93,7 @@ def test_what_nothing_reads_goes_first(tmp_path):
     )  # fmt: skip
     dead = {"out": slice(8, 16), "ffn_out": slice(16, 32)}  # head 1 of 4; a quarter of 64 neurons
     kept = {}
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         if weight.site.kind in dead:
             matrix = weight_of(state.model, weight.site)
             alive = torch.ones(weight.inputs, dtype=torch.bool)

@@ -9,7 +9,7 @@ from dsee_bench.pruning.masks import (
     first_order_scores,
     global_masks,
     keep_positions,
-    masks_within,
+    masks_in_scope,
     wanda_scores,
 )
 
@@ -83,7 +83,7 @@ MASKS = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "sparsity", "kept", "why"), MASKS)
+@pytest.mark.parametrize(("scores", "sparsity", "nnz", "why"), MASKS)
 def test_masks_by_hand(scores, sparsity, kept, why):
     masks = global_masks([torch.tensor(score) for score in scores], sparsity)
     assert [mask.int().tolist() for mask in masks] == kept, why
@@ -126,7 +126,7 @@ POSITIONS = [
     ([[1.0, 1.0], [1.0, 1.0]], 1, [0], "a tie keeps exactly one, the first"),
     ([[0.0, 2.0], [0.0, 0.0]], 2, [0, 1], "zeros tie too: exactly two, not all four"),
     ([[5.0, 6.0]], 0, [], "none asked, none given"),
-    ([[5.0, 6.0]], 2, [0, 1], "all"),
+    ([[5.0, 6.0]], 2, [0, 1], "model"),
 ]
 
 
@@ -143,7 +143,7 @@ def test_more_positions_than_entries():
 WITHIN = [
     # scores,                                  within,   sparsity, kept,                              why
     ([[1.0, 9.0], [8.0, 2.0]], "row", 0.5, [[0, 1], [1, 0]], "each row loses its smaller half"),
-    ([[1.0, 2.0], [8.0, 9.0]], "all", 0.5, [[0, 0], [1, 1]], "the same share over all may empty a row"),
+    ([[1.0, 2.0], [8.0, 9.0]], "model", 0.5, [[0, 0], [1, 1]], "the same share over all may empty a row"),
     ([[1.0, 1.0, 1.0, 1.0]], "2:4", 0.5, [[1, 1, 0, 0]], "a tie keeps exactly two, the first"),
     ([[4.0, 3.0, 2.0, 1.0, 5.0, 6.0, 7.0, 8.0]], "2:4", 0.5, [[1, 1, 0, 0, 0, 0, 1, 1]], "two in each four"),
     ([[4.0, 3.0, 2.0, 1.0]], "1:4", 0.75, [[1, 0, 0, 0]], "one in four"),
@@ -152,25 +152,25 @@ WITHIN = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "within", "sparsity", "kept", "why"), WITHIN)
-def test_masks_within_by_hand(scores, within, sparsity, kept, why):
-    assert masks_within([torch.tensor(scores)], sparsity, within)[0].int().tolist() == kept, why
+@pytest.mark.parametrize(("scores", "within", "sparsity", "nnz", "why"), WITHIN)
+def test_masks_in_scope_by_hand(scores, within, sparsity, kept, why):
+    assert masks_in_scope([torch.tensor(scores)], sparsity, within)[0].int().tolist() == kept, why
 
 
 def test_within_a_weight_no_other_weight_counts():
-    first, second = masks_within([torch.tensor([[1.0, 2.0]]), torch.tensor([[8.0, 9.0]])], 0.5, "weight")
+    first, second = masks_in_scope([torch.tensor([[1.0, 2.0]]), torch.tensor([[8.0, 9.0]])], 0.5, "weight")
     assert (first.tolist(), second.tolist()) == ([[False, True]], [[False, True]])
 
 
-@pytest.mark.parametrize(("within", "kept", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
+@pytest.mark.parametrize(("within", "nnz", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
 def test_n_of_m_is_exact_in_every_group(within, kept, group):
-    mask = masks_within([torch.rand(7, 40, generator=torch.Generator().manual_seed(0))], 0.5, within)[0]
+    mask = masks_in_scope([torch.rand(7, 40, generator=torch.Generator().manual_seed(0))], 0.5, within)[0]
     assert (mask.view(-1, group).sum(1) == kept).all()
 
 
 def test_n_of_m_needs_whole_groups():
     with pytest.raises(ValueError, match="2:4 needs a number of inputs that 4 divides, got 6"):
-        masks_within([torch.rand(2, 6)], 0.5, "2:4")
+        masks_in_scope([torch.rand(2, 6)], 0.5, "2:4")
 
 
 def test_wanda_by_hand():

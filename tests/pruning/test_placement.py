@@ -17,14 +17,14 @@ def state(tmp_path):
     chosen = ["backbone=tiny-bert", "method=dsee_update", "method.stages.low_rank.rank=4", "train.batch_size=8"]
     settings = plan.read(sweep.resolved(chosen))
     state, _ = pipeline.prepare(settings, tmp_path)
-    state.outline = settings.stages["low_rank"].plan(state.outline)
+    state.spec = settings.stages["low_rank"].plan(state.spec)
     settings.stages["low_rank"].run(state)
     return state
 
 
 @pytest.mark.parametrize("where", ["decomposition", "magnitude", "random", "gradient"])
 def test_exactly_k_positions_and_the_same_again(state, where):
-    sites = state.outline.pick(["query", "value"])
+    sites = state.spec.pick(["query", "value"])
     first = choose_positions(state, sites, where, 9, 2)
     again = choose_positions(state, sites, where, 9, 2)
     assert len(first) == 4
@@ -34,7 +34,7 @@ def test_exactly_k_positions_and_the_same_again(state, where):
 
 
 def test_random_positions_differ_by_weight_and_by_seed(state):
-    sites = state.outline.pick(["query", "value"])
+    sites = state.spec.pick(["query", "value"])
     first = choose_positions(state, sites, "random", 9, 2)
     assert not torch.equal(first[sites[0]], first[sites[1]])
     state.seed += 1
@@ -42,7 +42,7 @@ def test_random_positions_differ_by_weight_and_by_seed(state):
 
 
 def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
-    sites = state.outline.pick(["value"])
+    sites = state.spec.pick(["value"])
     trained = {name for name, value in state.model.named_parameters() if value.requires_grad}
     state.model.double()
     found = weight_gradients(state, sites, 1)
@@ -63,10 +63,10 @@ def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
 def test_the_layers_get_the_positions(state):
     from dsee_bench.stages.attach import SparseEntries
 
-    stage = SparseEntries(kept=9, where="magnitude", batches=1)
-    state.outline = stage.plan(state.outline)
+    stage = SparseEntries(num_entries=9, placement="magnitude", batches=1)
+    state.spec = stage.plan(state.spec)
     stage.run(state)
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         if weight.entries:
             layer = module_at(state.model, weight.site)
             largest = layer.base_layer.weight.abs().flatten().topk(9).indices.sort().values

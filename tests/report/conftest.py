@@ -26,14 +26,14 @@ def synthetic(
     score: str = "accuracy",
     unit: str = "0-1",
     split: str = "dev",
-    status: Any = "ok",
+    status: Any = "finished",
     facts: dict[str, Any] | None = None,
     parameters: int = 1000,
     saved: float = 0.25,
 ) -> Record:
     stages = {
         "low_rank": {"rank": 16, "alpha": 32},
-        "sparse": {"kept": 64, "where": "decomposition"},
+        "sparse": {"num_entries": 64, "placement": "decomposition"},
         "tune": {"epochs": 3},
         "prune": {"sparsity": sparsity, "pools": {"qv": sparsity, "rest": sparsity}},
     }

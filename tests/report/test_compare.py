@@ -77,7 +77,7 @@ def test_kept_texts_are_resampled_for_the_scores_that_are_sums(tmp_path):
     for name, texts in said.items():
         scores = tuple(Score(metric, 1.0, "0-100", "higher", "test", 30, metric) for metric in ("BLEU", "METEOR"))
         data = {"test": {"n": 30, "sha256": "aa"}}
-        runs.append(Record(name, "ok", {"seed": 0, "task": task}, {}, scores=scores, data=data))
+        runs.append(Record(name, "finished", {"seed": 0, "task": task}, {}, scores=scores, data=data))
         record.write(runs[-1], tmp_path)
         kept = {"test": {"answers": texts, "references": references, "categories": [None] * 30}}
         record.write_atomically(tmp_path / "work" / name / "answers.json", json.dumps(kept))

@@ -28,12 +28,12 @@ def begin(results, run_id):
 
 
 def leave(results, run_id, status):
-    error = None if status == "ok" else "Traceback (most recent call last):\n  ...\nMemoryError: no room left"
+    error = None if status == "finished" else "Traceback (most recent call last):\n  ...\nMemoryError: no room left"
     record.write(Record(run_id, status, {}, {"command": f"dsee-bench the={run_id}"}, error=error), results)
 
 
 def test_every_state(tmp_path):
-    for status in ("ok", "failed", "stopped"):
+    for status in ("finished", "failed", "interrupted"):
         leave(tmp_path, status, status)
     (tmp_path / "runs" / "half.json").write_text('{"run')
     with begin(tmp_path, "killed"):
@@ -43,11 +43,11 @@ def test_every_state(tmp_path):
         found = {state.run_id: state.name for state in every_state(tmp_path)}
         assert state_of("other", tmp_path).name == "missing"
     assert found == {
-        "ok": "done",
+        "finished": "finished",
         "failed": "failed",
-        "stopped": "stopped",
+        "interrupted": "interrupted",
         "half": "unreadable",
-        "killed": "stopped",
+        "killed": "interrupted",
         "live": "running",
         "again": "running",
     }
@@ -67,8 +67,8 @@ def test_a_thousand_records_take_less_than_two_seconds(make, tmp_path, capsys):
 
 
 def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
-    leave(tmp_path, cells[0].run_id, "ok")
-    leave(tmp_path, cells[1].run_id, "ok")
+    leave(tmp_path, cells[0].run_id, "finished")
+    leave(tmp_path, cells[1].run_id, "finished")
     leave(tmp_path, cells[2].run_id, "failed")
     with begin(tmp_path, cells[4].run_id):
         assert main(["status", *WORDS, "--results", str(tmp_path)]) == 0
@@ -77,7 +77,7 @@ def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
     assert "2 done, 1 running, 1 failed, 2 missing" in said
     rows = [line.split() for line in said.splitlines() if line.startswith(("task", "rte", "mrpc"))]
     assert rows[:3] == [
-        ["task", "done", "running", "failed", "missing"],
+        ["task", "finished", "running", "failed", "missing"],
         ["rte", "0", "1", "2"],
         ["mrpc", "1", "0", "2"],
     ]
@@ -88,7 +88,7 @@ def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
 
 def test_a_finished_sweep_says_only_that(cells, tmp_path, capsys):
     for cell in cells:
-        leave(tmp_path, cell.run_id, "ok")
+        leave(tmp_path, cell.run_id, "finished")
     assert main(["status", "--", "--multirun", *WORDS, f"results_dir={tmp_path}"]) == 0
     said = capsys.readouterr().out
     assert "6 done\n" in said

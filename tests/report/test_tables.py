@@ -141,8 +141,8 @@ def test_other_training_rows_or_another_schema_are_refused_too(make):
     other = replace(second, data=second.data | {"train": {"n": 2490, "sha256": "other"}})
     with pytest.raises(ValueError, match=r"checksum of the training split is bb in .*, other in "):
         grid([first, other])
-    with pytest.raises(ValueError, match=r"record schema is 1 in .*, 2 in "):
-        grid([first, replace(second, schema=2)])
+    with pytest.raises(ValueError, match=r"record schema is 2 in .*, 3 in "):
+        grid([first, replace(second, schema=3)])
 
 
 def test_two_methods_scored_on_different_rows_do_not_share_a_column(make):
@@ -174,7 +174,7 @@ def test_a_setting_that_no_run_has_is_null_in_all_of_them(make):
     """A table that leaves out some places of sparse entries also shows runs of methods without any."""
     (row,) = grid([make("rte", "full")], replace(SPEC, filters={"method.stages.other.where": (None, "decomposition")}))
     assert row["Method"] == "full"
-    with pytest.raises(ValueError, match=r"no run has the setting .*did you mean 'method.stages.sparse.where'"):
+    with pytest.raises(ValueError, match=r"no run has the setting .*did you mean 'method.stages.sparse.placement'"):
         grid([make()], replace(SPEC, filters={"method.stages.sparse.were": (None, "decomposition")}))
 
 

@@ -14,7 +14,7 @@ from dsee_bench.runs.state import state_of
 
 SWEEP = [
     *("method=dsee,full,lora", "seed=0", "task=toy_pairs", "backbone=tiny-bert", "threads=1", "task.rows.dev=32"),
-    *("train.max_rows=64", "train.epochs=1", "train.retune_epochs=1", "train.update_rate=1e-2"),
+    *("train.max_rows=64", "train.epochs=1", "train.retune_epochs=1", "train.lr_adapter=1e-2"),
 ]
 
 
@@ -74,8 +74,8 @@ def test_a_killed_worker_loses_no_finished_run(basic, tmp_path):
     code, said = multirun(tmp_path, *words, python_path=[DEADLY])
     assert code != 0, said
     done, killed = sweep.expand([*SWEEP, "method=full", "seed=0,9"])
-    assert state_of(done.run_id, tmp_path).name == "done"
-    assert state_of(killed.run_id, tmp_path).name == "stopped"
+    assert state_of(done.run_id, tmp_path).name == "finished"
+    assert state_of(killed.run_id, tmp_path).name == "interrupted"
 
 
 @pytest.mark.slow
@@ -85,7 +85,12 @@ def test_a_worker_that_is_always_killed_harms_no_other_run(tmp_path):
     code, said = multirun(tmp_path, *words, python_path=[DEADLY])
     assert code == 1, said
     cells = sweep.expand([*SWEEP, "method=full", "seed=0,9,1,2"])
-    assert [state_of(cell.run_id, tmp_path).name for cell in cells] == ["done", "stopped", "done", "done"]
+    assert [state_of(cell.run_id, tmp_path).name for cell in cells] == [
+        "finished",
+        "interrupted",
+        "finished",
+        "finished",
+    ]
     assert f"1 stopped: {cells[1].run_id}; the same command goes on with them" in said
     assert "Traceback" not in said
 

@@ -21,8 +21,8 @@ QUICK = (
     "train.batch_size=8",
     "train.epochs=2",
     "train.retune_epochs=2",
-    "train.update_rate=1e-2",
-    "train.full_rate=1e-3",
+    "train.lr_adapter=1e-2",
+    "train.lr_full=1e-3",
     "save_every=0",
 )
 
@@ -61,9 +61,16 @@ def stop_at(monkeypatch):
         pytest.param("full", (), marks=pytest.mark.slow),
         pytest.param("lora", ("train.checkpoint=last",), marks=pytest.mark.slow),
         ("dsee", ("train.precision=bf16",)),
-        pytest.param("dsee_masked", ("train.eval_every=3",), marks=pytest.mark.slow),
-        pytest.param("dsee_structured", ("train.accumulate=2",), marks=pytest.mark.slow),
-        ("dsee_gradual", ("method.stages.gradual.every=2", "method.stages.gradual.prune.mask_update=true")),
+        pytest.param(
+            "dsee_masked",
+            (
+                "train.eval_strategy=steps",
+                "train.eval_steps=3",
+            ),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param("dsee_structured", ("train.gradient_accumulation_steps=2",), marks=pytest.mark.slow),
+        ("dsee_gradual", ("method.stages.gradual.every=2", "method.stages.gradual.prune.mask_adapter=true")),
         pytest.param("earlybert", (), marks=pytest.mark.slow),
         ("peft/adalora", ()),
     ],
@@ -73,15 +80,15 @@ def test_a_stopped_run_ends_as_one_never_stopped(method, more, tmp_path, stop_at
     for step in (3, 4, 7):
         stop_at(step)
         try:
-            finish(tmp_path / "stopped", f"method={method}", *more)
+            finish(tmp_path / "interrupted", f"method={method}", *more)
         except KeyboardInterrupt:
             continue
     stop_at(0)
-    resumed = finish(tmp_path / "stopped", f"method={method}", *more)
+    resumed = finish(tmp_path / "interrupted", f"method={method}", *more)
     assert resumed[0] == straight[0]
     assert resumed[1].keys() == straight[1].keys()
     assert [name for name, value in straight[1].items() if not torch.equal(value, resumed[1][name])] == []
-    assert not list((tmp_path / "stopped" / "states").glob("*.tuning")), "nothing is left of a tuning that is done"
+    assert not list((tmp_path / "interrupted" / "states").glob("*.tuning")), "nothing is left of a tuning that is done"
 
 
 def test_it_goes_on_from_the_last_point_and_says_so(tmp_path, stop_at, caplog):

@@ -73,7 +73,7 @@ def test_a_misspelt_sweep_says_what_there_is():
 def test_what_is_done_is_not_launched(tmp_path):
     words = ["method=full,lora", "seed=0,1", "backbone=tiny-bert", f"results_dir={tmp_path}"]
     cells = sweep.expand(words)
-    record.write(Record(cells[0].run_id, "ok", {}, {}), tmp_path)
+    record.write(Record(cells[0].run_id, "finished", {}, {}), tmp_path)
     record.write(Record(cells[1].run_id, "failed", {}, {}), tmp_path)
     assert [cell.overrides[:2] for cell in sweep.unfinished(cells, tmp_path)] == [
         ("method=full", "seed=1"),
@@ -81,7 +81,7 @@ def test_what_is_done_is_not_launched(tmp_path):
         ("method=lora", "seed=1"),
     ]
     for cell in cells:
-        record.write(Record(cell.run_id, "ok", {}, {}), tmp_path)
+        record.write(Record(cell.run_id, "finished", {}, {}), tmp_path)
     for cell in cells:
         data_check.note(tmp_path / "work" / cell.run_id, tmp_path / "a", {})
     assert sweep.unfinished(cells, tmp_path, tmp_path / "a") == []

@@ -16,7 +16,7 @@ def settings_of(*overrides):
 REFUSED = [
     # overrides,                                                     the error says
     ("method=lora_omp method.stages.prune.score=update", "score=update .* needs the DSEE update .* not LORA"),
-    ("method=lora_omp method.stages.prune.mask_update=true", "mask_update=true .* DSEE update .* not LORA"),
+    ("method=lora_omp method.stages.prune.mask_adapter=true", "mask_adapter=true .* DSEE update .* not LORA"),
     ("method=lora method.stages.lora.type=ADALORA", r"ADALORA needs settings.init_r"),
     ("method=lora +method.stages.lora.settings.bias=all", "settings.bias=all has no effect here"),
     ("method=peft/ia3 method.stages.ia3.type=LORA", r"LORA needs settings.r"),
@@ -43,7 +43,7 @@ def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(tmp_pat
     starts = []
     for drawn in (0, 5):
         state, _ = pipeline.prepare(settings, tmp_path)
-        state.outline = lora.plan(settings.stages["tune"].plan(state.outline))
+        state.spec = lora.plan(settings.stages["tune"].plan(state.spec))
         torch.rand(drawn)
         lora.run(state)
         starts.append({name: value for name, value in state.model.named_parameters() if "lora_A" in name})

@@ -43,7 +43,7 @@ def state_of(name, stages, *, lm=False, **changed):
     state = RunState(
         model=loaded.model.eval(),
         tokenizer=loaded.tokenizer,
-        outline=backbone.outline(None if lm else 3),
+        spec=backbone.spec(None if lm else 3),
         task=None,
         data={},
         recipe=None,
@@ -63,15 +63,15 @@ def state_of(name, stages, *, lm=False, **changed):
 
 
 def step(state, stage):
-    state.outline = stage.plan(state.outline)
+    state.spec = stage.plan(state.spec)
     return stage.run(state)
 
 
 def zero_removed(state, heads, neurons):
     """Zero, in the model before, what the removed heads and neurons put out. Returns the hooks."""
     hooks = []
-    size = state.outline.head_size * state.outline.queries_per_key
-    for weight in state.outline.weights:
+    size = state.spec.head_size * state.spec.queries_per_key
+    for weight in state.spec.weights:
         if weight.site.kind not in ("out", "ffn_out"):
             continue
         kept = heads[weight.site.layer] if weight.site.kind == "out" else neurons[weight.site.layer]
@@ -118,11 +118,11 @@ def neurons_kept(state, before):
 @pytest.mark.parametrize("name", TINY)
 def test_narrowed_equals_masked(name, update):
     """Outputs, and gradients of what still trains, to 1e-10; another number of heads in each layer."""
-    narrow = Narrow(heads=0.375, ffn=0.4, score="magnitude", score_ffn="random", over="model")
+    narrow = Narrow(heads=0.375, ffn=0.4, score="magnitude", score_ffn="random", scope="model")
     masked, state = (state_of(name, UPDATES[update]) for _ in range(2))
     before = [
         (weight.site, pretrained_module(state.model, weight.site).weight.detach().clone())
-        for weight in state.outline.weights
+        for weight in state.spec.weights
     ]
     facts = step(state, narrow)
     neurons = neurons_kept(state, before)
@@ -142,16 +142,16 @@ def test_narrowed_equals_masked(name, update):
                 expected_gradients[parameter].norm().item(), rel=1e-10, abs=1e-10
             )
     assert compared, "some trained parameter keeps its shape: the task head"
-    assert state.outline.total == sum(parameter.numel() for parameter in state.model.parameters())
+    assert state.spec.total == sum(parameter.numel() for parameter in state.model.parameters())
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_the_plan_is_exact(name):
     """Parameters and FLOPs of a plan are those of the model that the run makes; no sparse entry is involved."""
     state = state_of(name, UPDATES["lora"])
-    planned = Narrow(0.25, 0.25, "update", "magnitude", "layer").plan(state.outline)
+    planned = Narrow(0.25, 0.25, "update", "magnitude", "layer").plan(state.spec)
     step(state, Narrow(0.25, 0.25, "update", "magnitude", "layer"))
-    assert state.outline == planned
+    assert state.spec == planned
     assert planned.total == sum(parameter.numel() for parameter in state.model.parameters())
 
 
@@ -172,11 +172,11 @@ def test_coefficients_scale_and_fold(name):
     stages = [*UPDATES["dsee everywhere"], Coefficients(1e-4, 1e-4)]
     state = state_of(name, stages)
     narrow = Narrow(0.25, 0.25, "coefficient", "coefficient", "layer")
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         if weight.coefficients:
             values = coefficients_of(module_at(state.model, weight.site))
             values.data.abs_().add_(0.1)
-            size = 1 if weight.site.kind == "ffn_out" else state.outline.queries_per_key
+            size = 1 if weight.site.kind == "ffn_out" else state.spec.queries_per_key
             values.data[: size * (len(values) // size // 4)] = 0  # a quarter, which is then removed
     assert state.penalties[0]() > 0
     expected = state.model(**inputs_of(state)).logits
@@ -184,7 +184,7 @@ def test_coefficients_scale_and_fold(name):
     assert (state.model(**inputs_of(state)).logits - expected).abs().max() < 1e-10
     assert 0 not in facts["heads"][0]
     assert state.penalties[0]() == 0
-    assert state.outline.coefficients == 0
+    assert state.spec.coefficients == 0
     assert not any("coefficient" in parameter for parameter, _ in state.model.named_parameters())
 
 
@@ -193,7 +193,7 @@ def test_grouped_heads_go_together():
     state = state_of("tiny-llama", [])
     facts = step(state, Narrow(0.25, 0.0, "magnitude", "magnitude", "layer"))
     assert [len(kept) for kept in facts["heads"]] == [3, 3]
-    assert state.outline.attention == (6, 6)
+    assert state.spec.attention == (6, 6)
     attention = state.model.get_submodule("model.layers.0.self_attn")
     assert attention.q_proj.weight.shape == (6 * 8, 64)
     assert attention.k_proj.weight.shape == (3 * 8, 64)
@@ -201,7 +201,7 @@ def test_grouped_heads_go_together():
 
 def test_sparse_entries_on_removed_rows_are_gone():
     state = state_of("tiny-bert", UPDATES["dsee"])
-    site = next(weight.site for weight in state.outline.weights if weight.site.kind == "query")
+    site = next(weight.site for weight in state.spec.weights if weight.site.kind == "query")
     layer = module_at(state.model, site)
     dense = layer.sparse_delta("default")
     facts = step(state, Narrow(0.25, 0.0, "update", "magnitude", "layer"))
@@ -213,21 +213,21 @@ def test_sparse_entries_on_removed_rows_are_gone():
 
 def test_masks_are_cut_along():
     state = state_of("tiny-bert", [])
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         mask = torch.rand(weight.outputs, weight.inputs) > 0.5
         state.masks[weight.site] = mask
         pretrained_module(state.model, weight.site).weight.data *= mask
     step(state, Narrow(0.25, 0.25, "magnitude", "magnitude", "layer"))
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         assert state.masks[weight.site].shape == (weight.outputs, weight.inputs)
         zeros = pretrained_module(state.model, weight.site).weight == 0
         assert torch.equal(zeros, ~state.masks[weight.site])
-        assert weight.kept == int(state.masks[weight.site].sum())
+        assert weight.nnz == int(state.masks[weight.site].sum())
 
 
 @pytest.mark.parametrize("name", TINY)
 def test_a_kept_state_is_rebuilt(name, tmp_path):
-    """restore gives the modules that the saved tensors fit, and the same outline."""
+    """restore gives the modules that the saved tensors fit, and the same spec."""
     from safetensors.torch import load_model, save_model
 
     stages = [*UPDATES["dsee"], Coefficients(1e-4, 1e-4)]
@@ -237,12 +237,12 @@ def test_a_kept_state_is_rebuilt(name, tmp_path):
     save_model(state.model, tmp_path / "model.safetensors")
     again = state_of(name, [])
     for stage in stages:
-        again.outline = stage.plan(again.outline)
+        again.spec = stage.plan(again.spec)
         stage.restore(again, {})
-    again.outline = narrow.plan(again.outline)
+    again.spec = narrow.plan(again.spec)
     narrow.restore(again, facts)
     load_model(again.model, tmp_path / "model.safetensors")
-    assert again.outline == state.outline
+    assert again.spec == state.spec
     assert torch.equal(again.model(**inputs_of(state)).logits, state.model(**inputs_of(state)).logits)
 
 
@@ -252,7 +252,15 @@ def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path
     from dsee_bench.stages.prune import PruneWeights
 
     pruning = PruneWeights(
-        0.5, None, None, "update", "W", False, ("query", "value"), ("key", "out", "ffn_in", "ffn_out"), mask_update=True
+        0.5,
+        None,
+        None,
+        "update",
+        "W",
+        False,
+        ("query", "value"),
+        ("key", "out", "ffn_in", "ffn_out"),
+        mask_adapter=True,
     )
     stages = {"low_rank": LowRank(4, 8, 0.0, ("query", "value")), "prune": pruning,
               "narrow": Narrow(0.25, 0.25, "magnitude", "magnitude", "layer")}  # fmt: skip
@@ -264,8 +272,8 @@ def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path
     store.save("key", straight, logs, {})
     again = state_of("tiny-bert", [])
     store.load("key", again, stages, built=0)
-    assert again.outline == straight.outline
-    assert all(weight.merges for weight in again.outline.weights)
+    assert again.spec == straight.spec
+    assert all(weight.merges for weight in again.spec.weights)
 
 
 LEFT = [
@@ -278,11 +286,9 @@ LEFT = [
 
 @pytest.mark.parametrize(("heads", "ffn", "share", "origin"), LEFT)
 def test_share_of_flops_left_on_bert_base(heads, ffn, share, origin):
-    outline = backbone_of("bert-base").outline(2)
-    narrowed = Narrow(heads, ffn, "magnitude", "magnitude", "layer").plan(outline)
-    assert cost.forward_flops(narrowed, 128) / cost.forward_flops(outline, 128) == pytest.approx(share, abs=5e-4), (
-        origin
-    )
+    spec = backbone_of("bert-base").spec(2)
+    narrowed = Narrow(heads, ffn, "magnitude", "magnitude", "layer").plan(spec)
+    assert cost.forward_flops(narrowed, 128) / cost.forward_flops(spec, 128) == pytest.approx(share, abs=5e-4), origin
 
 
 @pytest.mark.parametrize("name", ["bert-base", "deberta-v3-base", "gpt2", "smollm2"])
@@ -302,24 +308,24 @@ def test_torch_counts_the_narrowed_model_alike(name):
         split(model)
         state = replace_model(backbone, model)
         stage = Narrow(0.25, 0.4, "magnitude", "magnitude", "layer")
-        state.outline = stage.plan(state.outline)
+        state.spec = stage.plan(state.spec)
         heads = [
-            torch.arange(weight.inputs // state.outline.head_size // state.outline.queries_per_key)
-            for weight in state.outline.weights
+            torch.arange(weight.inputs // state.spec.head_size // state.spec.queries_per_key)
+            for weight in state.spec.weights
             if weight.site.kind == "out"
         ]
-        neurons = [torch.arange(weight.inputs) for weight in state.outline.weights if weight.site.kind == "ffn_out"]
+        neurons = [torch.arange(weight.inputs) for weight in state.spec.weights if weight.site.kind == "ffn_out"]
         from dsee_bench.pruning.removal import remove
 
         remove(state, heads, neurons)
         with FlopCounterMode(display=False) as counter:
             model.base_model(torch.ones(1, 128, dtype=torch.long))
-    assert counter.get_total_flops() == cost.forward_flops(state.outline, 128)
+    assert counter.get_total_flops() == cost.forward_flops(state.spec, 128)
 
 
 def replace_model(backbone, model):
     return RunState(
-        model=model, tokenizer=None, outline=backbone.outline(2), task=None, data={}, recipe=None, stage="", seed=0,
+        model=model, tokenizer=None, spec=backbone.spec(2), task=None, data={}, recipe=None, stage="", seed=0,
         folder=None, device="cpu",
     )  # fmt: skip
 
@@ -343,11 +349,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("stages", "settings", "message"), REFUSED)
 def test_what_cannot_be_asked_for(stages, settings, message):
-    outline = backbone_of("tiny-bert").outline(2)
+    spec = backbone_of("tiny-bert").spec(2)
     for stage in stages:
-        outline = stage.plan(outline)
+        spec = stage.plan(spec)
     with pytest.raises(ValueError, match=message):
-        Narrow(*settings).plan(outline)
+        Narrow(*settings).plan(spec)
 
 
 def test_shares_out_of_range():
@@ -359,9 +365,9 @@ def test_shares_out_of_range():
 
 
 def test_an_update_after_coefficients_is_refused():
-    outline = Coefficients(0, 0).plan(backbone_of("tiny-bert").outline(2))
+    spec = Coefficients(0, 0).plan(backbone_of("tiny-bert").spec(2))
     with pytest.raises(ValueError, match="has coefficients"):
-        LowRank(4, 8, 0.0, ("out",)).plan(outline)
+        LowRank(4, 8, 0.0, ("out",)).plan(spec)
 
 
 def test_methods_of_the_paper_are_planned():

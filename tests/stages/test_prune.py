@@ -52,35 +52,35 @@ def logits(state):
 
 
 def pool(state, *kinds):
-    return [weight for weight in state.outline.weights if weight.site.kind in kinds]
+    return [weight for weight in state.spec.weights if weight.site.kind in kinds]
 
 
 COUNTS = [
     # settings of the prune stage,                        what is exact
     ("sparsity=0.3", "pool"),
-    ("within=weight sparsity=0.3", "weight"),
-    ("within=row sparsity=0.3", "row"),
-    ("within=2:4 sparsity=0.5", "group"),
-    ("score=wanda score_rest=wanda batches=1 within=row sparsity=0.3", "row"),
+    ("scope=weight sparsity=0.3", "weight"),
+    ("scope=row sparsity=0.3", "row"),
+    ("scope=2:4 sparsity=0.5", "group"),
+    ("score=wanda score_rest=wanda batches=1 scope=row sparsity=0.3", "row"),
     ("score=gradient score_rest=gradient batches=1 sparsity=0.3", "pool"),
-    ("score=update mask_update=true sparsity=0.3", "pool"),
+    ("score=update mask_adapter=true sparsity=0.3", "pool"),
 ]
 
 
 @pytest.mark.parametrize(("settings", "exact"), COUNTS)
 def test_counts_are_exact_and_as_planned(settings, exact, tmp_path):
     asked = [f"method.stages.prune.{item}" for item in settings.split()]
-    planned = plan.plan(settings_of("method=dsee", *asked)).steps[3].outline
+    planned = plan.plan(settings_of("method=dsee", *asked)).steps[3].spec
     _, state, _ = pruned(tmp_path, "method=dsee", *asked)
     for kinds in (("query", "value"), ("key", "out", "ffn_in", "ffn_out", "pooler")):
         weights = pool(state, *kinds)
         expected = [weight for weight in planned.weights if weight.site.kind in kinds]
-        assert sum(w.kept for w in weights) == sum(w.kept for w in expected)
+        assert sum(w.nnz for w in weights) == sum(w.nnz for w in expected)
         for weight, as_planned in zip(weights, expected, strict=True):
             kept = weight_of(state.model, weight.site) != 0
-            assert int(kept.sum()) == weight.kept
+            assert int(kept.sum()) == weight.nnz
             if exact != "pool":
-                assert weight.kept == as_planned.kept
+                assert weight.nnz == as_planned.nnz
             if exact == "row":
                 assert (kept.sum(1) == weight.inputs - round(0.3 * weight.inputs)).all()
             if exact == "group":
@@ -94,7 +94,7 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     settings = settings_of("method=full", "task=toy_sentences")
     state, _ = pipeline.prepare(settings, tmp_path)
     state.model.double()
-    weight = state.outline.weights[0]
+    weight = state.spec.weights[0]
     norms = input_norms(state, [weight.site], 2)[weight.site]
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 64)
     rows = encode(drawn, state.tokenizer, state.recipe.max_length)
@@ -118,7 +118,7 @@ def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_p
     example = state.data["train"].examples[0]
     long = replace(example, texts=("word " * 40, "word"))
     state.data["train"] = replace(state.data["train"], examples=(long, *state.data["train"].examples[1:32]))
-    weight = next(weight for weight in state.outline.weights if weight.site.kind == "pooler")
+    weight = next(weight for weight in state.spec.weights if weight.site.kind == "pooler")
     seen = []
     hook = module_at(state.model, weight.site).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     norms = input_norms(state, [weight.site], 1)[weight.site]
@@ -131,20 +131,20 @@ def test_a_second_pruning_gives_no_weight_back(tmp_path):
     """One shot over the pool, then half of each row: a row that had lost more keeps its zeros."""
     settings, state, _ = pruned(tmp_path, "method=omp", "method.stages.prune.sparsity=0.5")
     gone = {site: ~mask for site, mask in state.masks.items()}
-    stage = replace(settings.stages["prune"], within="row")
-    state.outline = stage.plan(state.outline)
+    stage = replace(settings.stages["prune"], scope="row")
+    state.spec = stage.plan(state.spec)
     stage.run(state)
-    for weight in state.outline.weights:
+    for weight in state.spec.weights:
         mask = state.masks[weight.site]
         assert not mask[gone[weight.site]].any()
-        assert int(mask.sum()) == weight.kept == int(weight_of(state.model, weight.site).count_nonzero())
+        assert int(mask.sum()) == weight.nnz == int(weight_of(state.model, weight.site).count_nonzero())
 
 
 def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
     settings = settings_of("method=wanda")
     state, _ = pipeline.prepare(settings, tmp_path)
     before = {name: (value.clone(), value.requires_grad) for name, value in state.model.named_parameters()}
-    state.outline = settings.stages["prune"].plan(state.outline)
+    state.spec = settings.stages["prune"].plan(state.spec)
     settings.stages["prune"].masks(state)
     for name, value in state.model.named_parameters():
         assert torch.equal(value, before[name][0])
@@ -153,38 +153,36 @@ def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
 
 
 def test_the_merged_weight_keeps_its_zeros_under_mask_update(tmp_path):
-    settings, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_update=true")
-    dense = settings.backbone.outline(settings.labels)
+    settings, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
+    dense = settings.backbone.spec(settings.labels)
     costs = {
-        cost.name: cost.value
-        for cost in measure.costs(state.model, state.tuner, state.outline, dense, state.masks, 128)
+        cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
     }
     assert costs["sparsity_merged"] == costs["sparsity_masked"] == pytest.approx(0.2, abs=1e-4)
     state.model.double()
     before = logits(state)
     for weight in pool(state, "query", "value"):
         module_at(state.model, weight.site).merge()
-        assert int(weight_of(state.model, weight.site).count_nonzero()) == weight.kept
+        assert int(weight_of(state.model, weight.site).count_nonzero()) == weight.nnz
     torch.testing.assert_close(logits(state), before, rtol=0, atol=1e-10)
     assert all(weight.merges for weight in pool(state, "query", "value"))
 
 
 def test_a_mask_on_w_alone_is_filled_by_the_merge(tmp_path):
     settings, state, _ = pruned(tmp_path, "method=dsee")
-    dense = settings.backbone.outline(settings.labels)
+    dense = settings.backbone.spec(settings.labels)
     costs = {
-        cost.name: cost.value
-        for cost in measure.costs(state.model, state.tuner, state.outline, dense, state.masks, 128)
+        cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
     }
     rest = pool(state, "key", "out", "ffn_in", "ffn_out", "pooler")
-    expected = sum(w.size - w.kept for w in rest) / sum(w.size for w in state.outline.weights)
+    expected = sum(w.size - w.nnz for w in rest) / sum(w.size for w in state.spec.weights)
     assert costs["sparsity_masked"] == pytest.approx(0.2, abs=1e-4)
     assert costs["sparsity_merged"] == pytest.approx(expected, abs=1e-9)
     assert costs["sparsity_model"] < costs["sparsity_masked"] / 10  # the vocabulary is most of this model
 
 
 def test_a_masked_update_trains_where_it_may(tmp_path):
-    _, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_update=true")
+    _, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     weight = pool(state, "query")[0]
     layer, mask = module_at(state.model, weight.site), state.masks[weight.site]
     batch = state.tokenizer(TEXTS, padding=True, return_tensors="pt")
@@ -197,21 +195,21 @@ def test_a_masked_update_trains_where_it_may(tmp_path):
 
 
 def test_a_kept_state_brings_the_masks_of_the_update_back(tmp_path):
-    settings, state, logs = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_update=true")
+    settings, state, logs = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     store = Store(tmp_path / "states")
     store.folder.mkdir()
     store.save("key", state, logs, {})
     again, _ = pipeline.prepare(settings, tmp_path)
     store.load("key", again, settings.stages, built=0)
     assert torch.equal(logits(again), logits(state))
-    assert again.outline == state.outline
+    assert again.spec == state.spec
 
 
 REFUSED = [
     # method,    settings,                                       the error says
-    ("dsee", "within=2:4", r"zeroes 0\.5 of a pool, got sparsity 0\.2; set sparsity=0\.5"),
+    ("dsee", "scope=2:4", r"zeroes 0\.5 of a pool, got sparsity 0\.2; set sparsity=0\.5"),
     ("dsee", "score=wanda", "is read off training batches; set batches, as batches=8"),
-    ("omp", "mask_update=true", "masks the update, but there is none"),
+    ("omp", "mask_adapter=true", "masks the update, but there is none"),
     ("omp", "score=update", "ranks by the update, but there is none"),
     ("omp", "sparsity=1", r"sparsity must lie in \[0, 1\), got 1"),
     ("omp", "kinds_rest=[query]", "kinds_qv and kinds_rest both name query"),
@@ -227,7 +225,7 @@ def test_refused(method, settings, message):
 
 
 def test_n_of_m_leaves_a_pool_dense_where_asked(tmp_path):
-    asked = ["within=2:4", "sparsity=0.5", "sparsity_qv=0"]
+    asked = ["scope=2:4", "sparsity=0.5", "sparsity_qv=0"]
     _, state, _ = pruned(tmp_path, "method=dsee", *[f"method.stages.prune.{item}" for item in asked])
-    assert all(weight.kept == weight.size for weight in pool(state, "query", "value"))
-    assert all(2 * weight.kept == weight.size for weight in pool(state, "key", "ffn_in"))
+    assert all(weight.nnz == weight.size for weight in pool(state, "query", "value"))
+    assert all(2 * weight.nnz == weight.size for weight in pool(state, "key", "ffn_in"))

@@ -20,7 +20,7 @@ def settings_of(*overrides):
 
 
 def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
-    settings = settings_of("method=imp", "train.full_rate=1e-2")
+    settings = settings_of("method=imp", "train.lr_full=1e-2")
     state, _ = pipeline.prepare(settings, tmp_path)
     first = {name: value.clone() for name, value in state.model.named_parameters()}
     zeros = {}
@@ -35,7 +35,7 @@ def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
             for parameter, value in state.model.named_parameters():
                 expected = first[parameter] * masks.get(parameter, torch.tensor(True))
                 assert torch.equal(value, expected), parameter
-    size = sum(weight.size for weight in state.outline.weights)
+    size = sum(weight.size for weight in state.spec.weights)
     assert zeros["prune_1"] == zeros["rewind_1"] == zeros["tune_2"] == round(0.1 * size)
     assert zeros["prune_2"] == round(0.2 * size)
 
@@ -45,7 +45,7 @@ def test_a_second_pruning_keeps_the_zeros_of_the_first(tmp_path):
     state, _ = pipeline.prepare(settings, tmp_path)
     for name in ("prune_1", "prune_2"):
         before = {site: ~mask for site, mask in state.masks.items()}
-        state.outline = settings.stages[name].plan(state.outline)
+        state.spec = settings.stages[name].plan(state.spec)
         settings.stages[name].run(state)
         assert all((~state.masks[site])[gone].all() for site, gone in before.items())
 
@@ -69,7 +69,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
     settings = settings_of("method=gmp", "method.stages.gradual.every=3", "method.stages.gradual.until=0.5")
     state, _ = pipeline.prepare(settings, tmp_path)
     seen = {}
-    weights = {weight.site: weight for weight in state.outline.weights}
+    weights = {weight.site: weight for weight in state.spec.weights}
 
     def look(before):
         seen[before + 1] = {site: mask.clone() for site, mask in state.masks.items()}
@@ -90,7 +90,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path):
     for site, mask in seen[9].items():
         assert (~mask)[~seen[4][site]].all(), "masks only grow"
     assert sum(facts["sparsity_by_site"].values()) > 0
-    assert state.outline.kept == plan.plan(settings).steps[0].outline.kept
+    assert state.spec.nnz == plan.plan(settings).steps[0].spec.nnz
 
 
 def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monkeypatch):
@@ -134,7 +134,7 @@ def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
     """Scores are taken on the CPU, so the masks they are held against must be there, wherever the model is."""
     settings = settings_of("method=gmp")
     state, _ = pipeline.prepare(settings, tmp_path)
-    weight = state.outline.weights[0]
+    weight = state.spec.weights[0]
     state.model.to("meta")  # a device that is not the CPU, without one
     schedule = Schedule(settings.stages["gradual"].prune, state, every=1, last=2)
     schedule.load({weight.site.path: torch.ones(weight.outputs, weight.inputs, dtype=torch.bool)})
@@ -145,7 +145,7 @@ GRADUAL = [
     # settings of the stage,                  the error says
     ("every=0", r"gradual\.every must be at least 1, got 0"),
     ("until=1.5", r"until must lie in \(0, 1\]"),
-    ("prune.within=2:4 method.stages.gradual.prune.sparsity=0.5", "has no shares between"),
+    ("prune.scope=2:4 method.stages.gradual.prune.sparsity=0.5", "has no shares between"),
     ("prune.sparsity=1", r"sparsity must lie in \[0, 1\)"),
 ]
 

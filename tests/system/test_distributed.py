@@ -16,7 +16,13 @@ from dsee_bench.system import distributed
 # A model without dropout, whose draws are other ones in each process; 96 rows are three whole batches.
 RUN = [
     *("method=dsee", "task=toy_pairs", "backbone=tiny-llama", "task.rows.dev=50", "threads=1", "train.precision=fp32"),
-    *("train.max_rows=96", "train.epochs=2", "train.retune_epochs=1", "train.update_rate=1e-2", "train.accumulate=2"),
+    *(
+        "train.max_rows=96",
+        "train.epochs=2",
+        "train.retune_epochs=1",
+        "train.lr_adapter=1e-2",
+        "train.gradient_accumulation_steps=2",
+    ),
 ]
 NOISE = 1e-5  # gradients are summed in another order; seen: 1e-7
 
@@ -60,7 +66,7 @@ def test_a_run_whose_rank_was_killed_is_stopped_and_goes_on(killed, recorded, tm
     assert started.returncode != 0
     assert "pair.cc" not in said, "no traceback of gloo"
     (state,) = every_state(tmp_path / "two")
-    assert state.name == "stopped"
+    assert state.name == "interrupted"
     assert (state.record is not None) is recorded
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
@@ -88,9 +94,9 @@ def test_an_error_of_the_line_to_another_process_is_known(error, ended, monkeypa
 
 
 def test_a_batch_is_shared_out_evenly(monkeypatch):
-    assert distributed.share(32) == 32, "one process takes it whole"
+    assert distributed.per_process(32) == 32, "one process takes it whole"
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "4")
-    assert distributed.share(32) == 8
+    assert distributed.per_process(32) == 8
     monkeypatch.setitem(os.environ, "WORLD_SIZE", "3")
     settings = plan.read(sweep.resolved(RUN))
     with pytest.raises(config.ConfigError, match="16 rows at once cannot be shared among 3 processes"):

@@ -23,21 +23,21 @@ def handlers():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_swallowed_interrupt_is_remembered(number):
     signals.listen()
-    signals.check()
+    signals.raise_if_stopped()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), number)  # where this is lost, as in a finalizer, nothing but the note is left
     with pytest.raises(KeyboardInterrupt):
-        signals.check()
+        signals.raise_if_stopped()
     signals.listen()
-    signals.check()
+    signals.raise_if_stopped()
 
 
 def test_held_signals_are_remembered_and_raise_nothing():
     signals.listen()
-    signals.hold()
+    signals.defer()
     os.kill(os.getpid(), signal.SIGINT)
-    assert signals.asked()
-    signals.let_go()
+    assert signals.stop_requested()
+    signals.resume()
     with pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -63,8 +63,8 @@ def test_a_second_ctrl_c_does_not_lose_the_record(where, tmp_path, monkeypatch):
     if where == "outcome":
         monkeypatch.setattr(lifecycle, "Record", interrupted(record.Record))
     content = sweep.resolved(["backbone=tiny-bert", f"results_dir={tmp_path}"])
-    assert command.run(content) == command.STOPPED
-    assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "stopped"
+    assert command.run(content) == command.INTERRUPTED
+    assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "interrupted"
 
 
 def test_ctrl_c_while_a_good_record_is_written_ends_the_sweep_after_it(tmp_path, monkeypatch):
@@ -72,5 +72,5 @@ def test_ctrl_c_while_a_good_record_is_written_ends_the_sweep_after_it(tmp_path,
     content = sweep.resolved([*words, f"results_dir={tmp_path}"])
     monkeypatch.setattr(lifecycle, "_made_by", interrupted(lifecycle._made_by))
     assert command.run(content) == 0
-    assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "ok"
-    assert signals.asked(), "what a sweep asks before its next run"
+    assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "finished"
+    assert signals.stop_requested(), "what a sweep asks before its next run"

@@ -44,7 +44,9 @@ def results(tmp_path):
 
     config = {"seed": 0, **{group: {"name": f"{group} ü–Ω"} for group in ("task", "backbone", "method")}}
     score = Score("accuracy", 0.5, "0-1", "higher", "dev", 9, "accuracy|Ω")
-    found = Record("a", "ok", config, {"command": "dsee-bench ü"}, scores=(score,), costs=(Cost("a", None, "≥", "Ω"),))
+    found = Record(
+        "a", "finished", config, {"command": "dsee-bench ü"}, scores=(score,), costs=(Cost("a", None, "≥", "Ω"),)
+    )
     path = record.write(found, tmp_path)
     record.write(replace(found, run_id="b", status="failed", error="ValueError: ü"), tmp_path)
     assert "Ω" in path.read_text(encoding="utf-8")

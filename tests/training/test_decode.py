@@ -9,7 +9,7 @@ import torch
 from transformers import GenerationConfig
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli.bench import STOPPED, run
+from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.report.compare import compare_text
 from dsee_bench.runs import sweep
 from dsee_bench.tasks.batch import collator, encode, prompts
@@ -152,7 +152,7 @@ def test_each_distinct_context_is_decoded_once(loaded, tmp_path, calls):
 
 
 @pytest.mark.parametrize(
-    ("kept", "again", "why"),
+    ("nnz", "again", "why"),
     [
         ("all", [], "all is done"),
         ("first batch", [2], "the second batch is to do"),
@@ -230,7 +230,7 @@ def test_a_run_ends_in_a_record_with_scores_and_outputs(method, tmp_path):
     code, path = run_quick(tmp_path, f"method={method}")
     assert code == 0
     found = record.read(path)
-    assert found.status == "ok", found.error
+    assert found.status == "finished", found.error
     assert [(score.name, score.split, score.n) for score in found.scores] == [
         (name, split, 6) for split in ("dev", "test") for name in ("BLEU", "ROUGE_L")
     ]
@@ -264,8 +264,8 @@ def test_a_run_that_is_stopped_while_it_decodes_goes_on_there(tmp_path, monkeypa
 
     monkeypatch.setattr(decode, "write", stop)
     code, path = run_quick(tmp_path, *few)
-    assert code == STOPPED
-    assert record.read(path).status == "stopped"
+    assert code == INTERRUPTED
+    assert record.read(path).status == "interrupted"
     monkeypatch.setattr(decode, "write", counted)
     calls.clear()
     code, path = run_quick(tmp_path, *few)

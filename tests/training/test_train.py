@@ -54,10 +54,10 @@ def weights(model):
 
 def test_accumulated_parts_give_the_same_steps_as_whole_batches(tmp_path):
     """transformers' Trainer multiplies a classifier's loss by the number of parts unless told otherwise."""
-    same = ["train.checkpoint=last", "train.clip=null", "train.batch_size=16", "train.epochs=1"]
+    same = ["train.checkpoint=last", "train.max_grad_norm=null", "train.batch_size=16", "train.epochs=1"]
     ends = []
     for accumulate in (1, 4):
-        one = job(tmp_path, *same, f"train.accumulate={accumulate}")
+        one = job(tmp_path, *same, f"train.gradient_accumulation_steps={accumulate}")
         one.model.double()
         assert tune(one)["steps"] == 4
         ends.append(weights(one.model))
@@ -69,7 +69,12 @@ def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path):
     """AdamW's step hardly shows the gradient's size, so look at the gradient itself."""
     seen = []
     for accumulate in (1, 4):
-        settings = ["train.batch_size=16", "train.epochs=1", "train.clip=null", f"train.accumulate={accumulate}"]
+        settings = [
+            "train.batch_size=16",
+            "train.epochs=1",
+            "train.max_grad_norm=null",
+            f"train.gradient_accumulation_steps={accumulate}",
+        ]
         one = job(tmp_path, *settings)
         one.model.double()
         norms = []
@@ -93,7 +98,7 @@ def short_job(tmp_path, kind, accumulate):
     smoothed = ["train.label_smoothing=0.1"] if kind == "smoothed" else []
     one = job(
         tmp_path, "train.max_rows=82", "train.batch_size=32", "train.epochs=1", "train.checkpoint=last",
-        "train.clip=null", f"train.accumulate={accumulate}", *smoothed,
+        "train.max_grad_norm=null", f"train.gradient_accumulation_steps={accumulate}", *smoothed,
     )  # fmt: skip
     torch.manual_seed(0)
     if kind == "regression":
@@ -155,7 +160,7 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     """A rate that wrecks the model late: best keeps an earlier score, last does not."""
     scores = {}
     for checkpoint in ("best", "last"):
-        one = job(tmp_path, f"train.checkpoint={checkpoint}", "train.epochs=4", "train.schedule=constant")
+        one = job(tmp_path, f"train.checkpoint={checkpoint}", "train.epochs=4", "train.lr_scheduler_type=constant")
         facts = tune(dataclasses.replace(one, learning_rate=3e-2))
         found = evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
         scores[checkpoint] = (found.scores[0].value, [point["accuracy"] for point in facts["dev"]])
@@ -216,7 +221,7 @@ def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch,
 
 def test_a_tuning_that_diverges_fails(tmp_path):
     """transformers would log 0.0 for a loss that is no number, and class 0 would be the answer to everything."""
-    one = dataclasses.replace(job(tmp_path, "train.clip=null", "train.batch_size=8"), learning_rate=1e38)
+    one = dataclasses.replace(job(tmp_path, "train.max_grad_norm=null", "train.batch_size=8"), learning_rate=1e38)
     with pytest.raises(ValueError, match=r"tune: the training loss is (nan|inf) at step \d+; .* smaller learning rate"):
         tune(one)
 
@@ -267,7 +272,7 @@ def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
 def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, writes):
     gradients, largest = [], []
     for parts in (1, 4):
-        one = job(tmp_path, f"train.accumulate={parts}")
+        one = job(tmp_path, f"train.gradient_accumulation_steps={parts}")
         model, train, seen = one.model.double(), one.train, []
         if writes:
             task = plan.read(sweep.resolved(["task=toy_d2t", "backbone=tiny-gpt2"]))

@@ -21,7 +21,7 @@ NOISE = 500 * 2**-24
 
 def job(tmp_path, *overrides):
     chosen = ["task=toy_d2t", "backbone=tiny-gpt2", "train=demo_nlg", "method=full", "train.precision=fp32"]
-    sizes = ["train.max_rows=32", "train.epochs=1", "train.batch_size=16", "train.clip=null"]
+    sizes = ["train.max_rows=32", "train.epochs=1", "train.batch_size=16", "train.max_grad_norm=null"]
     settings = plan.read(sweep.resolved([*chosen, *sizes, *overrides]))
     torch.manual_seed(0)
     loaded = settings.backbone.load_lm()
@@ -76,7 +76,9 @@ def first_gradient(tmp_path, *overrides, penalty=None):
 def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path, settings, penalty):
     """Parts differ in their number of tokens, so a mean of their means would differ too."""
     whole, whole_loss = first_gradient(tmp_path / "whole", *settings, penalty=penalty)
-    parts, parts_loss = first_gradient(tmp_path / "parts", *settings, "train.accumulate=4", penalty=penalty)
+    parts, parts_loss = first_gradient(
+        tmp_path / "parts", *settings, "train.gradient_accumulation_steps=4", penalty=penalty
+    )
     assert torch.allclose(whole, parts, rtol=0, atol=NOISE * float(whole.abs().max()))
     assert parts_loss == pytest.approx(whole_loss, rel=NOISE)
 
@@ -99,7 +101,9 @@ def test_label_smoothing_spreads_a_share_over_all_tokens(tmp_path):
 
 def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
     """A rate that wrecks the model late: best keeps an earlier loss."""
-    one = job(tmp_path, "train.epochs=5", "train.schedule=constant", "train.checkpoint=best", "train.dev_rows=16")
+    one = job(
+        tmp_path, "train.epochs=5", "train.lr_scheduler_type=constant", "train.checkpoint=best", "train.dev_rows=16"
+    )
     facts = tune(dataclasses.replace(one, learning_rate=0.3))
     losses = {point["step"]: point["loss"] for point in facts["dev"]}
     assert losses[facts["best_step"]] == min(losses.values())

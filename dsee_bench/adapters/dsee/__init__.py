@@ -1,6 +1,6 @@
 """The DSEE update as a PEFT method: import this package, then use DseeConfig as any other PEFT configuration.
 
-    model = get_peft_model(model, DseeConfig(target_modules=["query", "value"], kept=64))
+    model = get_peft_model(model, DseeConfig(target_modules=["query", "value"], num_entries=64))
 
 Before PeftModel.from_pretrained of a saved one it must have been imported, too. PEFT's register_peft_method refuses
 names outside its own list, so the three tables it fills are written here.

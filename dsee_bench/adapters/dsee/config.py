@@ -24,7 +24,7 @@ class DseeConfig(PeftConfig):
 
     r: int = 16  # R, the rank of U V
     lora_alpha: float = 32
-    kept: int | dict[str, int] = 64  # K of each block of rows; or by module name K of all its blocks, else 0
+    num_entries: int | dict[str, int] = 64  # K of each block of rows; or by module name K of all its blocks, else 0
     positions: Positions = "decomposition"  # where the K entries sit
     target_modules: list[str] | set[str] | str | None = None  # name endings, or one regular expression
     row_blocks: dict[str, list[list[int]]] | None = None  # name ending -> output rows [start, stop) adapted; None: all
@@ -48,9 +48,9 @@ class DseeConfig(PeftConfig):
             raise ValueError(f"init_std must be finite and not negative, got {self.init_std}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1), got {self.dropout}")
-        counts = self.kept.values() if isinstance(self.kept, dict) else [self.kept]
+        counts = self.num_entries.values() if isinstance(self.num_entries, dict) else [self.num_entries]
         if any(count < 0 for count in counts):
-            raise ValueError(f"kept must not be negative, got {self.kept}; 0 is plain LoRA")
+            raise ValueError(f"num_entries must not be negative, got {self.num_entries}; 0 is plain LoRA")
         choices = [name for part in get_args(Positions) for name in get_args(part)]
         if self.positions not in choices:
             raise ValueError(f"unknown positions {self.positions!r}; there is {', '.join(choices)}")
@@ -76,9 +76,11 @@ class DseeConfig(PeftConfig):
 
     def counts(self, name: str, blocks: int) -> list[int]:
         """K of each of the `blocks` blocks of module `name`."""
-        if isinstance(self.kept, int):
-            return [self.kept] * blocks
-        each, rest = divmod(self.kept.get(name, 0), blocks)
+        if isinstance(self.num_entries, int):
+            return [self.num_entries] * blocks
+        each, rest = divmod(self.num_entries.get(name, 0), blocks)
         if rest and self.positions != "stored":
-            raise ValueError(f"kept {self.kept[name]} of {name} does not divide into its {blocks} row blocks")
+            raise ValueError(
+                f"num_entries {self.num_entries[name]} of {name} does not divide into its {blocks} row blocks"
+            )
         return [each + (block < rest) for block in range(blocks)]

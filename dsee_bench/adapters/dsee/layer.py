@@ -113,7 +113,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         if count > 0:
             self.dsee_s2[adapter] = nn.Parameter(u.new_zeros(count), requires_grad=u.requires_grad)
             self.dsee_positions[adapter] = positions
-        kept = self.config[adapter].kept
+        kept = self.config[adapter].num_entries
         if isinstance(kept, dict):  # an int, until all modules have their update
             kept[self.name] = count
 

@@ -32,13 +32,16 @@ class DseeModel(BaseTuner):
             for module in model.modules()
             if isinstance(module, DseeLayer) and adapter_name in module.dsee_u
         }
-        unused = [name for name in config.kept if name not in layers] if isinstance(config.kept, dict) else []
+        unused = (
+            [name for name in config.num_entries if name not in layers] if isinstance(config.num_entries, dict) else []
+        )
         unused += [end for end in config.row_blocks or {} if not any(name.endswith(end) for name in layers)]
         if unused:
             raise ValueError(
-                f"kept or row_blocks name {', '.join(unused)}, which are not adapted; adapted are {', '.join(layers)}"
+                f"num_entries or row_blocks name {', '.join(unused)}, which are not adapted; "
+                f"adapted are {', '.join(layers)}"
             )
-        config.kept = {name: layer.entries(adapter_name) for name, layer in layers.items()}
+        config.num_entries = {name: layer.entries(adapter_name) for name, layer in layers.items()}
 
     def _create_and_replace(
         self,

@@ -16,7 +16,9 @@ THIRDS = {"c_attn": [[0, 16], [32, 48]]}  # query and value of the tiny GPT-2
 def layer_around(module, **settings):
     """A DseeLayer named "w" around `module`, with every part of its update away from zero."""
     layer = DseeLayer(module.requires_grad_(False), "w")
-    layer.add_update("default", DseeConfig(**{"r": 2, "lora_alpha": 6, "kept": 5, "positions": "random"} | settings))
+    layer.add_update(
+        "default", DseeConfig(**{"r": 2, "lora_alpha": 6, "num_entries": 5, "positions": "random"} | settings)
+    )
     layer.set_adapter("default")
     generator = torch.Generator().manual_seed(0)
     for parameter in (layer.dsee_u, layer.dsee_v, layer.dsee_s2):
@@ -73,7 +75,7 @@ def test_the_start_is_bit_equal_and_the_backbone_stays(tiny_bert, tiny_gpt2, ids
     ):
         before = model(ids).logits
         weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-        tuned = get_peft_model(model, DseeConfig(r=2, kept=6, positions=positions, **settings))
+        tuned = get_peft_model(model, DseeConfig(r=2, num_entries=6, positions=positions, **settings))
         assert torch.equal(tuned(ids).logits, before)
         train(tuned, 5)
         assert (tuned(ids).logits - before).abs().max() > 1e-3, "nothing was trained"
@@ -86,7 +88,7 @@ def test_the_start_is_bit_equal_and_the_backbone_stays(tiny_bert, tiny_gpt2, ids
 def test_v_follows_the_seed_and_the_name():
     def v(seed, name):
         layer = DseeLayer(nn.Linear(400, 300), name)
-        layer.add_update("default", DseeConfig(r=16, kept=0, seed=seed))
+        layer.add_update("default", DseeConfig(r=16, num_entries=0, seed=seed))
         return layer.dsee_v["default"]
 
     assert torch.equal(v(0, "a"), v(0, "a"))
@@ -97,7 +99,7 @@ def test_v_follows_the_seed_and_the_name():
 
 
 def test_without_entries_there_is_no_s2(ids, tiny_bert):
-    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, kept=0, target_modules=["query"]))
+    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, num_entries=0, target_modules=["query"]))
     assert not [name for name in tuned.state_dict() if "dsee_s2" in name or "dsee_positions" in name]
     assert "AddEntries" not in str(graph(tuned(ids).logits))
 
@@ -114,7 +116,7 @@ def graph(tensor):
 
 
 def test_a_support_is_set_later(ids, tiny_bert, train):
-    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, kept=0, target_modules=["query"]))
+    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, num_entries=0, target_modules=["query"]))
     train(tuned, 3)
     before = tuned(ids).logits
     layers = [module for module in tuned.modules() if isinstance(module, DseeLayer)]
@@ -124,7 +126,7 @@ def test_a_support_is_set_later(ids, tiny_bert, train):
     assert torch.equal(tuned(ids).logits, before), "new entries are zero"
     assert "AddEntriesBackward" in graph(tuned(ids).logits)
     query = "bert.encoder.layer.{}.attention.self.query"
-    assert tuned.peft_config["default"].kept == {query.format(0): 3, query.format(1): 8}
+    assert tuned.peft_config["default"].num_entries == {query.format(0): 3, query.format(1): 8}
     train(tuned, 2)
     for layer in layers:
         moved, entries = layer.sparse_delta("default"), layer.dsee_s2["default"]
@@ -177,7 +179,7 @@ def test_dropout_is_on_the_low_rank_path_alone(masked):
 
 def test_under_bf16_autocast():
     """Results in bf16, gradients in float32; both as close to full precision as bf16's 8 bits allow."""
-    layer = layer_around(nn.Linear(64, 48), kept=40)
+    layer = layer_around(nn.Linear(64, 48), num_entries=40)
     x = torch.randn(5, 9, 64)
     trained = [layer.dsee_u["default"], layer.dsee_v["default"], layer.dsee_s2["default"]]
     exact = layer(x)
@@ -219,9 +221,9 @@ COUNTS = [
 ]
 
 
-@pytest.mark.parametrize(("build", "settings", "rank", "kept", "parameters"), COUNTS)
+@pytest.mark.parametrize(("build", "settings", "rank", "num_entries", "parameters"), COUNTS)
 def test_parameter_counts(build, settings, rank, kept, parameters):
     with torch.device("meta"):
         model = build()
-    tuned = get_peft_model(model, DseeConfig(r=rank, kept=kept, **settings))
+    tuned = get_peft_model(model, DseeConfig(r=rank, num_entries=kept, **settings))
     assert sum(weight.numel() for weight in tuned.parameters() if weight.requires_grad) == parameters

@@ -38,7 +38,7 @@ def test_without_entries_it_is_lora_step_for_step(tiny_bert, ids, train, r, alph
     )
     ours = get_peft_model(
         tiny_bert,
-        DseeConfig(r=r, lora_alpha=alpha, kept=0, target_modules=TARGETS, modules_to_save=["classifier"]),
+        DseeConfig(r=r, lora_alpha=alpha, num_entries=0, target_modules=TARGETS, modules_to_save=["classifier"]),
     )
     ours.double()
     theirs.double()
@@ -75,7 +75,7 @@ def test_on_the_same_support_it_is_supertuning_step_for_step(tiny_bert, ids, tra
     """At s = 1: Supertuning scales U V by s but not its sparse values, so only then do both take the same steps."""
     base = copy.deepcopy(tiny_bert)
     ours = get_peft_model(
-        tiny_bert, DseeConfig(r=4, lora_alpha=4, kept=16, positions=positions, target_modules=TARGETS)
+        tiny_bert, DseeConfig(r=4, lora_alpha=4, num_entries=16, positions=positions, target_modules=TARGETS)
     )
     theirs = supertuned(base, ours, r=4, alpha=4).double()
     ours.double()
@@ -92,7 +92,7 @@ def test_on_the_same_support_it_is_supertuning_step_for_step(tiny_bert, ids, tra
 def test_our_entries_carry_the_scale(tiny_bert, ids):
     """At s = 8 the outputs agree where Supertuning's values are 8 times ours: W' = W + s (U V + S2)."""
     base = copy.deepcopy(tiny_bert)
-    ours = get_peft_model(tiny_bert, DseeConfig(r=4, lora_alpha=32, kept=16, target_modules=TARGETS))
+    ours = get_peft_model(tiny_bert, DseeConfig(r=4, lora_alpha=32, num_entries=16, target_modules=TARGETS))
     for name, parameter in ours.named_parameters():
         if "dsee_" in name:
             torch.nn.init.normal_(parameter, std=0.1)

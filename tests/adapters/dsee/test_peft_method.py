@@ -20,7 +20,7 @@ C_ATTN = {"target_modules": ["c_attn"], "row_blocks": {"c_attn": [[0, 16], [32, 
 
 def with_update(model, settings):
     """`model` with an update that has been trained (in effect): nothing in it is zero."""
-    tuned = get_peft_model(model, DseeConfig(r=2, lora_alpha=6, kept=8, **settings))
+    tuned = get_peft_model(model, DseeConfig(r=2, lora_alpha=6, num_entries=8, **settings))
     generator = torch.Generator().manual_seed(0)
     for parameter in tuned.parameters():
         if parameter.requires_grad:
@@ -57,7 +57,7 @@ def test_save_and_load(pair, ids, tmp_path, monkeypatch, low_cpu_mem_usage):
     assert not [name for name, weight in loaded.named_parameters() if weight.requires_grad]
     assert isinstance(PeftConfig.from_pretrained(tmp_path), DseeConfig)
     kept = {module.name: module.entries("default") for module in layers(loaded)}
-    assert kept == loaded.peft_config["default"].kept == tuned.peft_config["default"].kept
+    assert kept == loaded.peft_config["default"].num_entries == tuned.peft_config["default"].num_entries
     assert len(set(kept.values())) == 2
 
 
@@ -73,7 +73,7 @@ def test_what_was_loaded_trains_on(pair, ids, tmp_path, train):
 def test_a_fresh_update_survives_from_pretrained(tiny_bert, ids, tmp_path):
     """Science, section 8: from_pretrained must not fill U and S2 by a generic rule, or the update is not zero."""
     plain, before = copy.deepcopy(tiny_bert), tiny_bert(ids).logits
-    get_peft_model(tiny_bert, DseeConfig(r=2, kept=8, **QUERY_VALUE)).save_pretrained(tmp_path)
+    get_peft_model(tiny_bert, DseeConfig(r=2, num_entries=8, **QUERY_VALUE)).save_pretrained(tmp_path)
     loaded = PeftModel.from_pretrained(plain, tmp_path).eval()
     assert torch.equal(loaded(ids).logits, before)
     for module in layers(loaded):
@@ -82,7 +82,7 @@ def test_a_fresh_update_survives_from_pretrained(tiny_bert, ids, tmp_path):
 
 
 def test_positions_that_never_came_are_no_positions(tiny_bert, ids):
-    tuned = get_peft_model(tiny_bert, DseeConfig(kept=8, positions="stored", **QUERY_VALUE))
+    tuned = get_peft_model(tiny_bert, DseeConfig(num_entries=8, positions="stored", **QUERY_VALUE))
     with pytest.raises((RuntimeError, IndexError), match="out of bounds"):
         tuned(ids)
 
@@ -131,13 +131,15 @@ def test_a_copy_stands_on_its_own(pair, ids):
         module.dsee_s2["default"].data.zero_()
         module.set_support("default", [torch.tensor([0])] * len(module.blocks["default"]))
     assert torch.equal(tuned(ids).logits, before)
-    assert set(tuned.peft_config["default"].kept.values()) != set(copied.peft_config["default"].kept.values())
+    assert set(tuned.peft_config["default"].num_entries.values()) != set(
+        copied.peft_config["default"].num_entries.values()
+    )
 
 
 def test_two_adapters(tiny_bert, ids):
-    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, kept=8, target_modules=["query", "value"]))
+    tuned = get_peft_model(tiny_bert, DseeConfig(r=2, num_entries=8, target_modules=["query", "value"]))
     plain = tuned(ids).logits
-    tuned.add_adapter("second", DseeConfig(r=3, kept=0, seed=1, target_modules=["query"]))
+    tuned.add_adapter("second", DseeConfig(r=3, num_entries=0, seed=1, target_modules=["query"]))
     for module in layers(tuned):
         if "second" in module.dsee_u:
             module.dsee_u["second"].data.fill_(0.1)
@@ -156,7 +158,7 @@ def test_two_adapters(tiny_bert, ids):
 def test_injected_without_a_wrapper(tiny_bert, ids):
     """As the runner does it: PEFT's tuner inside the transformers model, which stays what it was."""
     plain = copy.deepcopy(tiny_bert)
-    settings = {"r": 2, "kept": 4, "target_modules": ["query"]}
+    settings = {"r": 2, "num_entries": 4, "target_modules": ["query"]}
     model = inject_adapter_in_model(DseeConfig(**settings), tiny_bert)
     assert type(model) is type(plain)
     for module in layers(model):
@@ -205,11 +207,14 @@ WRONG = [
     ({"r": 0}, "r must be at least 1, got 0"),
     ({"lora_alpha": 0}, "lora_alpha must be finite and above 0, got 0"),
     ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
-    ({"kept": -1}, "kept must not be negative, got -1"),
+    ({"num_entries": -1}, "num_entries must not be negative, got -1"),
     ({"positions": "grebsmo"}, "unknown positions 'grebsmo'; there is decomposition, authors, .*, stored"),
-    ({"kept": 1025}, "query has 1024 entries, cannot keep 1025"),
-    ({"kept": {"nowhere": 3}}, "kept or row_blocks name nowhere, which are not adapted; adapted are bert.encoder"),
-    ({"row_blocks": {"key": [[0, 4]]}}, "kept or row_blocks name key, which are not adapted"),
+    ({"num_entries": 1025}, "query has 1024 entries, cannot keep 1025"),
+    (
+        {"num_entries": {"nowhere": 3}},
+        "num_entries or row_blocks name nowhere, which are not adapted; adapted are bert.encoder",
+    ),
+    ({"row_blocks": {"key": [[0, 4]]}}, "num_entries or row_blocks name key, which are not adapted"),
     ({"row_blocks": {"query": [[0, 4], [2, 6]]}}, "pairs within its 32 rows, ascending and apart, got"),
     ({"row_blocks": {"query": [[0, 33]]}}, "row_blocks of bert.encoder.layer.0.attention.self.query must be"),
     ({"row_blocks": {"query": []}}, "row_blocks of .*query must be .* got \\[\\]"),
@@ -222,19 +227,19 @@ WRONG = [
 @pytest.mark.parametrize(("settings", "message"), WRONG)
 def test_wrong_settings(tiny_bert, settings, message):
     with pytest.raises(ValueError, match=message):
-        get_peft_model(tiny_bert, DseeConfig(**{"r": 2, "kept": 4, "target_modules": ["query"]} | settings))
+        get_peft_model(tiny_bert, DseeConfig(**{"r": 2, "num_entries": 4, "target_modules": ["query"]} | settings))
 
 
 def test_kept_by_module(tiny_gpt2):
     """A module's count is for all its blocks: 10 is 5 + 5; what is not named has none."""
     kept = {"transformer.h.0.attn.c_attn": 10}
-    tuned = get_peft_model(tiny_gpt2, DseeConfig(r=2, kept=kept, **C_ATTN))
+    tuned = get_peft_model(tiny_gpt2, DseeConfig(r=2, num_entries=kept, **C_ATTN))
     first, second = layers(tuned)
     assert isinstance(first.base_layer, Conv1D)
     rows = first.dsee_positions["default"][0]
     assert (int((rows < 16).sum()), int((rows >= 32).sum())) == (5, 5)
     assert second.entries("default") == 0
     with pytest.raises(
-        ValueError, match=r"kept 9 of transformer\.h\.0\.attn\.c_attn does not divide into its 2 row blocks"
+        ValueError, match=r"num_entries 9 of transformer\.h\.0\.attn\.c_attn does not divide into its 2 row blocks"
     ):
-        DseeConfig(kept={"transformer.h.0.attn.c_attn": 9}).counts("transformer.h.0.attn.c_attn", 2)
+        DseeConfig(num_entries={"transformer.h.0.attn.c_attn": 9}).counts("transformer.h.0.attn.c_attn", 2)

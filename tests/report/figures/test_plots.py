@@ -157,7 +157,7 @@ def test_long_titles_stay_on_the_sheet_and_beside_each_other():
         "DSEE update (low rank + sparse)",
         "DSEE structured, 40 % of FFN",
         "LoRA",
-        "DSEE (sparse.kept=256, rank=16)",
+        "DSEE (sparse.num_entries=256, rank=16)",
     ]
     with panels(titles, across=4, size=(2.0, 1.5)) as sheet:
         sheet.figure.draw_without_rendering()
