@@ -1,6 +1,6 @@
 """States kept after the stages that are dear to repeat, so that runs which begin alike share their beginning.
 
-A state lies in `<folder>/<key>/` (see kept.py): the model's tensors, the masks, and what the stages before it left.
+A state lies in `<folder>/<key>/` (see listing.py): the model's tensors, the masks, and what the stages before it left.
 The key is a hash of all that leads to it. A folder is made under another name and renamed when whole, so a half-written
 one is never read, and its checksums are compared before it is used; a lock lets one process work while the others wait
 for its state.

@@ -15,8 +15,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli import flags
-from dsee_bench.config import ConfigError
+from dsee_bench.config import ConfigError, flags
 from dsee_bench.monitoring import console
 from dsee_bench.plan import Settings
 from dsee_bench.runs import data_check, lifecycle, worker

@@ -120,6 +120,15 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def migrate(options: argparse.Namespace) -> int:
+    from dsee_bench.runs.migrate import migrate as migrated
+
+    renamed = list(migrated(options.results))
+    print("\n".join(f"{old} -> {new}" for old, new in renamed))
+    print(f"{len(renamed)} records carried over in {options.results / 'runs'}")
+    return 0
+
+
 def _collect(options: argparse.Namespace) -> "Collected":
     """The records and tables, with what is wrong said on stderr."""
     from dsee_bench.report.collect import collect
@@ -174,6 +183,8 @@ def _parser() -> argparse.ArgumentParser:
     add("show", what, "show rte-minilm-dsee-s0-1a2b3c4d", "show rte-minilm-dsee-s0").add_argument("run_id", **a_run)
     what = "print where the zeros of a pruned run are: per cent by layer and weight"
     add("masks", what, "masks rte-minilm-dsee-s0").add_argument("run_id", **a_run)
+    what = "carry records of an earlier version (schema 1) over to this one: new names, the same values"
+    add("migrate", what, "migrate", "migrate --results ~/sweep/results")
     what = "put two runs of one task side by side, and tell whether the difference is more than chance"
     two = add("compare", what, "compare rte-minilm-lora-s0 rte-minilm-dsee-s0-1a2b3c4d")
     two.add_argument("a", **a_run)

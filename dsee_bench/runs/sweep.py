@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config, plan
-from dsee_bench.cli.flags import check_composed
 from dsee_bench.config import ConfigError
+from dsee_bench.config.flags import check_composed
 from dsee_bench.runs import data_check
 from dsee_bench.runs.state import state_of
 

@@ -120,7 +120,7 @@ def test_mistakes_say_the_way_out(words, says, capsys):
 def test_the_command_loads_nothing_heavy(tmp_path):
     code = (
         f"import sys; sys.argv = ['dsee-bench', 'cache', 'list', 'results_dir={tmp_path}']\n"
-        "from dsee_bench.run import main\n"
+        "from dsee_bench.cli.bench import main\n"
         "try: main()\n"
         "except SystemExit as left: assert left.code == 0\n"
         "assert not {'torch', 'numpy', 'pandas', 'transformers'} & set(sys.modules)"

@@ -187,7 +187,7 @@ COMMANDS = [
 # One process for all, as a start takes a second: each with its exit code, what it said, and what it left imported.
 SCRIPT = """
 import contextlib, io, json, sys
-from dsee_bench.run import main
+from dsee_bench.cli.bench import main
 HEAVY = {"torch", "transformers", "pandas", "datasets", "numpy"}
 for arguments in json.load(sys.stdin):
     sys.argv = ["dsee-bench", *arguments]

@@ -9,8 +9,8 @@ from typing import Annotated, get_args, get_origin, get_type_hints
 import pytest
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli import fetch, flags
-from dsee_bench.config import ConfigError, validate
+from dsee_bench.cli import fetch
+from dsee_bench.config import ConfigError, flags, validate
 from dsee_bench.config.limits import LARGEST
 from dsee_bench.report.spec import TableSpec, read_spec
 from dsee_bench.runs import lifecycle
@@ -208,7 +208,7 @@ PLANTED = [
 def test_nothing_that_is_planted_is_imported(words, flag, tmp_path):
     """The planted module leaves a file where it is imported."""
     (tmp_path / "planted.py").write_text("from pathlib import Path\nPath(__file__).with_name('imported').touch()\n")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dsee_bench.run import main; main()"
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from dsee_bench.cli.bench import main; main()"
     words = [words] if "{" in words else words.split()
     command = [sys.executable, "-c", script, *flag, *BASE, f"results_dir={tmp_path / 'out'}", "plan=true", *words]
     done = subprocess.run(command, capture_output=True, text=True)

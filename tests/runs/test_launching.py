@@ -119,7 +119,7 @@ def test_each_worker_takes_a_gpu_of_its_own(tmp_path):
     code = (
         "import os, sys; from types import SimpleNamespace as Stub\n"
         "sys.modules['torch'] = Stub(cuda=Stub(device_count=lambda: 2))\n"
-        "from dsee_bench.sweeps import launching; launching.take_gpu(); launching.take_gpu()\n"
+        "from dsee_bench.runs import launching; launching.take_gpu(); launching.take_gpu()\n"
         "print(os.environ['CUDA_VISIBLE_DEVICES'], flush=True); sys.stdin.read()"
     )
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "4,7", "TMPDIR": str(tmp_path)}

@@ -41,7 +41,7 @@ def test_building_them_imports_nothing_heavy():
 import sys
 from omegaconf import OmegaConf
 from dsee_bench.config import CONF
-from dsee_bench.validate import build
+from dsee_bench.config.validate import build
 for name in {LABELLED!r}:
     node = OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{{name}}.yaml"))
     build(node | ({{"train": "a.csv", "dev": "b.csv"}} if name == "custom" else {{}}), "task")
