@@ -1,7 +1,4 @@
-"""Every wrong turn that code of this field has taken, by name; where a test stands elsewhere, it is pointed to."""
-
-import ast
-from pathlib import Path
+"""Every wrong turn that code of this field has taken, by name."""
 
 import pytest
 import torch
@@ -13,38 +10,6 @@ from dsee_bench.metrics import score
 from dsee_bench.models.access import weight_of
 from dsee_bench.runs import pipeline, sweep
 from dsee_bench.stages.tune import Tune, choose_trainable, head_parameters
-
-TESTS = Path(__file__).parent
-ELSEWHERE = [
-    # wrong turn,                                                        file,                     test
-    ("from_pretrained draws U and S2 anew", "dsee/test_peft_method.py", "test_a_fresh_update_survives_from_pretrained"),
-    ("pruning of 0 % crashes", "test_cost.py", "test_no_pruning_at_zero_sparsity"),
-    (
-        "a decomposition that leaves nothing keeps all",
-        "sparse/test_decompose.py",
-        "test_the_authors_rule_keeps_every_entry_where_ours_raises",
-    ),
-    ("scores that forget s", "sparse/test_masks.py", "test_the_authors_wabs_ranks_otherwise"),
-    ("a pruned model that cannot be loaded", "deploy/test_export.py", "test_a_narrowed_model_is_rebuilt"),
-    ("seeds share a record", "test_run.py", "test_force_runs_again_and_seeds_do_not_share_a_record"),
-    (
-        "best dev and last epoch in one table",
-        "report/test_tables.py",
-        "test_a_cell_of_runs_that_cannot_be_compared_is_refused",
-    ),
-    (
-        "a missing reference shifts the others",
-        "metrics/nlg/test_ngrams.py",
-        "test_a_missing_reference_counts_as_an_empty_line",
-    ),
-    ("seed 0 taken for no seed", "test_config.py", "test_seed_zero_and_every_seed_has_its_own_record"),
-]
-
-
-@pytest.mark.parametrize(("turn", "file", "name"), ELSEWHERE)
-def test_those_that_stand_elsewhere_are_there(turn, file, name):
-    tree = ast.parse((TESTS / file).read_text(encoding="utf-8"))
-    assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}, turn
 
 
 def settings_of(*overrides):

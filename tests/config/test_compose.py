@@ -59,7 +59,10 @@ VALUES = [
     (["method.stages.sparse.placement=top"], ["method.stages.sparse.placement=top", "magnitude"]),
     (["method.stages.tune.epochs=0"], ["epochs must be above 0, got 0"]),
     (["train.batch_size=0"], ["batch_size must be at least 1, got 0"]),
-    (["train.batch_size=10", "train.gradient_accumulation_steps=3"], ["batch_size 10", "accumulate 3"]),
+    (
+        ["train.batch_size=10", "train.gradient_accumulation_steps=3"],
+        ["batch_size 10", "gradient_accumulation_steps 3"],
+    ),
     (["train.max_grad_norm=-1"], ["max_grad_norm must be above 0", "max_grad_norm=null"]),
     (["train.precision=fp8"], ["train.precision=fp8", "bf16"]),
     (["train.eval_strategy=steps", "train.eval_steps=0"], ["eval_steps", "got 0"]),
