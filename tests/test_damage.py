@@ -73,7 +73,7 @@ def scores(results_dir):
 def stop_tuning(monkeypatch):
     """Stop in the second tuning: a state is cached, and a tuning has checkpoints."""
     steps = iter(range(100))
-    monkeypatch.setattr(signals, "check", lambda: signals._stop(0, None) if next(steps) == 10 else None)
+    monkeypatch.setattr(signals, "raise_if_stopped", lambda: signals._stop(0, None) if next(steps) == 10 else None)
 
 
 def stop_writing(monkeypatch):

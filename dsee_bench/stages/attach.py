@@ -50,7 +50,7 @@ class LowRank(Stage):
             r=self.rank,
             lora_alpha=self.alpha,
             dropout=self.dropout,
-            nnz=0,
+            num_entries=0,
             seed=state.seed,
             target_modules=[site.path for site in self.sites(state.spec)],
         )

@@ -85,7 +85,7 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     masked = {f"{site.path}.weight" for site in state.masks}
     allowed = {
         "nothing": set(),
-        "update": head | masked,
+        "adapter": head | masked,
         "all": set(before),
         "bias": head | {name for name in before if name.endswith("bias")},
         "norm": head | {name for name in before if "LayerNorm" in name or ".ln_" in name or "norm" in name},
@@ -215,7 +215,7 @@ def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(signals, "check", check)
+            patch.setattr(signals, "raise_if_stopped", check)
             assert run_tiny(tmp_path, *overrides, "force=true")[0] == INTERRUPTED
         assert record.read(path).made_by["started"] == before.made_by["started"], "the good record stays"
         assert run_tiny(tmp_path, *overrides)[0] == 0

@@ -35,7 +35,8 @@ def test_building_them_imports_nothing_heavy():
     code = f"""
 import sys
 from omegaconf import OmegaConf
-from dsee_bench import config, validate
+from dsee_bench import config
+from dsee_bench.config import validate
 for name in {BACKBONES!r}:
     node = OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{{name}}.yaml"))
     validate.build(node, "backbone").spec(2)

@@ -48,7 +48,7 @@ def stop_at(monkeypatch):
             if left[0] == 0:
                 raise KeyboardInterrupt
 
-        monkeypatch.setattr(signals, "check", check)
+        monkeypatch.setattr(signals, "raise_if_stopped", check)
 
     return ask
 

@@ -260,6 +260,7 @@ def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path
         False,
         ("query", "value"),
         ("key", "out", "ffn_in", "ffn_out"),
+        scope="model",
         mask_adapter=True,
     )
     stages = {"low_rank": LowRank(4, 8, 0.0, ("query", "value")), "prune": pruning,

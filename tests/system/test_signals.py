@@ -17,7 +17,7 @@ def handlers():
     yield
     signal.signal(signal.SIGINT, before[0])
     signal.signal(signal.SIGTERM, before[1])
-    signals._ASKED.clear()
+    signals._REQUESTED.clear()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -206,8 +206,8 @@ def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch,
         return (SimpleNamespace(name="accuracy", value=value),)
 
     monkeypatch.setattr("dsee_bench.training.evaluate.score", scored)
-    monkeypatch.setattr("dsee_bench.monitoring.progress.tell", told.append)
-    monkeypatch.setattr("dsee_bench.training.train.tell", told.append)
+    monkeypatch.setattr("dsee_bench.monitoring.progress.info", told.append)
+    monkeypatch.setattr("dsee_bench.training.train.info", told.append)
     facts = tune(one)
     assert [point["accuracy"] for point in facts["dev"]] == list(values)
     assert facts["best_step"] == (None if best is None else facts["dev"][best]["step"]), why
@@ -236,7 +236,7 @@ def test_answers_that_are_no_numbers_are_no_answers(tmp_path):
 
 def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
     said, asked = [], []
-    monkeypatch.setattr(distributed, "by_first", lambda find: asked.append(find()) or said[-1])
+    monkeypatch.setattr(distributed, "from_main_process", lambda find: asked.append(find()) or said[-1])
     between = SaveBetween(1000.0)
     between.on_train_begin(None, None, None)
     args, loader = SimpleNamespace(world_size=2, gradient_accumulation_steps=1), range(500)

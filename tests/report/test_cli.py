@@ -94,6 +94,6 @@ def test_every_command_has_help_with_examples(command, capsys):
 def test_status_loads_nothing_heavy():
     heavy = "{'torch', 'transformers', 'pandas', 'numpy', 'matplotlib', 'scipy'}"
     code = (
-        f"import sys; from dsee_bench.report.cli import main; main(['status']); assert not {heavy} & set(sys.modules)"
+        f"import sys; from dsee_bench.cli.report import main; main(['status']); assert not {heavy} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
