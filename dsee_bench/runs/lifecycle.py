@@ -22,13 +22,13 @@ from dsee_bench.system import distributed, errors, signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.signals import INTERRUPTED
 
-OTHER_ENDED = "stopped: another process of the run ended"
+OTHER_ENDED = "interrupted: another process of the run ended"
 
 
 def run_and_record(
     settings: Settings, planned: plan.Plan, results_dir: Path, work: Path, overrides: Sequence[str]
 ) -> int:
-    """Run and write the record, also of a run that fails or is stopped; then info what came out."""
+    """Run and write the record, also of a run that fails or is stopped; then print what came out."""
     command = shlex.join(["dsee-bench", *overrides])
     with console.logging_to(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
         console.info(plan.as_text(planned))
@@ -90,7 +90,7 @@ def _recorded(
         outcome = _outcome(settings, results_dir, work, overrides, tracker)
     except KeyboardInterrupt:
         signals.defer()
-        outcome = Record(settings.run_id, "interrupted", settings.config, {}, error="stopped by a signal")
+        outcome = Record(settings.run_id, "interrupted", settings.config, {}, error="interrupted by a signal")
     finished = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
     path = record.path_of(settings.run_id, results_dir)
     if finished.status != "finished" and _is_good(path):
@@ -175,7 +175,7 @@ def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overri
                 told = [f"{cost.name} {cost.value:,.1f}" for cost in measured]
                 console.output(f"{settings.run_id}: {', '.join(told)}\nrecord: {path}")
         except KeyboardInterrupt:
-            console.error(f"{settings.run_id}: stopped by a signal; its record stays as it was")
+            console.error(f"{settings.run_id}: interrupted by a signal; its record stays as it was")
             return INTERRUPTED
         except UserError as error:
             console.debug(traceback.format_exc())

@@ -348,7 +348,7 @@ def test_a_run_whose_other_process_ended_is_recorded_as_stopped(tmp_path, monkey
     code, path = run_tiny(tmp_path, "method=full")
     found = record.read(path)
     assert (code, found.status) == (INTERRUPTED, "interrupted")
-    assert found.error == "stopped: another process of the run ended"
+    assert found.error == "interrupted: another process of the run ended"
     assert "pair.cc" not in capsys.readouterr().err
 
 

@@ -112,7 +112,7 @@ def test_what_cannot_be_used_is_named_and_left_out(good, tmp_path, capsys):
             assert "| minilm" in told.out
             assert "(2)" in told.out, "the mean over the two good ones"
         if command[0] == "status":
-            assert f"2 done, {len(refused)} unreadable" in told.out
+            assert f"2 finished, {len(refused)} unreadable" in told.out
 
 
 @pytest.mark.parametrize("name", ["folder", *RAW])

@@ -47,7 +47,7 @@ def test_status_counts_and_names_what_went_wrong(results, capsys):
     assert main(["status", "--results", str(results)]) == 0
     said = capsys.readouterr().out
     assert "20 runs" in said
-    assert "18 done, 1 failed, 1 unreadable" in said
+    assert "18 finished, 1 failed, 1 unreadable" in said
     assert "ValueError: made up\n      dsee-bench made=up" in said
     assert "half.json is not a record" in said
     assert [line.split() for line in said.splitlines() if " lora " in line] == [

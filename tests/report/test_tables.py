@@ -175,7 +175,7 @@ def test_a_setting_that_no_run_has_is_null_in_all_of_them(make):
     (row,) = grid([make("rte", "full")], replace(SPEC, filters={"method.stages.other.where": (None, "decomposition")}))
     assert row["Method"] == "full"
     with pytest.raises(ValueError, match=r"no run has the setting .*did you mean 'method.stages.sparse.placement'"):
-        grid([make()], replace(SPEC, filters={"method.stages.sparse.were": (None, "decomposition")}))
+        grid([make()], replace(SPEC, filters={"method.stages.sparse.placment": (None, "decomposition")}))
 
 
 def test_where_picks_runs_and_filters_drop_them(make):
