@@ -170,9 +170,9 @@ def _snapshot(wanted: Wanted) -> Path:
     class Bar(tqdm):
         """A bar on a terminal, and lines elsewhere; it ends a download when the run is asked to stop."""
 
-        def __init__(self, *args: Any, **settings: Any) -> None:
+        def __init__(self, **settings: Any) -> None:
             lines = {} if drawn else {"file": io.StringIO(), "mininterval": LOG_EVERY, "delay": LOG_EVERY}
-            super().__init__(*args, **settings, **lines, leave=False)
+            super().__init__(None, **{**settings, **lines, "leave": False})
             bars.append(self)
 
         def update(self, n: float | None = 1) -> bool | None:
@@ -189,7 +189,7 @@ def _snapshot(wanted: Wanted) -> Path:
     if _bound not in hooks:
         hooks.append(_bound)
     try:
-        return Path(snapshot_download(**wanted.snapshot, tqdm_class=Bar))
+        return Path(snapshot_download(**wanted.snapshot, tqdm_class=Bar))  # type: ignore[arg-type]
     finally:
         for bar in bars:  # huggingface_hub leaves them open, and they would come back below the next line
             bar.close()
