@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-isa lint data tables plots page bench faults
+.PHONY: help install lock demo test test-slow test-isa lint docs data tables plots page bench faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: install ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install ## the documents as a site in site/, warnings as errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 data: install ## weights and data from the hub, for nodes without network: make data FETCH="experiment=rte_dsee"
 	HF_HUB_OFFLINE=0 $(BIN)/dsee-bench fetch $(FETCH)

@@ -1,23 +1,18 @@
-"""Files of a hub repository at a pinned revision: from the cache, or downloaded; always held against their checksums.
+"""Files of a hub repository at a pinned revision: from the cache, or downloaded; their checksums are always verified.
 
-The hub's own client retries for 23 to 46 s before it says that there is no network; here the hub is asked once first.
-It also makes no checksum of what came over plain HTTP, though its cache names every file by one.
+huggingface_hub retries for 23 to 46 s before it says that there is no network; so the hub is asked once first. It also
+verifies no checksum of what came over plain HTTP, though its cache names every file by one.
 """
 
-import base64
 import io
 import os
 import re
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
 
 from dsee_bench.monitoring import console
 from dsee_bench.system import signals
@@ -25,9 +20,9 @@ from dsee_bench.system.checksum import verify
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import find_files
 
-SILENCE = 10  # seconds without an answer after which a call of the hub's API is given up; its client then tries again
-WAITS = (1.0, 3.0)  # seconds before a download is tried again that the server broke off by an error of its own
-TELL_EVERY = 10.0  # seconds between two lines about a download where no terminal shows a bar
+SILENCE = 10  # seconds without an answer after which a call of the hub's API is tried again
+WAITS = (1.0, 3.0)  # seconds before a download is tried again after an error of the server
+LOG_EVERY = 10.0  # seconds between two lines about a download where no terminal shows a bar
 
 
 @dataclass(frozen=True)
@@ -47,8 +42,10 @@ class Wanted:
         return shell_path(self.repo, "hub") if self.repo.startswith(("/", ".", "~", "$")) else None
 
     @property
-    def pinned(self) -> bool:
-        return re.fullmatch("[0-9a-f]{40}", self.revision) is not None
+    def snapshot(self) -> dict[str, Any]:
+        """Arguments of huggingface_hub's snapshot_download."""
+        patterns = [*self.files, *self.extra]
+        return {"repo_id": self.repo, "repo_type": self.kind, "revision": self.revision, "allow_patterns": patterns}
 
     def __str__(self) -> str:
         return f"{self.repo} at {self.revision}"
@@ -63,12 +60,12 @@ class DataRevision:
     files: Mapping[str, str]  # split -> pattern
 
     def wanted(self, local: str) -> Wanted:
-        """All of its splits; `local` says what a user without network can give instead."""
+        """Return the files of all splits; `local` says what a user without network can give instead."""
         return Wanted(self.repo, "dataset", self.revision, tuple(self.files.values()), local)
 
 
 def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path:
-    """The folder that holds `wanted`, downloaded if need be; `why_not` says why the hub cannot be asked.
+    """Return the folder that holds `wanted`, downloaded if need be; `why_not` says why the hub cannot be asked.
 
     ConnectionError within seconds if it is not cached and there is no hub; ValueError if there is no such thing on the
     hub, or if a file is not what its checksum says.
@@ -76,9 +73,10 @@ def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path
     if wanted.folder is not None:
         return wanted.folder
     folder = cached(wanted)
-    if folder is None or not wanted.pinned:
+    if folder is None or re.fullmatch("[0-9a-f]{40}", wanted.revision) is None:  # a branch may have moved on
         reason = (why_not or why_no_hub)()
         if reason is None:
+            console.info(f"fetching the {_what(wanted)} {wanted}")
             folder = _download(wanted)
         elif folder is None:
             raise ConnectionError(f"{wanted} is not in the cache and {reason}. {_ways_out(wanted)}")
@@ -88,11 +86,11 @@ def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path
 
 
 def cached(wanted: Wanted) -> Path | None:
-    """The cached folder, if it holds every file asked for; asks no network and writes nothing."""
+    """Return the cached folder if it holds every file of `wanted`; asks no network and writes nothing."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(**_arguments(wanted), local_files_only=True))
+        folder = Path(snapshot_download(**wanted.snapshot, local_files_only=True))
         paths(wanted, folder)
     except FileNotFoundError:
         return None
@@ -100,49 +98,36 @@ def cached(wanted: Wanted) -> Path | None:
 
 
 def paths(wanted: Wanted, folder: Path) -> list[Path]:
-    """The files of `wanted` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
+    """Return the files of `wanted` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
     needed = [path for pattern in wanted.files for path in find_files(folder, pattern)]
     return sorted({*needed, *(path for pattern in wanted.extra for path in folder.glob(pattern))})
 
 
-# --- is there a hub? --------------------------------------------------------------------------------------------------
-
-
 def why_no_hub(timeout: float = 3.0) -> str | None:
-    """Why the hub cannot be asked, None if it answers within `timeout` seconds (name look-up included).
+    """Return why the hub cannot be asked, or None if it answers within `timeout` seconds, name look-up included."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+    from huggingface_hub.utils import get_session
 
-    HF_ENDPOINT and HF_HUB_OFFLINE are respected.
-    """
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE"):
-            return f"{name} is set"
-    endpoint = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
-    found: list[str | None] = [f"{endpoint} does not answer within {timeout:g} s"]
+    if HF_HUB_OFFLINE:
+        return f"{'HF_HUB_OFFLINE' if 'HF_HUB_OFFLINE' in os.environ else 'TRANSFORMERS_OFFLINE'} is set"
+    reasons: list[str | None] = []
 
     def ask() -> None:
         try:
-            with urllib.request.urlopen(_head(endpoint), timeout=timeout):
-                found.append(None)
-        except urllib.error.HTTPError as error:  # it answers, if only to say that HEAD is not for this page
-            found.append(f"{endpoint} answers {error.code}" if error.code >= 500 else None)
-        except (OSError, ValueError, HTTPException) as error:
-            found.append(f"{endpoint} cannot be reached ({error})")
+            status = get_session().head(ENDPOINT, timeout=timeout).status_code
+            reasons.append(f"{ENDPOINT} answers {status}" if status >= 500 else None)
+        except Exception as error:  # of the address, the name look-up, the connection or a proxy
+            reasons.append(f"{ENDPOINT} cannot be reached ({error})")
 
-    # A thread, since no timeout bounds the look-up of a name; a daemon, so that it cannot hold up the exit.
+    # A thread, because no timeout bounds the name look-up; a daemon, so that it cannot hold up the exit.
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
-    return found[-1]
+    return reasons[0] if reasons else f"{ENDPOINT} does not answer within {timeout:g} s"
 
 
-def _head(endpoint: str) -> urllib.request.Request:
-    """Asks for the headers of a page; user and password in its address go where HTTP has them."""
-    parts = urlsplit(endpoint)
-    login, _, host = parts.netloc.rpartition("@")
-    request = urllib.request.Request(urlunsplit(parts._replace(netloc=host)), method="HEAD")
-    if login:
-        request.add_header("Authorization", f"Basic {base64.b64encode(unquote(login).encode()).decode()}")
-    return request
+def _what(wanted: Wanted) -> str:
+    return {"model": "model", "dataset": "data set"}[wanted.kind]
 
 
 def _ways_out(wanted: Wanted) -> str:
@@ -154,99 +139,62 @@ def _ways_out(wanted: Wanted) -> str:
     )
 
 
-# --- downloads --------------------------------------------------------------------------------------------------------
-
-
-def _arguments(wanted: Wanted) -> dict[str, Any]:
-    return {
-        "repo_id": wanted.repo,
-        "repo_type": wanted.kind,
-        "revision": wanted.revision,
-        "allow_patterns": [*wanted.files, *wanted.extra],
-    }
-
-
-def _download(wanted: Wanted) -> Path:
-    """Tried again where the server broke off by an error of its own, which the client takes for final."""
+def _download(wanted: Wanted, waits: Sequence[float] = WAITS) -> Path:
+    """Retry server errors (5xx) of a file: huggingface_hub gives up on it at the first one."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
-    what = {"model": "model", "dataset": "data set"}[wanted.kind]
-    console.info(f"fetching the {what} {wanted}")
-    waits = list(WAITS)
-    while True:
-        try:
-            return _snapshot(wanted)
-        except RevisionNotFoundError as error:
-            raise ValueError(f"the {what} {wanted.repo} has no revision {wanted.revision!r} on the hub") from error
-        except RepositoryNotFoundError as error:
-            raise ValueError(
-                f"there is no {what} {wanted.repo!r} on the hub, or it needs a login (HF_TOKEN)"
-            ) from error
-        except Exception as error:  # of the client, of its HTTP library, of its transfer library, of the disk
-            status = getattr(getattr(error, "response", None), "status_code", 0)
-            if status >= 500 and waits:
-                time.sleep(waits.pop(0))
-                continue
-            raise ConnectionError(f"{wanted} could not be fetched: {_reason(error)}. {_ways_out(wanted)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, on one line: the client wraps what it met into advice of its own."""
-    met = error.__cause__ or error
-    return f"{type(met).__name__}: {(str(met).splitlines() or [''])[0].rstrip('.')}"
+    try:
+        return _snapshot(wanted)
+    except RevisionNotFoundError as error:
+        raise ValueError(f"the {_what(wanted)} {wanted.repo} has no revision {wanted.revision!r} on the hub") from error
+    except RepositoryNotFoundError as error:
+        message = f"there is no {_what(wanted)} {wanted.repo!r} on the hub, or it needs a login (HF_TOKEN)"
+        raise ValueError(message) from error
+    except Exception as error:  # of huggingface_hub, its HTTP library, its transfer library, or the disk
+        if not waits or getattr(getattr(error, "response", None), "status_code", 0) < 500:
+            cause = error.__cause__ or error  # huggingface_hub wraps it into advice of its own
+            reason = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0].rstrip('.')}"
+            raise ConnectionError(f"{wanted} could not be fetched: {reason}. {_ways_out(wanted)}") from error
+    time.sleep(waits[0])
+    return _download(wanted, waits[1:])
 
 
 def _snapshot(wanted: Wanted) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
-    from huggingface_hub.utils import enable_progress_bars, get_session
+    from huggingface_hub.utils import get_session
+    from tqdm import tqdm
 
-    hooks = get_session().event_hooks["request"]
-    if _bound not in hooks:
-        hooks.append(_bound)
-    if not HF_HUB_DISABLE_PROGRESS_BARS:
-        enable_progress_bars()  # loading a model switches them off, for an earlier run of this process say
-    bars: list[Any] = []
-    try:
-        return Path(snapshot_download(**_arguments(wanted), tqdm_class=_bar(bars)))
-    finally:
-        for bar in bars:  # the client leaves them open, and they would come back below what is printed next
-            bar.close()
-
-
-def _bound(request: Any) -> None:  # httpx's Request
-    """Bound a call that has no timeout, as those of the hub's API: a silent server would hold it for ever."""
-    limits = request.extensions.get("timeout", {})
-    request.extensions["timeout"] = {
-        name: SILENCE if limits.get(name) is None else limits[name] for name in ("connect", "read", "write", "pool")
-    }
-
-
-def _bar(made: list[Any]) -> Any:
-    """The client's tqdm class, but for two things. It ends a download when the run is asked to stop, where the client
-    would finish the file; and where no bar is drawn, it tells now and then of the bytes that came."""
-    from huggingface_hub.utils import tqdm
-
+    bars: list[tqdm] = []
     drawn = console.draws_bars()
 
     class Bar(tqdm):
-        told = time.monotonic()
+        """A bar on a terminal, and lines elsewhere; it ends a download when the run is asked to stop."""
 
-        def __init__(self, *args: Any, **settings: Any) -> None:
-            nowhere = {} if drawn else {"disable": False, "file": io.StringIO()}
-            super().__init__(*args, **{**settings, **nowhere, "leave": False})
-            made.append(self)
+        def __init__(self, **settings: Any) -> None:
+            lines = {} if drawn else {"file": io.StringIO(), "mininterval": LOG_EVERY, "delay": LOG_EVERY}
+            super().__init__(None, **{**settings, **lines, "leave": False})
+            bars.append(self)
 
         def update(self, n: float | None = 1) -> bool | None:
-            signals.raise_if_stopped()
-            return bool(super().update(n))
+            signals.raise_if_stopped()  # huggingface_hub would finish the file first
+            return super().update(n)
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             if drawn:
                 super().display(msg, pos)
-            # The client opens three bars: bytes received, bytes written, files.
-            elif self.desc.startswith("Downloading") and time.monotonic() - self.told >= TELL_EVERY:
-                self.told = time.monotonic()
+            elif self.desc.startswith("Downloading"):  # of three bars the one of bytes received
                 console.info(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
 
-    return Bar
+    hooks = get_session().event_hooks["request"]
+    if _bound not in hooks:
+        hooks.append(_bound)
+    try:
+        return Path(snapshot_download(**wanted.snapshot, tqdm_class=Bar))  # type: ignore[arg-type]
+    finally:
+        for bar in bars:  # huggingface_hub leaves them open, and they would come back below the next line
+            bar.close()
+
+
+def _bound(request: Any) -> None:  # httpx2's Request
+    """Bound the calls of the hub's API, which have no timeout: a silent server would hold the run for ever."""
+    request.extensions["timeout"] = {phase: limit or SILENCE for phase, limit in request.extensions["timeout"].items()}

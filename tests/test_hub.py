@@ -3,6 +3,7 @@
 The client reads its settings when it is imported, so the cases run in processes of their own, many in each.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -29,7 +30,7 @@ import json, logging, sys, time
 from dsee_bench import hub
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 logging.getLogger("httpx2").setLevel(logging.WARNING)
-hub.SILENCE, hub.TELL_EVERY, waits = 0.2, 0.2, []
+hub.SILENCE, hub.LOG_EVERY, waits = 0.2, 0.2, []
 time.sleep = waits.append
 for line in sys.stdin:
     asked = {"kind": "dataset", "files": ["rte/train-*.parquet"], "local": "data_dir=DIR", **json.loads(line)}
@@ -68,10 +69,12 @@ def data_set(name, content=ROWS, **more):
 
 @pytest.fixture
 def online(monkeypatch):
-    """An environment that does not forbid the network."""
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT", "HTTP_PROXY", "http_proxy"):
+    """huggingface_hub with the network allowed, as it would be imported without the tests' HF_HUB_OFFLINE; a function
+    that sets its endpoint."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
-    return monkeypatch
+    return functools.partial(monkeypatch.setattr, "huggingface_hub.constants.ENDPOINT")
 
 
 ROOTS = [
@@ -85,17 +88,16 @@ ROOTS = [
 @pytest.mark.parametrize(("status", "reason"), ROOTS)
 def test_a_hub_that_answers(status, reason, online):
     with StandIn(root=status) as hub:
-        online.setenv("HF_ENDPOINT", hub.endpoint)
+        online(hub.endpoint)
         assert why_no_hub() == (reason and f"{hub.endpoint} {reason}")
 
 
-def test_offline_mode_is_respected(online):
-    online.setenv("HF_HUB_OFFLINE", "1")
+def test_offline_mode_is_respected():
     assert why_no_hub() == "HF_HUB_OFFLINE is set"
 
 
 def test_a_closed_port_is_no_hub(online):
-    online.setenv("HF_ENDPOINT", nobody())
+    online(nobody())
     assert "cannot be reached" in why_no_hub()
 
 
@@ -103,7 +105,7 @@ def test_a_silent_hub_is_waited_for_no_longer_than_asked(online):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        online.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        online(f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         assert why_no_hub(timeout=0.3) is not None
         assert time.monotonic() - began < 2

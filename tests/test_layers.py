@@ -74,3 +74,16 @@ def test_what_settings_are_made_of_imports_nothing_heavy():
             assert name.split(".")[0] not in HEAVY, f"{module} imports {name} at its top"
             waiting += [name, name.rpartition(".")[0]] if name.startswith("dsee_bench") else []
     assert len(seen) > 15
+
+
+PYTHON = [
+    path
+    for folder in ("dsee_bench", "hydra_plugins", "tests", "benchmarks")
+    for path in (FOLDER.parent / folder).rglob("*.py")
+]
+
+
+def test_nothing_private_of_hydra_is_used():
+    used = [path.name for path in PYTHON if any(name.startswith("hydra._internal") for name in imports(path))]
+    assert len(PYTHON) > 150
+    assert used == []

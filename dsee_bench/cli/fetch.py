@@ -80,7 +80,7 @@ def _decides(key: str) -> bool:
 
 
 def _of_run(overrides: Sequence[str]) -> Iterator[Source]:
-    resolved = config.resolve(config.compose(overrides))
+    resolved = sweep.resolved(overrides)
     backbone: Backbone = validate.build(resolved["backbone"], "backbone")
     task: Task = validate.build(resolved["task"], "task")
     yield Source(backbone.name, "weights", load.hub_files(backbone), _weights_otherwise(backbone))

@@ -1,4 +1,4 @@
-"""The runs of a sweep without running them: what Hydra's basic sweeper would make of the same words.
+"""The runs of a sweep, without running them: the product of the swept values, in Hydra's order.
 
 Composing a configuration costs a tenth of a second, a thousand of them two minutes. So each option of a group is
 composed once and put together for every cell, and single settings are set on that, as Hydra itself does in the end.
@@ -6,7 +6,8 @@ composed once and put together for every cell, and single settings are set on th
 
 import copy
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,9 @@ def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
 
 
 def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell], list[ConfigError]]:
-    """The cells of a sweep that can run, and what is wrong with each of the others.
+    """Return the cells of a sweep that can run, and an error for each of the others.
 
-    A name that is not there is raised at once: the words are wrong, whatever the cell.
+    An unknown name is raised at once: it is wrong in every cell.
     """
     cells, mistakes = [], []
     checked: dict[tuple[str, ...], Mapping[str, Any]] = {}  # cells that differ in the seed alone are checked once
@@ -69,12 +70,16 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
         if seeds and others in checked:
             cells.append(Cell(overrides, config.run_id({**checked[others], "seed": seeds[-1]})))
             continue
-        composition = _named(overrides)
+        in_cell = f"in the cell {' '.join(overrides)}: "
+        try:
+            composition = composed(overrides)
+        except ConfigError as error:
+            raise ConfigError(f"{in_cell}{error}") from error
         try:
             settings = config.resolve(composition)
             cells.append(Cell(overrides, plan.read(settings).run_id))
         except ConfigError as error:
-            mistakes.append(_in_cell(overrides, error))
+            mistakes.append(ConfigError(f"{in_cell}{error}"))
             continue
         if "${seed}" not in str(composition):
             checked[others] = settings
@@ -82,28 +87,23 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
 
 
 def _is_seed(word: str) -> bool:
-    """Whether the word sets the seed to a number that is one."""
+    """Return whether the word sets the seed to a number that is one."""
     name, _, value = word.partition("=")
     return name == "seed" and value.isascii() and value.isdigit() and len(value) < 10
 
 
-def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # what --multirun uses; its split is static
-
-    parsed = [config.parse(word) for word in (*(f"{key}={value}" for key, value in params.items()), *words)]
-    (batch,) = BasicSweeper.split_arguments(parsed, max_batch_size=None)
-    return [tuple(overrides) for overrides in batch]
-
-
-def _named(overrides: tuple[str, ...]) -> "DictConfig":
-    try:
-        return composed(overrides)
-    except ConfigError as error:
-        raise _in_cell(overrides, error) from error
-
-
-def _in_cell(overrides: Sequence[str], error: ConfigError) -> ConfigError:
-    return ConfigError(f"in the cell {' '.join(overrides)}: {error}")
+def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield the overrides of each cell in the order of Hydra's basic sweeper: the last swept key changes first."""
+    values: dict[str, list[str]] = {}
+    for word in (*(f"{key}={value}" for key, value in params.items()), *words):
+        override = config.parse(word)
+        key = override.get_key_element()
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise ConfigError(f"{word} has no list of values to sweep over; write {key}=A,B or {key}=range(N)")
+        swept = override.is_sweep_override()
+        found = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        values[key] = [f"{key}={value}" for value in found]
+    return itertools.product(*values.values())
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
@@ -122,51 +122,48 @@ def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
 
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:
-    """What `config.compose(overrides)` resolves to."""
+    """Return what `config.compose(overrides)` resolves to."""
     return config.resolve(composed(overrides))
 
 
 def composed(overrides: Sequence[str]) -> "DictConfig":
-    """What `config.compose(overrides)` gives, from parts that are composed once for many cells."""
+    """Return what `config.compose(overrides)` gives, from parts that are composed once for many cells.
+
+    An option says nothing outside its group, so options are composed one by one; an experiment may, so it is in each.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    found = copy.deepcopy(_chosen(tuple(word for word in overrides if not _sets_one_value(word))))
-    for override in [config.parse(word) for word in overrides if _sets_one_value(word)]:
+    values = [word for word in overrides if _sets_one_value(word)]
+    options = {word: config.parse(word).key_or_group for word in overrides if word not in values}
+    whole = not (set(options.values()) <= set(config.GROUPS) and all(map(_plain, options)))
+    start = tuple(word for word, group in options.items() if whole or group == "experiment")
+    composition = copy.deepcopy(_composed_once(start))
+    for word, group in options.items():
+        if word not in start:
+            composition[group] = _composed_once((*start, word))[group]
+    for word in values:
+        override = config.parse(word)
         try:
-            OmegaConf.update(found, override.key_or_group, override.value(), merge=True)
+            OmegaConf.update(composition, override.key_or_group, override.value(), merge=True)
         except OmegaConfBaseException as error:
             config.check_overrides(overrides)  # raises with the names that there are
-            raise ConfigError(f"{override.input_line}: {error}") from error
-    return found
+            raise ConfigError(f"{word}: {error}") from error
+    return composition
 
 
 @functools.cache
-def _chosen(words: tuple[str, ...]) -> "DictConfig":
-    """The composition of words that choose files; an option says nothing outside its group, an experiment may."""
-    groups = {word: config.parse(word).key_or_group for word in words}
-    if not set(groups.values()) <= set(config.GROUPS) or not all(map(_plain, words)):
-        return config.compose(words)
-    experiment = tuple(word for word, group in groups.items() if group == "experiment")
-    composed = copy.deepcopy(_option(experiment))
-    for word, group in groups.items():
-        if group != "experiment":
-            composed[group] = _option((*experiment, word))[group]
-    return composed
-
-
-@functools.cache
-def _option(words: tuple[str, ...]) -> "DictConfig":
+def _composed_once(words: tuple[str, ...]) -> "DictConfig":
     return config.compose(words)
 
 
 def _sets_one_value(word: str) -> bool:
-    """Whether it changes a key that is there, and chooses no file: such a one can be set after composing."""
+    """Return whether the word changes a key that is there, and chooses no file: it can be set after composing."""
     key = config.parse(word).key_or_group
     return _plain(word) and key not in config.GROUPS and "/" not in key and not key.startswith("hydra")
 
 
 def _plain(word: str) -> bool:
-    """Whether it changes what is there: no +key, ~key or group@package."""
+    """Return whether the word changes what is there: no +key, ~key or group@package."""
     override = config.parse(word)
     return not (override.is_add() or override.is_force_add() or override.is_delete() or override.package)

@@ -91,7 +91,7 @@ def test_a_worker_that_is_always_killed_harms_no_other_run(tmp_path):
         "finished",
         "finished",
     ]
-    assert f"1 stopped: {cells[1].run_id}; the same command goes on with them" in said
+    assert f"1 interrupted: {cells[1].run_id}; the same command goes on with them" in said
     assert "Traceback" not in said
 
 

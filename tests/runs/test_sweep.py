@@ -52,8 +52,7 @@ def test_a_large_sweep_composes_each_option_once(monkeypatch):
     """A composition costs a tenth of a second: 360 of them would make a second start of this sweep slow."""
     compose, composed = config.compose, []
     monkeypatch.setattr(config, "compose", lambda words=(), **more: composed.append(words) or compose(words, **more))
-    sweep._option.cache_clear()
-    sweep._chosen.cache_clear()
+    sweep._composed_once.cache_clear()
     assert len(sweep.expand(["task=rte,mrpc,cola,stsb", "method=full,lora,dsee", "seed=range(30)"])) == 360
     assert len(composed) <= 4 + 3 + 3  # the options; nothing chosen, the check of the words, the experiment's sweep
 
