@@ -63,7 +63,7 @@ def test_a_thousand_records_take_less_than_two_seconds(make, tmp_path, capsys):
     started = time.process_time()
     assert main(["status", "--results", str(tmp_path)]) == 0
     assert time.process_time() - started < 2
-    assert "1000 done" in capsys.readouterr().out
+    assert "1000 finished" in capsys.readouterr().out
 
 
 def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
@@ -74,7 +74,7 @@ def test_a_sweep_says_what_is_missing_and_how_to_go_on(cells, tmp_path, capsys):
         assert main(["status", *WORDS, "--results", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert said.startswith("6 runs of the sweep")
-    assert "2 done, 1 running, 1 failed, 2 missing" in said
+    assert "2 finished, 1 running, 1 failed, 2 missing" in said
     rows = [line.split() for line in said.splitlines() if line.startswith(("task", "rte", "mrpc"))]
     assert rows[:3] == [
         ["task", "finished", "running", "failed", "missing"],
@@ -91,6 +91,6 @@ def test_a_finished_sweep_says_only_that(cells, tmp_path, capsys):
         leave(tmp_path, cell.run_id, "finished")
     assert main(["status", "--", "--multirun", *WORDS, f"results_dir={tmp_path}"]) == 0
     said = capsys.readouterr().out
-    assert "6 done\n" in said
+    assert "6 finished\n" in said
     assert "missing" not in said
     assert "--multirun" not in said
