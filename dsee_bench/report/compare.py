@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from dsee_bench.metrics.nlg.corpus import Parts
+from dsee_bench.metrics import Sums
 from dsee_bench.record import Record, Score
 from dsee_bench.report.difference import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
 from dsee_bench.report.find import records
@@ -140,8 +140,8 @@ def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> l
     return lines
 
 
-def _sums(task: dict[str, Any], kept: dict[str, list[Any]], names: list[str]) -> dict[str, Parts]:
-    """Of what a run wrote for a split, the parts of its scores."""
+def _sums(task: dict[str, Any], kept: dict[str, list[Any]], names: list[str]) -> dict[str, Sums]:
+    """Of what a run wrote for a split, the sums of its scores."""
     examples = [
         Generation("", tuple(references), category)
         for references, category in zip(kept["references"], kept["categories"], strict=True)
