@@ -79,30 +79,15 @@ def _by_hydra(overrides: Sequence[str]) -> None:
     except ConfigError as error:
         sys.exit(f"dsee-bench: {error}")
     if {"--multirun", "-m"} & set(sys.argv[1:]):
-        # Hydra notes what it sweeps in a file; it goes with the work files, not into the working directory.
-        given = [config.parse(word) for word in overrides if word.startswith(("results_dir=", "data_dir=", "export="))]
-        for word in given:
-            if word.is_sweep_override():
+        for word in map(config.parse, overrides):
+            if word.key_or_group in ("results_dir", "data_dir", "export") and word.is_sweep_override():
                 key, _, value = word.input_line.partition("=")
                 sys.exit(
                     f"dsee-bench: {key} takes one folder, a sweep is over settings that change a result; a name with a "
                     f"comma is typed {config.quoted(key, value)}"
                 )
-        named = [word.value() for word in given if word.key_or_group == "results_dir" and word.value() is not None]
-        try:
-            results_dir = (
-                shell.shell_path(shell.without_escapes(named[-1]), "results_dir")
-                if named
-                else config.default_results_dir()
-            )
-            work = results_dir / "work" / "multirun"
-            files.check_folder(work)
-            files.check_file(work / "multirun.yaml")  # which Hydra writes there
-        except ValueError as error:
-            sys.exit(f"dsee-bench: {error}")
-        quoted = str(work).replace("\\", "\\\\").replace("'", "\\'")  # as Hydra reads a text between quotes
         words = [word for word in sys.argv[1:] if word not in ("--multirun", "-m")]  # argparse wants the flag in front
-        sys.argv[1:] = ["--multirun", *words, f"hydra.sweep.dir='{quoted}'", "hydra/hydra_logging=default"]
+        sys.argv[1:] = ["--multirun", *words, "hydra/hydra_logging=default"]
     hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")(_job)()
 
 

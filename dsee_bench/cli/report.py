@@ -173,9 +173,7 @@ def _parser() -> argparse.ArgumentParser:
     add("plots", what, "plots", "plots sparsity_curve").add_argument("names", **some)
     what = "write DIR/page.html: all runs to sort, filter and open, the tables, and the figures that `plots` drew"
     add("page", what, "page", "page --results ~/sweep/results")
-    what = (
-        "list finished, running, interrupted, failed and (of a sweep) missing runs, and the commands that resume them"
-    )
+    what = "list finished, running, interrupted, failed and missing runs, and the commands that resume them"
     sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]
     of_all = add("status", what, "status", *sweep)
     of_all.add_argument("words", nargs="*", metavar="OVERRIDE", help="a sweep, as after dsee-bench --multirun")

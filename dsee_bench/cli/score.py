@@ -16,7 +16,7 @@ from dsee_bench.system import terminal
 from dsee_bench.system.shell import argument_path, shell_path, until_the_reader_leaves
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
-from dsee_bench.tasks.judge import Part, parts, score_part
+from dsee_bench.tasks.judge import Subset, subsets
 from dsee_bench.tasks.outputs import in_order, mended, read_outputs, read_texts
 
 EXAMPLES = """\
@@ -44,14 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         names = arguments.metrics or usual(arguments.data_set)
         nlg.check(arguments.data_set, names)
-        there = parts_of(arguments)
+        chosen = subsets_of(arguments)
         split = arguments.split
-        scores = list(_told(one for part in there for one in score_part(arguments.data_set, part, names, split)))
+        scores = list(_told(one for subset in chosen for one in subset.scores(arguments.data_set, names, split)))
     except (ValueError, OSError) as error:
         print(f"dsee-score: {error}", file=sys.stderr)
         return 1
-    n = len(there[0].corpus)
-    signed = len(names)  # the parts' signatures repeat those of the whole
+    n = len(chosen[0].corpus)
+    signed = len(names)  # the subsets' signatures repeat those of the whole
     title = f"{arguments.data_set} {split}, n = {n}"
     print(as_json(scores, n) if arguments.json else as_table(scores, signed, title))
     return 0
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def parts_of(arguments: argparse.Namespace) -> tuple[Part, ...]:
+def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
     """The outputs beside the references that the command line names."""
     outputs = read_outputs(arguments.hypotheses)
     if arguments.data_set == "e2e":
@@ -105,7 +105,7 @@ def parts_of(arguments: argparse.Namespace) -> tuple[Part, ...]:
         examples, source = _read(arguments.data_set, _data_dir(arguments.data_dir), arguments.split)
         normal = (lambda context: context_of(mended(context))) if arguments.data_set == "e2e" else str.strip
         texts = in_order(outputs, [example.context for example in examples], normal)
-        return parts(arguments.data_set, examples, texts, source=source)
+        return subsets(arguments.data_set, examples, texts, source=source)
     columns = [read_texts(path) for path in arguments.references]
     for path, column in zip(arguments.references, columns, strict=True):
         if len(column) != len(outputs.texts):
@@ -114,7 +114,7 @@ def parts_of(arguments: argparse.Namespace) -> tuple[Part, ...]:
                 f"line n of each must belong to the same context"
             )
     source = f"references:{'+'.join(path.name for path in arguments.references)}"
-    return (Part("", nlg.corpus_from_files(outputs.texts, columns, source=source)),)
+    return (Subset("", nlg.corpus_from_files(outputs.texts, columns, source=source)),)
 
 
 def _read(name: str, data_dir: Path | None, split: str) -> tuple[tuple[Generation, ...], str]:

@@ -1,64 +1,139 @@
-"""Scores of answers against references. One metric a file; the folder is the list of what there is.
+"""Scores of predictions against references. One metric a file; the folder is the list of what there is.
 
-A metric file holds a subclass of evaluate.Metric, so that `evaluate.load("path/to/accuracy.py")` works on it too, and
-these constants, which are read without importing the file, since importing `evaluate` takes seconds:
-    KIND     "classification", "regression" or "generation": the answers it takes
-    UNIT     the range of its values, e.g. "0-1"
-    BETTER   "higher" or "lower"
-    PACKAGE  the distribution that computes it, whose version goes into the signature
-    CLASSES  the one number of classes it is defined for; left out where any will do
-    DETAIL   what the signature must add to the name; left out where the name says it all
-`_compute` returns {name: value}; an undefined value is None, with {"reason": why} beside it.
+A file NAME.py holds one function NAME(predictions, references) -> Measured under `@metric(...)`, which states what it
+takes and how its values read. Runs call that function; `evaluate.load("path/to/NAME.py")` gives it as an
+evaluate.Metric. Metrics of generated texts are in `nlg`, since each data set's authors compute theirs in their own way.
 """
 
-import ast
 import difflib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dsee_bench.record import Score
 
 FOLDER = Path(__file__).parent
+TYPES = {"classification": "int64", "regression": "float64", "generation": "string"}  # of a prediction, for evaluate
+
+Kind = Literal["classification", "regression", "generation"]
+Texts = Sequence[str]
+References = Sequence[Sequence[str]]  # of each text
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a metric's file states about it."""
+class Sums:
+    """A score as a function of sums over the predictions: what a bootstrap draws from."""
 
-    kind: str
-    unit: str
-    better: Literal["higher", "lower"]
-    package: str
-    classes: int | None = None
-    detail: str | None = None
+    rows: tuple[tuple[float, ...], ...]  # one a prediction
+    score: Callable[[Sequence[float]], float]  # of the rows' sums
+
+
+def mean_of(values: Iterable[float]) -> Sums:
+    """Return the sums of a score that is the mean of the predictions' own."""
+    return Sums(tuple((float(value), 1.0) for value in values), ratio)
+
+
+def ratio(sums: Sequence[float]) -> float:
+    """Return the first sum over the second."""
+    return sums[0] / sums[1]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric's value; None, with the reason, where it is undefined or cannot be computed."""
+
+    value: float | None
+    reason: str | None = None  # also why a value is 0 whatever the predictions
+    sums: Sums | None = None  # of a metric that is a function of sums
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric: what it takes, how its values read, and the function that computes it."""
+
+    compute: Callable[[Any, Any], Measured]
+    name: str  # as the signature has it
+    settings: tuple[str, ...] = ()  # that the name leaves open
+    kind: Kind  # of the predictions: class indices, numbers, or texts with several references each
+    unit: str  # the range of its values, e.g. "0-1"
+    better: Literal["higher", "lower"] = "higher"
+    package: str = "dsee-bench"  # the distribution that computes it
+    classes: int | None = None  # the one number of classes it is defined for; None: any
+    has_sums: bool = False  # whether it is a function of sums over the predictions
+    pad: bool = False  # whether a missing reference counts as an empty text
+
+    def __call__(self, predictions: Sequence[Any], references: Sequence[Any]) -> Measured:
+        """Compute the metric of predictions and their references, paired by position."""
+        if self.kind == "generation":
+            predictions = tuple(predictions)
+            references = tuple(map(tuple, references))
+        return self.compute(predictions, references)
+
+    def signature(self, *data: str) -> str:
+        """Return name, settings, what `data` says of the references, and the release, e.g. "f1|scikit-learn 1.9.1"."""
+        return "|".join((self.name, *self.settings, *data, f"{self.package} {version(self.package)}"))
+
+    def score(
+        self, predictions: Sequence[Any], references: Sequence[Any], split: str, *, name: str, data: Sequence[str] = ()
+    ) -> Score:
+        """Return the metric as a Score called `name`; `data` goes into its signature."""
+        measured = self(predictions, references)
+        value = None if measured.value is None else float(measured.value)
+        signature = self.signature(*data)
+        return Score(name, value, self.unit, self.better, split, len(predictions), signature, measured.reason)
+
+
+def metric(name: str, *settings: str, **fields: Any) -> Callable[[Callable[[Any, Any], Measured]], Metric]:
+    """Make the decorated function a Metric, whose other fields are `fields`."""
+
+    def decorate(compute: Callable[[Any, Any], Measured]) -> Metric:
+        made = Metric(compute=compute, name=name, settings=settings, **fields)
+        # evaluate.load imports a copy of the file below this package and takes the subclass of its own that it finds.
+        # Only then is one made: importing evaluate takes 5 seconds.
+        return _evaluate_class(made) if compute.__module__.startswith("evaluate_modules.") else made
+
+    return decorate
+
+
+def _evaluate_class(made: Metric) -> Any:
+    import datasets
+    import evaluate
+
+    value = datasets.Value(TYPES[made.kind])
+    features = datasets.Features(predictions=value, references=[value] if made.kind == "generation" else value)
+
+    class Loaded(evaluate.Metric):
+        def _info(self) -> Any:
+            return evaluate.MetricInfo(description=made.compute.__doc__ or made.name, citation="", features=features)
+
+        def _compute(self, predictions: list[Any], references: list[Any]) -> dict[str, Any]:
+            measured = made(predictions, references)
+            return {made.name: measured.value} | ({} if measured.reason is None else {"reason": measured.reason})
+
+    return Loaded
 
 
 def available() -> tuple[str, ...]:
-    """The names of all metrics, sorted."""
+    """Return the names of the metrics of classes and numbers, sorted."""
     return tuple(sorted(path.stem for path in FOLDER.glob("[!_]*.py")))
 
 
-@cache
-def facts(name: str) -> Facts:
-    """What the file of metric `name` states about it; ValueError with the nearest name if there is no such metric."""
+def find(name: str) -> Metric:
+    """Return a metric of classes or numbers; ValueError with the nearest name if there is no such metric."""
     if name not in available():
         near = difflib.get_close_matches(name, available(), n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"no metric {name!r}; {hint}there are {', '.join(available())}")
-    tree = ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8"))
-    fields = Facts.__dataclass_fields__
-    constants = {}
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            constant = node.targets[0].id
-            if constant.isupper() and constant.lower() in fields:
-                constants[constant.lower()] = ast.literal_eval(node.value)
-    return Facts(**constants)
+    return load(name)
+
+
+def load(file: str) -> Metric:
+    """Return the metric of a file below this folder, e.g. "f1" or "nlg.bleu"."""
+    made: Metric = getattr(importlib.import_module(f"{__name__}.{file}"), file.rpartition(".")[2])
+    return made
 
 
 def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
@@ -69,57 +144,30 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
     if not names:
         raise ValueError("metrics is empty; name at least one, the first decides which checkpoint is best")
     for name in names:
-        metric = facts(name)
-        if metric.kind != kind:
-            fit = [other for other in available() if facts(other).kind == kind]
-            raise ValueError(f"metric {name!r} scores {metric.kind}, this task is {kind}; take from {', '.join(fit)}")
-        if metric.classes is not None and metric.classes != classes:
-            raise ValueError(f"metric {name!r} is defined for {metric.classes} classes, this task has {classes}")
+        chosen = find(name)
+        if chosen.kind != kind:
+            fitting = [other for other in available() if find(other).kind == kind]
+            raise ValueError(
+                f"metric {name!r} scores {chosen.kind}, this task is {kind}; take from {', '.join(fitting)}"
+            )
+        if chosen.classes is not None and chosen.classes != classes:
+            raise ValueError(f"metric {name!r} is defined for {chosen.classes} classes, this task has {classes}")
     if len(set(names)) != len(names):
         raise ValueError(f"metrics names one twice: {', '.join(names)}")
 
 
-def signature(name: str) -> str:
-    """The metric, what it leaves open, and the release that computes it, e.g. "accuracy|scikit-learn 1.9.1"."""
-    metric = facts(name)
-    detail = (metric.detail,) if metric.detail is not None else ()
-    return "|".join((name, *detail, f"{metric.package} {version(metric.package)}"))
-
-
-def score(names: Sequence[str], answers: Sequence[float], references: Sequence[float], split: str) -> tuple[Score, ...]:
-    """One Score a metric, in the order of `names`. `answers` and `references` are class indices or real numbers."""
-    if len(answers) != len(references):
-        raise ValueError(f"{len(answers)} answers for {len(references)} references of split {split!r}; they must pair")
-    if not answers:
+def score(
+    names: Sequence[str], predictions: Sequence[float], references: Sequence[float], split: str
+) -> tuple[Score, ...]:
+    """Return one Score a metric, in the order of `names`, of class indices or real numbers."""
+    chosen = {name: find(name) for name in names}
+    if len(predictions) != len(references):
+        raise ValueError(
+            f"{len(predictions)} answers for {len(references)} references of split {split!r}; they must pair"
+        )
+    if not predictions:
         raise ValueError(f"split {split!r} has no answer to score")
-    return tuple(_score(name, answers, references, split) for name in names)
-
-
-def _score(name: str, answers: Sequence[float], references: Sequence[float], split: str) -> Score:
-    metric = facts(name)
-    if metric.kind == "classification" and any(number != int(number) for number in (*answers, *references)):
-        raise ValueError(f"{name} takes class indices, got a number that is not whole in split {split!r}")
-    result = _load(name).compute(predictions=list(answers), references=list(references))
-    value = result[name]
-    return Score(
-        name=name,
-        value=None if value is None else float(value),
-        unit=metric.unit,
-        better=metric.better,
-        split=split,
-        n=len(answers),
-        signature=signature(name),
-        reason=result.get("reason"),
-    )
-
-
-def _load(name: str) -> "evaluate.Metric":  # type: ignore[name-defined]  # noqa: F821  (imported late: seconds)
-    import evaluate
-
-    module = importlib.import_module(f"{__name__}.{name}")
-    (metric,) = [
-        item
-        for item in vars(module).values()
-        if isinstance(item, type) and issubclass(item, evaluate.Metric) and item.__module__ == module.__name__
-    ]
-    return metric(keep_in_memory=True)
+    for name, one in chosen.items():
+        if one.kind == "classification" and any(number != int(number) for number in (*predictions, *references)):
+            raise ValueError(f"{name} takes class indices, got a number that is not whole in split {split!r}")
+    return tuple(one.score(predictions, references, split, name=name) for name, one in chosen.items())

@@ -1,30 +1,17 @@
-"""Matthews correlation of classes, for two classes or more (GLUE: CoLA).
+"""Matthews correlation (GLUE: CoLA)."""
 
-Where all answers or all references are of one class it is 0 / 0; the field reports 0.0 there, as scikit-learn does.
-"""
-
-import datasets
-import evaluate
-from sklearn.metrics import matthews_corrcoef
-
-KIND = "classification"
-UNIT = "-1-1"
-BETTER = "higher"
-PACKAGE = "scikit-learn"
+from dsee_bench.metrics import Measured, metric
 
 
-class Matthews(evaluate.Metric):
-    """Takes class indices."""
+@metric("matthews", kind="classification", unit="-1-1", package="scikit-learn")
+def matthews(predictions: list[int], references: list[int]) -> Measured:
+    """The Matthews correlation of classes, for two classes or more.
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__,
-            citation="",
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}),
-        )
+    Where all predictions or all references are of one class it is 0 / 0; the field reports 0.0 there.
+    """
+    from sklearn.metrics import matthews_corrcoef
 
-    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float | str]:
-        for name, labels in (("answers", predictions), ("references", references)):
-            if len(set(labels)) == 1:  # scikit-learn says 0.0 too
-                return {"matthews": 0.0, "reason": f"all {name} are of one class"}
-        return {"matthews": matthews_corrcoef(references, predictions)}
+    for side, labels in (("answers", predictions), ("references", references)):
+        if len(set(labels)) == 1:  # scikit-learn says 0.0 too
+            return Measured(0.0, f"all {side} are of one class")
+    return Measured(matthews_corrcoef(references, predictions))

@@ -1,33 +1,23 @@
-"""Pearson correlation: how linear answers are in references (GLUE: STS-B)."""
+"""Pearson correlation (GLUE: STS-B)."""
 
 import math
 
-import datasets
-import evaluate
-from scipy.stats import pearsonr
-
-KIND = "regression"
-UNIT = "-1-1"
-BETTER = "higher"
-PACKAGE = "scipy"
+from dsee_bench.metrics import Measured, metric
 
 
-class Pearson(evaluate.Metric):
-    """Takes real numbers."""
+@metric("pearson", kind="regression", unit="-1-1", package="scipy")
+def pearson(predictions: list[float], references: list[float]) -> Measured:
+    """How linear predictions are in references."""
+    from scipy.stats import pearsonr
 
-    def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=__doc__,
-            citation="",
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-        )
+    return why_undefined(predictions, references) or Measured(pearsonr(predictions, references).statistic)
 
-    def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float | str | None]:
-        for side, numbers in (("answers", predictions), ("references", references)):
-            if not all(math.isfinite(number) for number in numbers):
-                return {"pearson": None, "reason": f"the {side} hold a number that is not finite"}
-            if len(set(numbers)) == 1:
-                return {"pearson": None, "reason": f"the {side} are all the same, correlation is undefined"}
-        return {"pearson": pearsonr(predictions, references).statistic}
+
+def why_undefined(predictions: list[float], references: list[float]) -> Measured | None:
+    """Return why a correlation is undefined; None where it is defined."""
+    for side, numbers in (("answers", predictions), ("references", references)):
+        if not all(map(math.isfinite, numbers)):
+            return Measured(None, f"the {side} hold a number that is not finite")
+        if len(set(numbers)) == 1:
+            return Measured(None, f"the {side} are all the same, correlation is undefined")
+    return None

@@ -8,7 +8,7 @@ from typing import Any
 from tabulate import tabulate
 
 from dsee_bench.config.validate import build
-from dsee_bench.metrics.nlg.corpus import Parts
+from dsee_bench.metrics import Sums
 from dsee_bench.record import Record, Score
 from dsee_bench.report.find import records
 from dsee_bench.report.frame import flatten
@@ -140,8 +140,8 @@ def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> l
     return lines
 
 
-def _sums(task: dict[str, Any], kept: dict[str, list[Any]], names: list[str]) -> dict[str, Parts]:
-    """Of what a run wrote for a split, the parts of its scores."""
+def _sums(task: dict[str, Any], kept: dict[str, list[Any]], names: list[str]) -> dict[str, Sums]:
+    """Of what a run wrote for a split, the sums of its scores."""
     examples = [
         Generation("", tuple(references), category)
         for references, category in zip(kept["references"], kept["categories"], strict=True)

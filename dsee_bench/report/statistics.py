@@ -12,7 +12,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsee_bench.metrics.nlg.corpus import Parts
+    from dsee_bench.metrics import Sums
 
 SIGNIFICANT = 0.05  # a difference with a larger p-value is called noise
 RESAMPLES = 1000
@@ -71,7 +71,7 @@ def over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> OverSeeds | No
     return OverSeeds(math.fsum(first) / len(seeds), math.fsum(second) / len(seeds), len(seeds), p_value)
 
 
-def over_texts(a: "Parts", b: "Parts") -> OverExamples:
+def over_texts(a: "Sums", b: "Sums") -> OverExamples:
     """A percentile bootstrap of a corpus score's difference, the same texts drawn for A and B (Koehn 2004)."""
     import numpy as np
 
@@ -79,12 +79,12 @@ def over_texts(a: "Parts", b: "Parts") -> OverExamples:
     texts = len(left)
     drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=RESAMPLES)  # how often each
     differences = [
-        b.whole(second) - a.whole(first)
+        b.score(second) - a.score(first)
         for first, second in zip((drawn @ left).tolist(), (drawn @ right).tolist(), strict=True)
     ]
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(end) for end in np.quantile(differences, [tail, 1 - tail]))
-    return OverExamples(b.whole(right.sum(0).tolist()) - a.whole(left.sum(0).tolist()), low, high, texts)
+    return OverExamples(b.score(right.sum(0).tolist()) - a.score(left.sum(0).tolist()), low, high, texts)
 
 
 def over_examples(
@@ -99,12 +99,11 @@ def over_examples(
 
     from dsee_bench import metrics
 
-    # Past evaluate's compute(), which copies all rows into a table each time: 10 ms for some 2 of work.
-    compute = metrics._load(metric)._compute
+    compute = metrics.find(metric)
 
     def difference(left: Any, right: Any, truth: Any) -> float:  # numpy arrays
-        said = [compute(predictions=each.tolist(), references=truth.tolist())[metric] for each in (left, right)]
-        return math.nan if None in said else float(said[1] - said[0])
+        first, second = (compute(answers.tolist(), truth.tolist()).value for answers in (left, right))
+        return math.nan if first is None or second is None else float(second - first)
 
     data = tuple(np.asarray(each) for each in (a, b, references))
     with warnings.catch_warnings():

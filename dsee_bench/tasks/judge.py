@@ -1,4 +1,4 @@
-"""Scores of a model's outputs on a data-to-text split, as the data set's authors compute them.
+"""Scores of generated texts on a data-to-text split, as the data set's authors compute them.
 
 WebNLG's are of all entries, then of those in seen and in unseen categories, with _seen and _unseen added to the names.
 """
@@ -6,60 +6,59 @@ WebNLG's are of all entries, then of those in seen and in unseen categories, wit
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dsee_bench.metrics import nlg
-from dsee_bench.metrics.nlg.corpus import Corpus, Parts
+from dsee_bench.metrics import Sums, nlg
+from dsee_bench.metrics.nlg.corpus import Corpus
 from dsee_bench.record import Score
 from dsee_bench.tasks.generation import Generation, scorable
 from dsee_bench.tasks.webnlg import is_seen
 
 
 @dataclass(frozen=True)
-class Part:
+class Subset:
     """A corpus to score, and what is added to the names of its scores."""
 
     suffix: str
     corpus: Corpus
 
+    def scores(self, protocol: nlg.Protocol, names: Sequence[str], split: str) -> Iterator[Score]:
+        """Yield a Score for each of `names`, one after the other."""
+        for name in names:
+            (score,) = nlg.score(protocol, self.corpus, split=split, names=[name])
+            yield replace(score, name=f"{name}{self.suffix}")
 
-def parts(
+
+def subsets(
     protocol: nlg.Protocol, examples: Sequence[Generation], outputs: Sequence[str], *, source: str
-) -> tuple[Part, ...]:
-    """All of a split and, of WebNLG's, the seen and the unseen entries where there are both.
+) -> tuple[Subset, ...]:
+    """Return the whole split and, of WebNLG's, the seen and the unseen entries where it has both.
 
     `source` says where the references are from. An entry without a reference (WebNLG's dev has one) is left out.
     """
-    kept, texts = scorable(examples, outputs)
-    corpus = nlg.corpus_from_data(protocol, texts, [example.references for example in kept], source=source)
-    seen = [is_seen(example) for example in kept]
+    chosen, texts = scorable(examples, outputs)
+    corpus = nlg.corpus_from_data(protocol, texts, [example.references for example in chosen], source=source)
+    seen = [is_seen(example) for example in chosen]
     if protocol != "webnlg" or all(seen) or not any(seen):
-        return (Part("", corpus),)
-    return Part("", corpus), _part("seen", corpus, seen), _part("unseen", corpus, [not one for one in seen])
+        return (Subset("", corpus),)
+    unseen = [not one for one in seen]
+    return Subset("", corpus), _subset("seen", corpus, seen), _subset("unseen", corpus, unseen)
 
 
-def _part(name: str, corpus: Corpus, keep: Sequence[bool]) -> Part:
-    part = corpus.part(keep)
-    return Part(f"_{name}", replace(part, source=f"{part.source}, {len(part)} entries of {name} categories"))
-
-
-def score_part(protocol: nlg.Protocol, part: Part, names: Sequence[str], split: str) -> Iterator[Score]:
-    """A Score for each of `names`, one after the other."""
-    for name in names:
-        (score,) = nlg.score(protocol, part.corpus, split=split, names=[name])
-        yield replace(score, name=f"{name}{part.suffix}")
+def _subset(name: str, corpus: Corpus, keep: Sequence[bool]) -> Subset:
+    subset = corpus.subset(keep)
+    return Subset(f"_{name}", replace(subset, source=f"{corpus.source}, {len(subset)} entries of {name} categories"))
 
 
 def sums_of(
     protocol: nlg.Protocol, examples: Sequence[Generation], outputs: Sequence[str], names: Sequence[str]
-) -> dict[str, Parts]:
-    """Of those of the scores in `names` that are functions of sums over outputs, the parts, by the scores' names."""
-    found = {}
-    for part in parts(protocol, examples, outputs, source=""):
-        for metric in nlg.METRICS[protocol]:
-            name = f"{metric}{part.suffix}"
-            sums = nlg.parts(protocol, part.corpus, metric) if name in names else None
-            if sums is not None:
-                found[name] = sums
-    return found
+) -> dict[str, Sums]:
+    """Return the sums of those scores in `names` that are functions of sums over outputs, by the scores' names."""
+    candidates = {
+        f"{metric}{subset.suffix}": nlg.sums(protocol, subset.corpus, metric)
+        for subset in subsets(protocol, examples, outputs, source="")
+        for metric in nlg.METRICS[protocol]
+        if f"{metric}{subset.suffix}" in names
+    }
+    return {name: sums for name, sums in candidates.items() if sums is not None}
 
 
 def score_outputs(
@@ -71,6 +70,6 @@ def score_outputs(
     split: str,
     source: str,
 ) -> tuple[Score, ...]:
-    """Every Score of a split: `outputs` are one text an example, in their order."""
-    there = parts(protocol, examples, outputs, source=source)
-    return tuple(score for part in there for score in score_part(protocol, part, names, split))
+    """Return every Score of a split: `outputs` are one text an example, in their order."""
+    chosen = subsets(protocol, examples, outputs, source=source)
+    return tuple(score for subset in chosen for score in subset.scores(protocol, names, split))

@@ -3,11 +3,11 @@
 import random
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from dsee_bench import metrics
+from dsee_bench.metrics import nlg
 
 CLASSES = ("accuracy", "f1", "matthews")
 NUMBERS = ("pearson", "spearman")
@@ -122,33 +122,54 @@ def test_check(names, kind, classes, message):
 
 
 def test_the_folder_holds_the_metrics_of_both_kinds():
-    assert {name for name in metrics.available() if metrics.facts(name).kind == "classification"} == {*CLASSES}
-    assert {name for name in metrics.available() if metrics.facts(name).kind == "regression"} == {*NUMBERS}
+    assert {name for name in metrics.available() if metrics.find(name).kind == "classification"} == {*CLASSES}
+    assert {name for name in metrics.available() if metrics.find(name).kind == "regression"} == {*NUMBERS}
 
 
 @pytest.mark.parametrize("name", metrics.available())
-def test_facts_and_signature(name):
-    facts = metrics.facts(name)
-    assert facts.kind in ("classification", "regression", "generation")
-    assert facts.better in ("higher", "lower")
-    assert metrics.signature(name).startswith(f"{name}|")
-    assert facts.package in metrics.signature(name)
+def test_fields_and_signature(name):
+    metric = metrics.find(name)
+    assert metric.kind in ("classification", "regression")
+    assert metric.better in ("higher", "lower")
+    assert metric.signature().startswith(f"{name}|")
+    assert metric.package in metric.signature()
 
 
 def test_signature_names_the_release():
     import sklearn
 
-    assert metrics.signature("accuracy") == f"accuracy|scikit-learn {sklearn.__version__}"
-    assert metrics.signature("f1") == f"f1|of class 1|scikit-learn {sklearn.__version__}"
+    assert metrics.find("accuracy").signature() == f"accuracy|scikit-learn {sklearn.__version__}"
+    assert metrics.find("f1").signature() == f"f1|of class 1|scikit-learn {sklearn.__version__}"
 
 
-@pytest.mark.parametrize("name", [*CLASSES, *NUMBERS])
-def test_evaluate_loads_the_file_without_network(name, tmp_path, monkeypatch):
+FILES = [path.relative_to(metrics.FOLDER) for path in metrics.FOLDER.rglob("*.py") if "\n@metric(" in path.read_text()]
+PREDICTIONS = {
+    "classification": ([0, 1, 1, 0], [0, 1, 0, 0]),
+    "regression": ([0.5, 1.0, 3.0], [0.0, 1.5, 2.0]),
+    "generation": (
+        ["the mill is a cheap pub", "a pub by the river ."],
+        [["the mill is a pub"], ["a pub by a river .", "a pub"]],
+    ),
+}
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_evaluate_loads_the_file_without_network(file, tmp_path, monkeypatch):
     import evaluate
 
     monkeypatch.setattr("datasets.config.HF_MODULES_CACHE", str(tmp_path))
-    metric = evaluate.load(str(Path(metrics.FOLDER) / f"{name}.py"), cache_dir=str(tmp_path))
-    assert metric.compute(predictions=[0, 1, 1, 0], references=[0, 1, 1, 0])[name] == pytest.approx(1.0)
+    metric = metrics.load(".".join(file.with_suffix("").parts))
+    predictions, references = PREDICTIONS[metric.kind]
+    loaded = evaluate.load(str(metrics.FOLDER / file), cache_dir=str(tmp_path))
+    computed = loaded.compute(predictions=predictions, references=references)
+    measured = metric(predictions, references)
+    assert computed == {metric.name: measured.value} | ({"reason": measured.reason} if measured.reason else {})
+    assert measured.value is not None or "java" in measured.reason or "WordNet" in measured.reason
+
+
+def test_every_metric_is_a_file():
+    texts = {f"nlg/{file}.py" for names in nlg.METRICS.values() for file in names.values()}
+    assert {file.as_posix() for file in FILES} == {f"{name}.py" for name in metrics.available()} | texts
 
 
 def test_checking_names_imports_nothing_heavy():

@@ -7,46 +7,29 @@
 Each metric's file says which official number it equals; tests/metrics/nlg compares them with published ones.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from dsee_bench.metrics.nlg import caption, edits, meteor, mteval, ngrams
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, corpus_of
+from dsee_bench.metrics import Measured, Metric, Sums, load
+from dsee_bench.metrics.nlg.corpus import Corpus, corpus_of
 from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, spaced
 from dsee_bench.record import Score
 from dsee_bench.system.extras import require
 
 Protocol = Literal["e2e", "webnlg", "dart"]
 
-
-@dataclass(frozen=True)
-class Metric:
-    """What a score's name means in one protocol."""
-
-    measure: Callable[[Corpus], Measured]
-    unit: str
-    better: Literal["higher", "lower"] = "higher"
-
-
-_WEBNLG = {
-    "METEOR": Metric(meteor.meteor, "0-1"),
-    "TER": Metric(edits.ter, "0-1", "lower"),
-    "chrF++": Metric(ngrams.chrf, "0-100"),
-    "METEOR_nltk": Metric(meteor.meteor_nltk, "0-1"),
-}
-NOT_SUMS = ("METEOR", "NIST", "chrF++")  # not asked for parts, which METEOR would take a minute to lack
-METRICS: Mapping[Protocol, Mapping[str, Metric]] = {
+_WEBNLG = {"METEOR": "meteor", "TER": "ter", "chrF++": "chrf", "METEOR_nltk": "meteor_nltk"}
+METRICS: Mapping[Protocol, Mapping[str, str]] = {  # a score's name -> the file of what it means in the protocol
     "e2e": {
-        "BLEU": Metric(mteval.bleu, "0-100"),
-        "NIST": Metric(mteval.nist, "0 and up"),
-        "METEOR": Metric(meteor.meteor_ptb, "0-1"),
-        "ROUGE_L": Metric(caption.rouge_l, "0-1"),
-        "CIDEr": Metric(caption.cider, "0-10"),
-        "METEOR_nltk": Metric(meteor.meteor_nltk, "0-1"),
+        "BLEU": "bleu",
+        "NIST": "nist",
+        "METEOR": "meteor_ptb",
+        "ROUGE_L": "rouge_l",
+        "CIDEr": "cider",
+        "METEOR_nltk": "meteor_nltk",
     },
-    "webnlg": {"BLEU": Metric(ngrams.bleu_lower, "0-100"), **_WEBNLG},
-    "dart": {"BLEU": Metric(ngrams.bleu_cased, "0-100"), **_WEBNLG},
+    "webnlg": {"BLEU": "multi_bleu", **_WEBNLG},
+    "dart": {"BLEU": "multi_bleu_cased", **_WEBNLG},
 }
 
 
@@ -94,19 +77,33 @@ def corpus_from_files(outputs: Sequence[str], columns: Sequence[Sequence[str]], 
 
 
 def score(protocol: Protocol, corpus: Corpus, *, split: str, names: Sequence[str] | None = None) -> tuple[Score, ...]:
-    """A Score for each of `names` (None: all of the protocol's); one that cannot be had is None, with the reason."""
+    """Return a Score for each of `names` (None: all of the protocol's); one that cannot be computed says why."""
     chosen = tuple(METRICS[protocol]) if names is None else tuple(names)
     check(protocol, chosen)
     check_installed(protocol)
-    return tuple(_score(name, METRICS[protocol][name], corpus, split) for name in chosen)
+    metrics = {name: find(protocol, name) for name in chosen}
+    return tuple(
+        metric.score(corpus.outputs, _references(metric, corpus), split, name=name, data=corpus.data)
+        for name, metric in metrics.items()
+    )
 
 
-def parts(protocol: Protocol, corpus: Corpus, name: str) -> Parts | None:
-    """What a bootstrap of this score draws from; None for a score that is more than sums over outputs."""
+def find(protocol: Protocol, name: str) -> Metric:
+    """Return the metric that a score's name means in the protocol."""
+    return load(f"nlg.{METRICS[protocol][name]}")
+
+
+def sums(protocol: Protocol, corpus: Corpus, name: str) -> Sums | None:
+    """Return what a bootstrap of this score draws from; None for a score that is more than sums over outputs."""
     check(protocol, [name])
-    return METRICS[protocol][name].measure(corpus).parts if name not in NOT_SUMS else None
+    metric = find(protocol, name)
+    return measure(metric, corpus).sums if metric.has_sums else None
 
 
-def _score(name: str, metric: Metric, corpus: Corpus, split: str) -> Score:
-    said = metric.measure(corpus)
-    return Score(name, said.value, metric.unit, metric.better, split, len(corpus), said.signature, said.reason)
+def measure(metric: Metric, corpus: Corpus) -> Measured:
+    """Return the metric of a corpus."""
+    return metric(corpus.outputs, _references(metric, corpus))
+
+
+def _references(metric: Metric, corpus: Corpus) -> tuple[tuple[str, ...], ...]:
+    return corpus.padded if metric.pad else corpus.references

@@ -1,8 +1,7 @@
-"""A system's outputs beside their references, checked once, and what a metric says of them."""
+"""A system's outputs beside their references, checked once."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -11,7 +10,7 @@ class Corpus:
 
     outputs: tuple[str, ...]
     references: tuple[tuple[str, ...], ...]
-    columns: int  # reference texts a context could have had: multi-bleu counts the missing ones as empty
+    columns: int  # references a context could have had
     source: str  # where the references are from and how both sides were prepared; part of every signature
 
     def __post_init__(self) -> None:
@@ -32,62 +31,26 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.outputs)
 
-    def part(self, keep: Sequence[bool]) -> "Corpus":
-        """The outputs at which `keep` is true, with their references."""
-        chosen = [index for index, kept in zip(range(len(self)), keep, strict=True) if kept]
-        outputs, references = (tuple(side[index] for index in chosen) for side in (self.outputs, self.references))
-        return Corpus(outputs, references, self.columns, self.source)  # type: ignore[arg-type]
+    def subset(self, keep: Sequence[bool]) -> "Corpus":
+        """Return the outputs at which `keep` is true, with their references."""
+        pairs = [pair for pair, kept in zip(zip(self.outputs, self.references, strict=True), keep, strict=True) if kept]
+        outputs, references = zip(*pairs, strict=True)
+        return replace(self, outputs=outputs, references=references)
 
-    def streams(self, missing: str | None) -> list[list[str | None]]:
-        """The references as sacrebleu takes them: one list a column, `missing` where a context has fewer."""
+    @property
+    def padded(self) -> tuple[tuple[str, ...], ...]:
+        """The references, with an empty text for each missing one."""
         width = max(self.columns, *map(len, self.references))
-        padded = [group + (missing,) * (width - len(group)) for group in self.references]
-        return [list(column) for column in zip(*padded, strict=True)]
+        return tuple((*group, *[""] * (width - len(group))) for group in self.references)
 
-    def counted(self) -> str:
-        """How many references there are, for a signature."""
+    @property
+    def data(self) -> tuple[str, str]:
+        """How many references there are and where they are from, for a signature."""
         sizes = sorted(map(len, self.references))
-        return f"refs:{sizes[0]}" if sizes[0] == sizes[-1] else f"refs:{sizes[0]}-{sizes[-1]}"
+        return f"refs:{sizes[0]}" if sizes[0] == sizes[-1] else f"refs:{sizes[0]}-{sizes[-1]}", self.source
 
 
 def corpus_of(outputs: Iterable[str], references: Iterable[Iterable[str]], *, columns: int, source: str) -> Corpus:
-    """A checked Corpus; white space around a text goes, and empty references with it."""
+    """Return a checked Corpus; white space around a text goes, and empty references with it."""
     groups = tuple(tuple(text.strip() for text in group if text.strip()) for group in references)
     return Corpus(tuple(text.strip() for text in outputs), groups, columns, source)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A score as a function of sums over the outputs: what a bootstrap draws from."""
-
-    rows: tuple[tuple[float, ...], ...]  # one an output
-    whole: Callable[[Sequence[float]], float]  # the score that the rows' sums make
-
-
-def mean_of(values: Iterable[float]) -> Parts:
-    """The parts of a score that is the mean of the outputs' own."""
-    return Parts(tuple((float(value), 1.0) for value in values), ratio)
-
-
-def ratio(sums: Sequence[float]) -> float:
-    """The first sum over the second."""
-    return sums[0] / sums[1]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric's value, None with the reason where it could not be had, and how it was made."""
-
-    value: float | None
-    signature: str
-    reason: str | None = None
-    parts: Parts | None = None  # None where the score is more than sums over outputs
-
-
-def signed(corpus: Corpus, metric: str, *settings: str, package: str | None = None) -> str:
-    """A signature: the metric, its settings, the references, and the release that computes it.
-
-    `package` is the distribution; None where the code is our own.
-    """
-    maker = "dsee-bench" if package is None else package
-    return "|".join((metric, *settings, corpus.counted(), corpus.source, f"{maker} {version(maker)}"))

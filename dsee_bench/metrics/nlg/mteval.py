@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, log, log2
 
-from dsee_bench.metrics.nlg.corpus import Corpus, Measured, Parts, signed
-
 BLEU_ORDERS = 4
 NIST_ORDERS = 5
 HALF_PENALTY_AT = 1.5  # NIST: outputs 1.5 times too short lose half (Doddington 2002, Section 4)
@@ -135,20 +133,6 @@ def why_zero(sums: Counts) -> str | None:
     return "NIST counts an n-gram by how rare it is in the references, and no n-gram that matched is rare"
 
 
-def bleu(corpus: Corpus) -> Measured:
-    """BLEU from 0 to 100."""
-    sums = count(corpus.outputs, corpus.references)
-    signature = signed(corpus, "BLEU-4", "tok:13a", "case:lower", "smooth:exp", "pad:none", "as:mteval-v13a")
-    return Measured(bleu_of_row(sums.row), signature, parts=Parts(tuple(sums.rows), bleu_of_row))
-
-
 def bleu_of_row(row: Sequence[float]) -> float:
     """BLEU from 0 to 100."""
     return 100 * bleu_of(row)
-
-
-def nist(corpus: Corpus) -> Measured:
-    """NIST of orders 1 to 5, from 0 up."""
-    sums = count(corpus.outputs, corpus.references)
-    signature = signed(corpus, "NIST-5", "tok:13a", "case:lower", "pad:none", "as:mteval-v13a")
-    return Measured(nist_of(sums), signature, why_zero(sums))

@@ -71,3 +71,8 @@ def words(text: str) -> tuple[str, ...]:
         text = text.replace(entity, sign)
     tokens = (match.group().lower() for match in TOKEN.finditer(text.translate(SPELLINGS)))
     return tuple(token for token in tokens if token not in DROPPED and token.strip("."))
+
+
+def joined(text: str) -> str:
+    """Return the words of a text between spaces."""
+    return " ".join(words(text))

@@ -1,7 +1,9 @@
 import pytest
 
-from dsee_bench.metrics.nlg.caption import cider, rouge_l, texts_of
+from dsee_bench.metrics.nlg import measure
+from dsee_bench.metrics.nlg.cider import cider
 from dsee_bench.metrics.nlg.corpus import corpus_of
+from dsee_bench.metrics.nlg.rouge_l import numbered, rouge_l
 
 # e2e-metrics on the published outputs: tnt1 from the challenge's own file (means of its columns), the others as its
 # paper prints them (Dušek et al. 2020, Table of automatic results).
@@ -15,8 +17,8 @@ PUBLISHED = [
 @pytest.mark.parametrize(("system", "rouge_stated", "cider_stated"), PUBLISHED)
 def test_published_scores(e2e_system, system, rouge_stated, cider_stated):
     corpus = e2e_system(system)
-    assert rouge_l(corpus).value == pytest.approx(rouge_stated, abs=5.01e-5)
-    assert cider(corpus).value == pytest.approx(cider_stated, abs=5.01e-5)
+    assert measure(rouge_l, corpus).value == pytest.approx(rouge_stated, abs=5.01e-5)
+    assert measure(cider, corpus).value == pytest.approx(cider_stated, abs=5.01e-5)
 
 
 def test_published_segments(real_data, e2e_system):
@@ -25,7 +27,8 @@ def test_published_segments(real_data, e2e_system):
 
     lines = (real_data / "metrics/e2e/tnt1.segscores.tsv").read_text(encoding="utf-8").split("\n")[1:]
     stated = [[float(field) for field in line.split("\t")[6:8]] for line in lines if line]
-    references, outputs = texts_of(e2e_system("tnt1"))
+    corpus = e2e_system("tnt1")
+    references, outputs = numbered(corpus.outputs, corpus.references)
     ours = zip(
         Rouge().compute_score(references, outputs)[1], Cider().compute_score(references, outputs)[1], strict=True
     )
@@ -35,10 +38,10 @@ def test_published_segments(real_data, e2e_system):
 
 def test_an_empty_output_scores_nothing_and_stays():
     corpus = corpus_of(["", "the mill"], [["the mill is open"], ["the mill"]], columns=1, source="test")
-    assert rouge_l(corpus).value == pytest.approx(0.5)
+    assert measure(rouge_l, corpus).value == pytest.approx(0.5)
 
 
 def test_cider_of_one_output_says_that_it_is_always_zero():
     corpus = corpus_of(["the mill"], [["the mill"]], columns=1, source="test")
-    measured = cider(corpus)
+    measured = measure(cider, corpus)
     assert (measured.value, "of one context it is always 0" in measured.reason) == (0, True)

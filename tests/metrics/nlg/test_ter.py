@@ -1,7 +1,8 @@
 import pytest
 
-from dsee_bench.metrics.nlg.edits import ter as corpus_ter
+from dsee_bench.metrics.nlg import measure
 from dsee_bench.metrics.nlg.ter import ter
+from dsee_bench.metrics.nlg.tercom import edits_and_length
 
 CASES = [
     # output,           references,               edits, why
@@ -25,13 +26,13 @@ CASES = [
 
 @pytest.mark.parametrize(("output", "references", "edits", "why"), CASES)
 def test_edits(output, references, edits, why):
-    found, length = ter(output.split(), [reference.split() for reference in references])
+    found, length = edits_and_length(output.split(), [reference.split() for reference in references])
     assert found == edits, why
     assert length == sum(len(reference.split()) for reference in references) / len(references)
 
 
 def test_long_texts_without_a_word_in_common():
-    found, length = ter([f"a{number}" for number in range(80)], [[f"b{number}" for number in range(90)]])
+    found, length = edits_and_length([f"a{number}" for number in range(80)], [[f"b{number}" for number in range(90)]])
     assert (found, length) == (90, 90)
 
 
@@ -46,6 +47,6 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("team", "edits", "stated"), PUBLISHED)
 def test_published_totals(webnlg_system, team, edits, stated):
-    measured = corpus_ter(webnlg_system(f"metrics/webnlg2017/teams/{team}_all-cat.txt"))
+    measured = measure(ter, webnlg_system(f"metrics/webnlg2017/teams/{team}_all-cat.txt"))
     assert measured.value == pytest.approx(stated, abs=5e-6)
     assert measured.value == pytest.approx(edits / 43309.1666667)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dsee_bench.metrics import nlg
-from dsee_bench.metrics.nlg.corpus import Parts, corpus_of, mean_of
+from dsee_bench.metrics import Sums, mean_of, nlg
+from dsee_bench.metrics.nlg.corpus import corpus_of
 from dsee_bench.metrics.nlg.mteval import bleu_of_row
 from dsee_bench.report.statistics import over_texts
 
@@ -20,7 +20,7 @@ SUMS = [
     (protocol, name)
     for protocol, metrics in nlg.METRICS.items()
     for name in metrics
-    if name not in (*nlg.NOT_SUMS, "METEOR_nltk")  # the last needs WordNet, which is not here
+    if nlg.find(protocol, name).has_sums and name != "METEOR_nltk"  # it needs WordNet, which is not here
 ]
 
 
@@ -29,15 +29,13 @@ def test_the_scores_that_people_compare_are_there():
 
 
 @pytest.mark.parametrize(("protocol", "name"), SUMS)
-def test_the_sums_of_the_parts_make_the_score(protocol, name):
+def test_the_sums_make_the_score(protocol, name):
     corpus = corpus_of(OUTPUTS, REFERENCES, columns=3, source="test")
-    parts = nlg.parts(protocol, corpus, name)
+    sums = nlg.sums(protocol, corpus, name)
     (score,) = nlg.score(protocol, corpus, split="test", names=[name])
-    assert len(parts.rows) == len(OUTPUTS)
+    assert len(sums.rows) == len(OUTPUTS)
     assert score.value > 0
-    assert parts.whole([sum(column) for column in zip(*parts.rows, strict=True)]) == pytest.approx(
-        score.value, rel=1e-12
-    )
+    assert sums.score([sum(column) for column in zip(*sums.rows, strict=True)]) == pytest.approx(score.value, rel=1e-12)
 
 
 def test_the_bootstrap_of_a_mean_agrees_with_its_normal_approximation():
@@ -57,7 +55,7 @@ def test_a_resample_is_scored_as_a_corpus():
     from sacrebleu.metrics import BLEU
 
     corpus = corpus_of(OUTPUTS, REFERENCES, columns=3, source="test")
-    rows = nlg.parts("dart", corpus, "BLEU").rows
+    rows = nlg.sums("dart", corpus, "BLEU").rows
     metric = BLEU(tokenize="none", smooth_method="none", force=True)
     for drawn in ([0, 0, 3, 4], [3, 3, 1], [0, 1, 2, 3, 4, 4]):
         streams = [[[*group, "", ""][place] for group in (REFERENCES[one] for one in drawn)] for place in range(3)]
@@ -71,5 +69,5 @@ def test_the_same_texts_are_drawn_for_both():
     """B is A and a tenth more for each text: the difference has no spread."""
     values = [(1.0, 1.0), (2.0, 1.0), (7.0, 1.0)]
     a = mean_of(value for value, _ in values)
-    told = over_texts(a, Parts(tuple((value + 0.1, n) for value, n in values), a.whole))
+    told = over_texts(a, Sums(tuple((value + 0.1, n) for value, n in values), a.score))
     assert (told.low, told.high) == (pytest.approx(0.1), pytest.approx(0.1))
