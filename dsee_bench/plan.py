@@ -4,17 +4,15 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Protocol
 
 from dsee_bench import config
 from dsee_bench.config import ConfigError, Recipe, recipes, validate
-from dsee_bench.config.limits import Limits, NotNegative, Seed
-from dsee_bench.deploy.manifest import Folding, Storage
+from dsee_bench.config.launch import Launch
+from dsee_bench.config.limits import Seed
 from dsee_bench.models import cost
 from dsee_bench.models.load import Checkpoint
 from dsee_bench.models.spec import ModelSpec
-from dsee_bench.monitoring.tracking import Tracking
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed
@@ -33,30 +31,6 @@ class Backbone(Checkpoint, Protocol):
     def spec(self, labels: int | None) -> ModelSpec: ...
     def load(self, labels: int, regression: bool) -> Any: ...
     def load_lm(self) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Launch:
-    """Settings that change no result."""
-
-    data_dir: Path | None
-    results_dir: Path | None
-    force: bool
-    plan: Literal["json"] | bool
-    device: Literal["auto", "cpu"]
-    threads: Annotated[int, Limits(least=1, hint="threads=null takes torch's default")] | None
-    save_every: NotNegative  # seconds; 0 saves after every step
-    export: Path | None
-    export_adapter: Folding
-    export_storage: Storage
-    export_onnx: bool
-    measure: Literal["again"] | bool
-    quiet: bool
-    tracking: Tracking
-
-    def __post_init__(self) -> None:
-        if self.export_onnx and self.export is None:
-            raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
 
 
 @dataclass(frozen=True)

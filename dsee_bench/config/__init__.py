@@ -13,7 +13,7 @@ import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dsee_bench.config import recipes
+from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Share
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.files import LONGEST_NAME, plain
@@ -31,24 +32,6 @@ if TYPE_CHECKING:
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 GROUPS = ("backbone", "task", "method", "train", "experiment")  # what a run is composed of
-
-# Settings that change no result: where things lie, what is printed, how a run is launched.
-NOT_IDENTITY = (
-    "data_dir",
-    "results_dir",
-    "force",
-    "plan",
-    "threads",
-    "save_every",
-    "device",
-    "export",
-    "export_adapter",
-    "export_storage",
-    "export_onnx",
-    "measure",
-    "quiet",
-    "tracking",
-)
 
 
 def _times(factor: float, value: object) -> object:
@@ -275,8 +258,9 @@ def _unresolved(content: Any, key: str) -> Any:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The resolved settings that change a result; paths, logging and launch settings are left out."""
-    return {key: value for key, value in config.items() if key not in NOT_IDENTITY}
+    """Return the resolved settings that change a result: all but the launch settings."""
+    launch = {field.name for field in fields(Launch)}
+    return {key: value for key, value in config.items() if key not in launch}
 
 
 def digest(content: object) -> str:

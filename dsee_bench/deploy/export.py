@@ -18,9 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.load import ADAPTER, HEADS
-from dsee_bench.deploy.manifest import Folding, Manifest, Storage, check_target
+from dsee_bench.deploy.manifest import Manifest, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
+from dsee_bench.config.launch import Storage
 from dsee_bench.deploy.untrusted import read_json
 from dsee_bench.system.files import check_folder, kind
 
@@ -20,8 +21,6 @@ NAME = "manifest.json"
 FORMAT, VERSION = "dsee-bench export", 1
 
 Update = Literal["none", "merged", "apart"]
-Folding = Literal["merged", "auto", "apart"]  # what to do with it; auto: merged where no zero is filled by it
-Storage = Literal["dense", "bitmask", "csr"]
 
 
 class Stated(TypedDict):

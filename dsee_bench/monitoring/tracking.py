@@ -8,10 +8,10 @@ wandb's own affair (`wandb login`, WANDB_API_KEY); no setting here holds one.
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from dsee_bench.config.launch import Tracking
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Point
 from dsee_bench.record import Record
@@ -19,16 +19,6 @@ from dsee_bench.system.secrets import starred_all
 
 START_SECONDS = 30.0  # that a run waits for wandb at its start
 FINISH_SECONDS = 120.0  # and at its end; what is not uploaded by then `wandb sync` can send later
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """Where a run is tracked."""
-
-    mode: Literal["disabled", "offline", "online"]
-    project: str
-    entity: str | None  # user or team; None: the key's own
-    group: str | None  # None: the name of the experiment
 
 
 class Tracker:

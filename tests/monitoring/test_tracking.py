@@ -10,9 +10,10 @@ import pytest
 from dsee_bench import config, record
 from dsee_bench.cli.bench import run
 from dsee_bench.config import ConfigError
+from dsee_bench.config.launch import Tracking
 from dsee_bench.monitoring import console
 from dsee_bench.monitoring.curve import Point
-from dsee_bench.monitoring.tracking import Tracker, Tracking
+from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.runs import sweep
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"  # as long as a key

@@ -1,0 +1,44 @@
+"""Launch settings: where things lie, what is printed, how a run is started. None of them changes a result."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dsee_bench.config.limits import Limits, NotNegative
+
+Folding = Literal["merged", "auto", "apart"]  # of an adapter into its weight; auto: where that fills no zeros
+Storage = Literal["dense", "bitmask", "csr"]
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Where a run is tracked in wandb."""
+
+    mode: Literal["disabled", "offline", "online"]
+    project: str
+    entity: str | None  # user or team; None: the key's own
+    group: str | None  # None: the name of the experiment
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All launch settings. A setting that is not one of these fields is part of a run's identity."""
+
+    data_dir: Path | None
+    results_dir: Path | None
+    force: bool
+    plan: Literal["json"] | bool
+    device: Literal["auto", "cpu"]
+    threads: Annotated[int, Limits(least=1, hint="threads=null takes torch's default")] | None
+    save_every: NotNegative  # seconds; 0 saves after every step
+    export: Path | None
+    export_adapter: Folding
+    export_storage: Storage
+    export_onnx: bool
+    measure: Literal["again"] | bool
+    quiet: bool
+    tracking: Tracking
+
+    def __post_init__(self) -> None:
+        if self.export_onnx and self.export is None:
+            raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
