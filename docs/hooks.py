@@ -114,7 +114,17 @@ def record_fields() -> str:
     )
 
 
-TABLES = {made.__name__: made for made in (methods, options, run_settings, stages, recipe, recipes, record_fields)}
+def adapter_settings() -> str:
+    """The fields of DseeConfig."""
+    from dsee_bench.adapters.dsee import DseeConfig
+
+    return fields_table(DseeConfig)
+
+
+TABLES = {
+    made.__name__: made
+    for made in (methods, options, run_settings, stages, recipe, recipes, record_fields, adapter_settings)
+}
 
 
 # --- reading files and types ------------------------------------------------------------------------------------------

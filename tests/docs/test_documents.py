@@ -1,0 +1,173 @@
+"""The documents: links lead somewhere, printed commands are ones that the programs take, generated tables are whole."""
+
+import dataclasses
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from dsee_bench import config, plan, record
+from dsee_bench.cli import cache, report, score
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "results/README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+PROGRAMS = ("dsee-bench", "dsee-report", "dsee-score", "make", "torchrun")
+OWN_NAMES = re.compile(r"mine|reviews|[A-Z]{4}")  # files that a reader is to write
+
+
+def load_hooks():
+    spec = importlib.util.spec_from_file_location("docs_hooks", ROOT / "docs/hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+hooks = load_hooks()
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
+
+
+def commands(path):
+    """The commands of our programs on a page: lines of a block without a language, `code` of three words or more."""
+    language = None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("```"):
+            language = line[3:] if language is None else None
+        elif language is None:
+            yield from re.findall(r"`((?:dsee-\w+|make) [^` ]+ [^`]+)`", line)
+        elif language == "":
+            bare = re.sub(r"^([A-Z_]+=\S+ )+", "", line.partition("  #")[0].strip())
+            if bare.split(" ")[0] in PROGRAMS:
+                yield bare
+
+
+COMMANDS = sorted({line for path in PAGES for line in commands(path)})
+
+
+def check_bench(words, results):
+    if words[:1] == ["cache"]:
+        assert cache.main([*words[1:], f"results_dir={results}"]) == 0
+    elif "--help" not in words:
+        words = [word for word in words if word not in ("fetch", "--multirun", "--cfg", "job")]
+        config.check_overrides(words)
+        first = [first_value(config.parse(word)) for word in words if not word.startswith("hydra")]
+        plan.read(config.resolve(config.compose(first)))
+
+
+def first_value(override):
+    """The word, or of a sweep the word with its first value."""
+    if not override.is_sweep_override():
+        return override.input_line
+    return f"{override.key_or_group}={next(iter(override.sweep_string_iterator()))}"
+
+
+def test_pages_and_commands_are_found():
+    assert len(PAGES) > 20
+    assert len(COMMANDS) > 40
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_printed_commands_are_taken(line, tmp_path, monkeypatch, capsys):
+    program, *words = shlex.split(line)
+    if program == "torchrun":
+        module = words.index("-m")
+        assert importlib.util.find_spec(words[module + 1]) is not None
+        program, words = "dsee-bench", words[module + 2 :]
+    if program == "make":
+        targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert {word for word in words if "=" not in word} <= set(targets)
+    elif program == "dsee-score":
+        score.parser().parse_args(words)
+    elif program == "dsee-report":
+        report.main([*(words or ["tables"]), "--results", str(tmp_path)])  # SystemExit for words that it does not take
+    else:
+        check_bench(words, tmp_path)
+
+
+def test_printed_runs_are_there_once():
+    """Of the runs that a page shows or compares, those that the repository has; the others the reader makes."""
+    lines = [line.split() for line in COMMANDS if line.startswith("dsee-report")]
+    printed = {word for line in lines if line[1:2] in (["show"], ["compare"]) for word in line[2:]}
+    ours = {word for word in printed if re.match(r"(rte|mrpc|cola|stsb|sst2|e2e)-", word)}
+    assert ours
+    for start in ours:
+        assert len(list((ROOT / "results/runs").glob(f"{start}*.json"))) == 1, start
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_links_lead_to_files(path):
+    for target in re.findall(r"\]\(([^)]+)\)", path.read_text(encoding="utf-8")):
+        if not target.startswith(("https://", "#")):
+            assert (path.parent / target.partition("#")[0]).exists(), target
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_named_files_are_there(path):
+    named = re.findall(
+        r"`((?:dsee_bench|conf|tests|docs|benchmarks|hydra_plugins)/[\w./-]+)`", path.read_text(encoding="utf-8")
+    )
+    for name in named:
+        assert OWN_NAMES.search(name) or (ROOT / name).exists(), name
+
+
+def test_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 250
+
+
+def test_every_method_stands_on_the_methods_page():
+    page = hooks.filled((ROOT / "docs/reference/methods.md").read_text(encoding="utf-8"))
+    rows = dict(re.findall(r"^\| `(.+?)` \| .* \| (.+) \|$", page, flags=re.MULTILINE))
+    assert sorted(rows) == config.options("method")
+
+
+def test_every_setting_stands_on_the_settings_page():
+    page = hooks.filled((ROOT / "docs/reference/settings.md").read_text(encoding="utf-8"))
+    run = set(OmegaConf.load(config.CONF / "config.yaml")) - {"defaults", "hydra"}
+    stages = {key for path in (config.CONF / "stage").glob("*.yaml") for key in OmegaConf.load(path)} - {
+        "defaults",
+        "_target_",
+    }
+    recipe = {field.name for field in dataclasses.fields(config.Recipe)}
+    named = set(re.findall(r"^\| `([\w/-]+)`", page, flags=re.MULTILINE))
+    assert (run | stages | recipe) - {"defaults", "_target_"} <= named
+    assert set(config.options("task")) | set(config.options("backbone")) <= named
+
+
+def test_every_field_of_a_record_is_explained():
+    text = (ROOT / "results/README.md").read_text(encoding="utf-8")
+    for field in dataclasses.fields(record.Record):
+        assert re.search(rf"^\| `{field.name}(\[\])?`", text, flags=re.MULTILINE), field.name
+
+
+def test_an_unknown_part_of_a_page_is_refused():
+    with pytest.raises(KeyError, match="nothing"):
+        hooks.filled("<!-- generated: nothing -->")
+    with pytest.raises(ValueError, match="has no section 'Nothing'; it has What lies here"):
+        hooks.filled("<!-- include: results/README.md#Nothing -->")
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
+    pages = sorted(tmp_path.rglob("*.html"))
+    assert len(pages) > 20
+    loaded = re.compile(r"""<(?:script|img|link rel="(?:stylesheet|icon)")[^>]*(?:src|href)="(https?:[^"]+)""")
+    for page in pages:
+        found = loaded.findall(page.read_text(encoding="utf-8"))
+        assert found == [], page
