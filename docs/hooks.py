@@ -19,6 +19,7 @@ from dsee_bench import config, record
 
 ROOT = Path(__file__).parents[1]
 KEY = re.compile(r"^(\s*)([A-Za-z_]\w*):\s*([^#]*?)\s*(?:#\s*(.*))?$")
+PIPE = re.compile(r"(`[^`]*`)|\|")  # in code a table's separator stands for itself
 FIELD = re.compile(r"^    (\w+): (.+?)(?: = (.+?))?(?:  # (.*))?$")
 
 
@@ -181,5 +182,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; ValueError for one without rows, as a file or a type has then changed its form."""
     if not rows:
         raise ValueError(f"the table of {', '.join(head)} has no rows")
-    lines = [head, ["---"] * len(head), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
+    lines = [
+        head,
+        ["---"] * len(head),
+        *([PIPE.sub(lambda found: found[1] or "\\|", cell) for cell in row] for row in rows),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
