@@ -18,8 +18,8 @@ NAME = "DSEE"
 class DseeConfig(PeftConfig):
     """W' = W + s (U V + S2), s = lora_alpha / r. The defaults are the paper's for BERT-base.
 
-    Once it is on a model, `num_entries` says how many entries each module has, by its full name, so that a saved update is
-    loaded into the right shapes even where modules differ; give each model a config of its own.
+    On a model, `num_entries` says how many entries each module has, by its full name, so that a saved adapter is loaded
+    into the right shapes even where modules differ. Give each model a config of its own.
     """
 
     r: int = 16  # R, the rank of U V
