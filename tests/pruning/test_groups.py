@@ -27,7 +27,7 @@ IN_EACH = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "removed", "nnz", "why"), IN_EACH)
+@pytest.mark.parametrize(("scores", "removed", "kept", "why"), IN_EACH)
 def test_keep_in_each(scores, removed, kept, why):
     found = keep_in_each([torch.tensor(score) for score in scores], removed)
     assert [group.tolist() for group in found] == kept, why
@@ -42,7 +42,7 @@ OVERALL = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "removed", "nnz", "why"), OVERALL)
+@pytest.mark.parametrize(("scores", "removed", "kept", "why"), OVERALL)
 def test_keep_overall(scores, removed, kept, why):
     found = keep_overall([torch.tensor(score) for score in scores], removed)
     assert [group.tolist() for group in found] == kept, why

@@ -83,7 +83,7 @@ MASKS = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "sparsity", "nnz", "why"), MASKS)
+@pytest.mark.parametrize(("scores", "sparsity", "kept", "why"), MASKS)
 def test_masks_by_hand(scores, sparsity, kept, why):
     masks = global_masks([torch.tensor(score) for score in scores], sparsity)
     assert [mask.int().tolist() for mask in masks] == kept, why
@@ -152,7 +152,7 @@ WITHIN = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "within", "sparsity", "nnz", "why"), WITHIN)
+@pytest.mark.parametrize(("scores", "within", "sparsity", "kept", "why"), WITHIN)
 def test_masks_in_scope_by_hand(scores, within, sparsity, kept, why):
     assert masks_in_scope([torch.tensor(scores)], sparsity, within)[0].int().tolist() == kept, why
 
@@ -162,7 +162,7 @@ def test_within_a_weight_no_other_weight_counts():
     assert (first.tolist(), second.tolist()) == ([[False, True]], [[False, True]])
 
 
-@pytest.mark.parametrize(("within", "nnz", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
+@pytest.mark.parametrize(("within", "kept", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
 def test_n_of_m_is_exact_in_every_group(within, kept, group):
     mask = masks_in_scope([torch.rand(7, 40, generator=torch.Generator().manual_seed(0))], 0.5, within)[0]
     assert (mask.view(-1, group).sum(1) == kept).all()

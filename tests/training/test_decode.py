@@ -152,7 +152,7 @@ def test_each_distinct_context_is_decoded_once(loaded, tmp_path, calls):
 
 
 @pytest.mark.parametrize(
-    ("nnz", "again", "why"),
+    ("kept", "again", "why"),
     [
         ("all", [], "all is done"),
         ("first batch", [2], "the second batch is to do"),
