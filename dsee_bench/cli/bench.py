@@ -42,11 +42,12 @@ def main() -> None:
     if {"--help", "-h"} & set(words):
         console.output(_help())
         return
-    overrides = [word for word in words if not word.startswith("-")]
-    if len(overrides) < len(words):
-        _by_hydra(overrides)
-        return
     try:
+        words = flags.take_config_dir(words)
+        overrides = [word for word in words if not word.startswith("-")]
+        if len(overrides) < len(words):
+            _by_hydra(words, overrides)
+            return
         if any(config.parse(word).key_or_group.startswith("hydra") for word in overrides):
             flags.check_hydra(overrides)
         code = run(config.resolve(config.compose(overrides)), overrides)
@@ -65,45 +66,27 @@ def _help() -> str:
     return f"{text.header}\n\n{text.template}".replace("$GROUPS", groups)
 
 
-def _by_hydra(overrides: Sequence[str]) -> None:
-    """--multirun and Hydra's other flags."""
+def _by_hydra(words: Sequence[str], overrides: Sequence[str]) -> None:
+    """Run --multirun or another of Hydra's flags."""
     import hydra
 
-    sys.argv[1:] = _with_config_dir(sys.argv[1:])
-    try:
-        flags.check_flags(sys.argv[1:])
-        # Words of other forms belong to a flag: --cfg job.
-        settings = [word for word in overrides if "=" in word or word.startswith("~")]
-        config.check_overrides(settings)
-        flags.check_hydra(settings, flags.config_dir(sys.argv[1:]))
-    except ConfigError as error:
-        sys.exit(f"dsee-bench: {error}")
-    if {"--multirun", "-m"} & set(sys.argv[1:]):
+    flags.check_flags(words)
+    # Words of other forms belong to a flag: --cfg job.
+    settings = [word for word in overrides if "=" in word or word.startswith("~")]
+    config.check_overrides(settings)
+    flags.check_hydra(settings)
+    if {"--multirun", "-m"} & set(words):
         for word in map(config.parse, overrides):
             if word.key_or_group in ("results_dir", "data_dir", "export") and word.is_sweep_override():
                 key, _, value = word.input_line.partition("=")
-                sys.exit(
-                    f"dsee-bench: {key} takes one folder, a sweep is over settings that change a result; a name with a "
-                    f"comma is typed {config.quoted(key, value)}"
+                raise ConfigError(
+                    f"{key} takes one folder, a sweep is over settings that change a result; a name with a comma is "
+                    f"typed {config.quoted(key, value)}"
                 )
-        words = [word for word in sys.argv[1:] if word not in ("--multirun", "-m")]  # argparse wants the flag in front
-        sys.argv[1:] = ["--multirun", *words, "hydra/hydra_logging=default"]
+        others = [word for word in words if word not in ("--multirun", "-m")]  # argparse wants the flag in front
+        words = ["--multirun", *others, "hydra/hydra_logging=default"]
+    sys.argv[1:] = [*(f"--config-dir={folder}" for folder in config.FOLDERS[1:]), *words]
     hydra.main(config_path=str(config.CONF), config_name="config", version_base="1.3")(_job)()
-
-
-def _with_config_dir(words: Sequence[str]) -> list[str]:
-    """The words with the path of Hydra's --config-dir as a shell has it: no shell reads a `~` after `=`."""
-    try:
-        return [
-            f"--config-dir={shell.shell_path(word.partition('=')[2], '--config-dir')}"
-            if word.startswith("--config-dir=")
-            else str(shell.shell_path(word, "--config-dir"))
-            if before in ("--config-dir", "-cd")
-            else word
-            for before, word in zip(["", *words], words, strict=False)
-        ]
-    except ValueError as error:
-        sys.exit(f"dsee-bench: {error}")
 
 
 def _job(composed: DictConfig) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CONF = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+FOLDERS = [CONF]  # where options lie: conf/, and the folder of --config-dir
 GROUPS = ("backbone", "task", "method", "train", "experiment")  # what a run is composed of
 
 
@@ -116,9 +117,9 @@ def nearest(name: str, among: Iterable[str]) -> str:
 
 
 def options(group: str) -> list[str]:
-    """The options of a group: the YAML files under conf/<group>/, `peft/ia3` for nested ones."""
-    folder = CONF / group
-    return sorted(str(path.relative_to(folder).with_suffix("")) for path in folder.rglob("*.yaml"))
+    """Return the options of a group: the YAML files under conf/<group>/, `peft/ia3` for nested ones."""
+    folders = [folder / group for folder in FOLDERS]
+    return sorted({str(path.relative_to(each).with_suffix("")) for each in folders for path in each.rglob("*.yaml")})
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
@@ -182,8 +183,13 @@ def _short(word: str) -> str:
 
 def quoted(key: str, value: str) -> str:
     """The word of a command, for a shell, that gives `key` this text whatever characters it has."""
+    return shlex.quote(f"{key}={_text(value)}")
+
+
+def _text(value: str) -> str:
+    """Return the text between quotes, for Hydra."""
     escaped = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ("\\" if found[2] else "") + found[2], value)
-    return shlex.quote(f'{key}="{escaped}"')
+    return f'"{escaped}"'
 
 
 def _values(override: Any) -> list[str]:  # hydra's Override
@@ -231,7 +237,8 @@ def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictC
     within = GlobalHydra.instance().is_initialized()  # in a sweep's own process, which has conf/ at hand
     try:
         with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
-            return hydra_compose("config", overrides=list(overrides), return_hydra_config=hydra_too)
+            more = [f"hydra.searchpath=[{_text(str(folder))}]" for folder in FOLDERS[1:]]
+            return hydra_compose("config", overrides=[*overrides, *more], return_hydra_config=hydra_too)
     except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: of a group that is null
         check_overrides(overrides)  # raises with the names that Hydra's own message lacks
         raise ConfigError(" ".join(str(error).split())) from error

@@ -3,8 +3,9 @@
 Hydra imports what its settings name (sweeper, launcher, callbacks, log handlers), and one of its flags reads a pickle.
 """
 
+import argparse
+import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -12,31 +13,14 @@ from omegaconf import OmegaConf
 from dsee_bench import config
 from dsee_bench.config import ConfigError
 from dsee_bench.config.validate import leaves, shown
+from dsee_bench.system.shell import argument_path
 
 FLAGS = (
-    "--multirun",
-    "-m",
-    "--run",
-    "-r",
-    "--cfg",
-    "-c",
-    "--config-dir",
-    "-cd",
-    "--resolve",
-    "--package",
-    "-p",
-    "--info",
-    "-i",
-    "--hydra-help",
-    "--version",
+    *("--multirun", "-m", "--run", "-r", "--cfg", "-c", "--config-dir", "-cd", "--resolve", "--package", "-p"),
+    *("--info", "-i", "--hydra-help", "--version"),
 )
 OWN = ("hydra.", "hydra_plugins.", "logging.", "sys.", "dsee_bench.")
-IMPORTED = (
-    "_target_",
-    "class",
-    "()",
-    "factory",
-)  # keys of Hydra's settings and of Python's logging whose value is code
+IMPORTED = ("_target_", "class", "()", "factory")  # keys of Hydra's settings and Python's logging whose value is code
 
 
 def check_flags(words: Sequence[str]) -> None:
@@ -46,24 +30,26 @@ def check_flags(words: Sequence[str]) -> None:
             raise ConfigError(f"{shown(word)} is no flag of dsee-bench. There are: {', '.join(FLAGS)}")
 
 
-def config_dir(words: Sequence[str]) -> str | None:
-    """The folder of Hydra's --config-dir, whose files join those of conf/."""
-    for before, word in zip(["", *words], words, strict=False):
-        if before in ("--config-dir", "-cd"):
-            return word
-        if word.startswith("--config-dir="):
-            return word.partition("=")[2]
-    return None
+def take_config_dir(words: Sequence[str]) -> list[str]:
+    """Add the folder of Hydra's --config-dir, if there is one, to those of the options; return the other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", type=argument_path, metavar="DIR")
+    try:
+        found, others = parser.parse_known_args([re.sub("^-cd(?==|$)", "--config-dir", word) for word in words])
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    if found.config_dir is not None and not found.config_dir.is_dir():
+        raise ConfigError(f"--config-dir={found.config_dir} is no folder; give one with GROUP/OPTION.yaml in it")
+    config.FOLDERS[1:] = [] if found.config_dir is None else [found.config_dir.absolute()]
+    return others
 
 
-def check_hydra(words: Sequence[str], folder: str | None = None) -> None:
+def check_hydra(words: Sequence[str]) -> None:
     """ConfigError where the words make Hydra import something that is neither its own nor ours."""
     overrides = [config.parse(word) for word in words]
     if any(override.key_or_group.startswith("hydra.searchpath") for override in overrides):
-        raise ConfigError("hydra.searchpath cannot be set: the files that dsee-bench reads are its own, in conf/")
+        raise ConfigError("hydra.searchpath cannot be set; --config-dir=DIR adds a folder of your own options")
     single = [word for word, override in zip(words, overrides, strict=True) if not override.is_sweep_override()]
-    if folder is not None:
-        single.append(f"hydra.searchpath=['{Path(folder).absolute().as_uri()}']")
     check_composed(config.compose(single, hydra_too=True).hydra)
 
 

@@ -1,6 +1,8 @@
 """Mistakes in settings: each is told by name, with what there is and the nearest, before torch is imported."""
 
+import contextlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
+from dsee_bench.cli import bench
 from dsee_bench.config import ConfigError
 from dsee_bench.runs import sweep
 
@@ -185,6 +188,37 @@ COMMANDS = [
     (["backbone=roberta-base", "train.max_length=514"], 1, ["max_length=514", "roberta-base reads 512 tokens at most"]),
     (["-m", "method=dsee,full", "method.stages.prune.sparsity=0.5"], 1, ["method=full", "'prune' is no key"]),
 ]
+
+
+FOLDERS = [
+    # of a user's own YAML, why
+    ("mine", "as in the documents"),
+    ("a = b, it's mine", "letters that Hydra needs quoted"),
+]
+
+
+@pytest.mark.parametrize(("name", "why"), FOLDERS)
+@pytest.mark.parametrize("flag", ["--config-dir {}", "--config-dir={}", "-cd {}", "-m -cd={}"])
+def test_an_option_of_ones_own_folder(flag, name, why, tmp_path, monkeypatch, capsys):
+    (tmp_path / name / "method").mkdir(parents=True)
+    shutil.copy(config.CONF / "method" / "lora.yaml", tmp_path / name / "method" / "own_lora.yaml")
+    monkeypatch.setattr(config, "FOLDERS", list(config.FOLDERS))
+    words = [word.format(tmp_path / name) for word in flag.split()]
+    monkeypatch.setattr(sys, "argv", ["dsee-bench", *words, "method=own_lora", "plan=json", f"results_dir={tmp_path}"])
+    with pytest.raises(SystemExit) if "-m" not in words else contextlib.nullcontext() as ended:
+        bench.main()
+    assert ended is None or ended.value.code == 0, why
+    assert [stage["name"] for stage in json.loads(capsys.readouterr().out.splitlines()[-1])["stages"]] == [
+        "lora",
+        "tune",
+    ]
+
+
+@pytest.mark.parametrize("words", [["--config-dir"], ["--config-dir=/nope"], ["--config-dir", "$NOPE"]])
+def test_a_folder_of_ones_own_that_is_none(words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["dsee-bench", "plan=true", *words])
+    with pytest.raises(SystemExit, match=r"dsee-bench: .*--config-dir"):
+        bench.main()
 
 
 # One process for all, as a start takes a second: each with its exit code, what it said, and what it left imported.
