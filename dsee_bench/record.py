@@ -8,7 +8,7 @@ import functools
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -50,10 +50,22 @@ class Cost:
     counts: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Base of what stages report: each stage has its own, with fields of plain values."""
+
+    reused: bool = False  # the stage's work was taken from the cache
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields as the record has them; one at its default is left out."""
+        values = {item.name: (getattr(self, item.name), item.default) for item in fields(self)}
+        return {name: value for name, (value, default) in values.items() if value is not default}
+
+
 @dataclass(frozen=True)
 class StageLog:
     """What one stage did. `seconds` is wall time; `peak_memory` is bytes, None where it cannot be measured:
-    of the accelerator during the stage, or the largest size of the process until its end."""
+    of the accelerator during the stage, or the largest size of the process until its end. `facts` is its report."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str

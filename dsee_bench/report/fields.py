@@ -7,30 +7,33 @@ it is; but where a report computes with a value, or sorts or groups by it, its t
 import functools
 from collections import Counter
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
-from annotated_types import Ge, Le, MinLen
-from pydantic import AfterValidator, TypeAdapter, ValidationError, with_config
+from annotated_types import Ge
+from pydantic import AfterValidator, BaseModel, TypeAdapter, ValidationError, create_model, with_config
 from typing_extensions import TypedDict
 
 from dsee_bench.record import Record, first_fault
+from dsee_bench.stages.narrow import NarrowReport
+from dsee_bench.stages.prune import PruneReport
+from dsee_bench.training.job import TuneReport
 
 GROUPS = ("task", "backbone", "method")  # of settings, whose names say what a run is
 
 Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
-Share = Annotated[float, Ge(0), Le(1)]
 _some = with_config({"strict": True, "extra": "allow"})  # of many keys only these
 
 
 def _point(point: dict[str, float | None]) -> dict[str, float | None]:
-    """A step and one value at it."""
+    """Return the point if it has a step and one value at it."""
     if len(point) != 2 or point.get("step") is None:
         raise ValueError("a point of a curve has a step and one value")
     return point
 
 
 Points = list[Annotated[dict[str, int | float | None], AfterValidator(_point)]]
+REPORTS = (TuneReport, PruneReport, NarrowReport)  # of stages, that reports compute with
 
 
 @_some
@@ -56,16 +59,6 @@ class _Config(TypedDict, total=False):
 
 
 @_some
-class _Facts(TypedDict, total=False):
-    steps: Count
-    curve: Points
-    dev: Points
-    sparsity_by_site: Annotated[dict[str, Share], MinLen(1)]
-    heads: list[list[int]]  # those that stay, by layer
-    neurons: list[Count]  # that stay, by layer
-
-
-@_some
 class _Split(TypedDict, total=False):
     n: Count | None
     sha256: str | None
@@ -84,14 +77,14 @@ class _Free(TypedDict):
     config: _Config
     made_by: _MadeBy
     data: dict[str, _Split]
-    stages: list[_Facts]
 
 
 def check(record: Record) -> None:
     """ValueError naming the first part of the record that a report cannot use."""
     free = {"config": record.config, "made_by": record.made_by, "data": record.data}
     try:
-        _adapter().validate_python({**free, "stages": [stage.facts for stage in record.stages]})
+        _adapter().validate_python(free)
+        _stages().model_validate({"stages": [stage.facts for stage in record.stages]})
     except ValidationError as error:
         raise ValueError(first_fault(error)) from error
     if record.status == "finished":
@@ -112,3 +105,13 @@ def _once(counts: Mapping[str, int]) -> None:
 @functools.cache
 def _adapter() -> TypeAdapter[Any]:
     return TypeAdapter(_Free)
+
+
+@functools.cache
+def _stages() -> type[BaseModel]:
+    """Facts of stages, each of which may have the fields of REPORTS, of their types."""
+    types = {name: of for report in REPORTS for name, of in get_type_hints(report, include_extras=True).items()}
+    types |= {"curve": Points, "dev": Points}
+    fields: dict[str, Any] = {name: (of, None) for name, of in types.items()}
+    facts = create_model("Facts", __config__={"strict": True, "extra": "allow"}, **fields)
+    return create_model("Stages", stages=(list[facts], ...))  # type: ignore[valid-type]

@@ -260,10 +260,11 @@ def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> 
     state.folder = folder
     started = time.perf_counter()
     state.spec = settings.stages[name].plan(state.spec)
-    facts = settings.stages[name].run(state)
+    report = settings.stages[name].run(state)
     seconds = time.perf_counter() - started
     info(f"  {name}: done in {seconds:.1f} s")
-    return StageLog(name, round(seconds, 3), torch.cuda.max_memory_allocated() if on_gpu else _largest(), facts)
+    memory = torch.cuda.max_memory_allocated() if on_gpu else _largest()
+    return StageLog(name, round(seconds, 3), memory, report.facts())
 
 
 def _largest() -> int:

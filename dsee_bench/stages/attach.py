@@ -8,6 +8,7 @@ from dsee_bench.adapters.peft_settings import settings_class
 from dsee_bench.config.limits import Count, CountOrZero, Limits, Positive, Share
 from dsee_bench.config.validate import typed
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
+from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 ADAPTER = "default"  # PEFT's own name for the one adapter
 UNKNOWN_STEPS = 10**9  # AdaLoRA asks for the number of steps when it is made; the tuning stage sets it
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRankReport(Report):
+    rank: int
+    scale: float  # s
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class LowRank(Stage):
 
         return spec.change(self.kinds, attach)
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> LowRankReport:
         from peft import get_peft_model
 
         from dsee_bench.adapters.dsee import DseeConfig
@@ -55,10 +62,16 @@ class LowRank(Stage):
             target_modules=[site.path for site in self.sites(state.spec)],
         )
         state.tuner = get_peft_model(state.model, config).base_model
-        return {"rank": self.rank, "scale": self.alpha / self.rank}
+        return LowRankReport(rank=self.rank, scale=self.alpha / self.rank)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.run(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseReport(Report):
+    num_entries: int  # of each weight
+    placement: str
 
 
 @dataclass(frozen=True)
@@ -95,12 +108,12 @@ class SparseEntries(Stage):
 
         return replace(spec, weights=tuple(attach(w) if w.site in chosen else w for w in spec.weights))
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> SparseReport:
         from dsee_bench.pruning.placement import choose_positions
 
         positions = choose_positions(state, self.sites(state.spec), self.placement, self.entries, self.batches)
         _set_support(state, positions)
-        return {"num_entries": self.entries, "placement": self.placement}
+        return SparseReport(num_entries=self.entries, placement=self.placement)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
@@ -115,6 +128,11 @@ def _set_support(state: RunState, positions: "dict[Site, torch.Tensor]") -> None
     for site, flat in positions.items():
         layer: Any = module_at(state.model, site)
         layer.set_support(ADAPTER, [flat])
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeftReport(Report):
+    type: str
 
 
 @dataclass(frozen=True)
@@ -143,7 +161,7 @@ class Peft(Stage):
 
         return spec.change(self.kinds, attach)
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> PeftReport:
         from peft import get_peft_model
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
         from transformers import set_seed
@@ -168,7 +186,7 @@ class Peft(Stage):
                 f"{self.type} with settings {self.settings} trains {trained:,} numbers, the plan counts "
                 f"{state.spec.adapter:,}; use_dora, rank_pattern and their like are not counted, leave them out"
             )
-        return {"type": self.type}
+        return PeftReport(type=self.type)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.run(state)

@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING
 from dsee_bench.config.limits import NotNegative
 from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
 from dsee_bench.pruning.surgery import FFN_COLUMNS, HEAD_COLUMNS
+from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class CoefficientsReport(Report):
+    coefficients: int  # how many
 
 
 @dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Coefficients(Stage):
 
         return spec.change((*HEAD_COLUMNS, *FFN_COLUMNS), attach)
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> CoefficientsReport:
         from dsee_bench.adapters.coefficient import attach
         from dsee_bench.models.access import module_at
 
@@ -46,7 +52,7 @@ class Coefficients(Stage):
                 l1 = self.l1_heads if weight.site.kind in HEAD_COLUMNS else self.l1_ffn
                 penalised.append((weight.site, l1))
         state.penalties.append(lambda: _penalty(state, penalised))
-        return {"coefficients": sum(weight.coefficients for weight in state.spec.weights)}
+        return CoefficientsReport(coefficients=sum(weight.coefficients for weight in state.spec.weights))
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.run(state)

@@ -9,8 +9,15 @@ from typing import Annotated
 
 from dsee_bench.config.limits import Limits
 from dsee_bench.models.spec import ModelSpec, Site
+from dsee_bench.record import Report
 from dsee_bench.stages.attach import ADAPTER
-from dsee_bench.stages.stage import Facts, RunState, Stage
+from dsee_bench.stages.stage import RunState, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenericStartReport(Report):
+    drawn: int  # entries of U and S2
+    std: float
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class GenericStart(Stage):
             raise ValueError("there is no update to start; put low_rank and sparse stages before")
         return spec
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> GenericStartReport:
         import torch
 
         generator = torch.Generator().manual_seed(state.seed)
@@ -44,4 +51,4 @@ class GenericStart(Stage):
                     value = parts[ADAPTER]
                     value.data.copy_(torch.randn(value.shape, generator=generator) * self.std)
                     drawn += value.numel()
-        return {"drawn": drawn, "std": self.std}
+        return GenericStartReport(drawn=drawn, std=self.std)

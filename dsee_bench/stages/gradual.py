@@ -6,12 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import ModelSpec, Site
-from dsee_bench.stages.prune import PruneWeights
+from dsee_bench.stages.prune import PruneReport, PruneWeights
 from dsee_bench.stages.stage import Facts, RunState
 from dsee_bench.stages.tune import Tune
+from dsee_bench.training.job import TuneReport
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradualReport(PruneReport, TuneReport):
+    schedule: list[dict[str, float]]  # step, and the part of the share that is zeroed after it
 
 
 @dataclass(frozen=True)
@@ -39,19 +45,14 @@ class GradualPrune(Tune):
     def estimates(self, spec: ModelSpec) -> frozenset[str]:
         return self.prune.estimates(spec)
 
-    def run(self, state: RunState) -> Facts:
-        hooks = state.after_step
+    def run(self, state: RunState) -> GradualReport:
         last = max(1, round(self.until * state.recipe.steps(len(state.data["train"]), self.epochs)))
         schedule = Schedule(self.prune, state, self.every, last)
-        state.after_step, state.best_after = [*hooks, schedule], last - 1  # what `last` leaves is a candidate
-        try:
-            facts = super().run(state)
-        finally:
-            state.after_step, state.best_after = hooks, 0
+        tuned = self.tune(state, [schedule], best_after=last - 1)  # what `last` leaves is a candidate
         shares = [
             {"step": step, "part": round(schedule.part(step), 6)} for step in range(1, last + 1) if schedule.due(step)
         ]
-        return {**facts, **self.prune.settle(state), "schedule": shares}
+        return GradualReport(**tuned.facts(), **self.prune.settle(state).facts(), schedule=shares)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         self.prune.restore(state, facts)

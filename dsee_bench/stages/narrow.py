@@ -9,15 +9,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
+
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import Kind, ModelSpec, Site
 from dsee_bench.pruning import surgery
 from dsee_bench.pruning.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
 from dsee_bench.pruning.removal import remove, whole_weight
+from dsee_bench.record import Report
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 Removed = Annotated[float, Limits(least=0, below=1, hint="it is the share removed, and one must stay")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NarrowReport(Report):
+    """What is left, so that the model can be built again."""
+
+    heads: list[list[int]]  # groups of heads, by layer
+    neurons: list[Annotated[int, Ge(0)]]  # how many, by layer
+    entries: dict[str, int]  # sparse entries, by the path of their weight
 
 
 @dataclass(frozen=True)
@@ -85,8 +97,8 @@ class Narrow(Stage):
             return [total] + [0] * (len(groups) - 1)
         return [_rounded(count, share, name, f"of layer {layer}", count - 1) for layer, count in enumerate(groups)]
 
-    def run(self, state: RunState) -> Facts:
-        """Choose, remove, and say in the facts what is left, so that the model can be built again."""
+    def run(self, state: RunState) -> NarrowReport:
+        """Choose, remove, and report what is left."""
         import torch
 
         from dsee_bench.pruning.groups import keep_in_each, keep_overall
@@ -105,22 +117,22 @@ class Narrow(Stage):
             gone = self._gone(groups, share, name)
             choice.append(keep_in_each(scores, gone) if self.scope == "layer" else keep_overall(scores, sum(gone)))
         remove(state, *choice)
-        return {
-            "heads": [kept.tolist() for kept in choice[0]],  # groups of heads that stay, by layer
-            "neurons": [len(kept) for kept in choice[1]],
-            "entries": {w.site.path: w.entries for w in state.spec.weights if w.entries},
-        }
+        return NarrowReport(
+            heads=[kept.tolist() for kept in choice[0]],
+            neurons=[len(kept) for kept in choice[1]],
+            entries={w.site.path: w.entries for w in state.spec.weights if w.entries},
+        )
 
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
 
         from dsee_bench.models.access import module_at
 
-        heads = [torch.tensor(kept) for kept in facts["heads"]]
-        remove(state, heads, [torch.arange(count) for count in facts["neurons"]])
+        left = NarrowReport(**facts)
+        remove(state, [torch.tensor(kept) for kept in left.heads], [torch.arange(count) for count in left.neurons])
         changed = []
         for weight in state.spec.weights:
-            entries = facts["entries"].get(weight.site.path, 0)
+            entries = left.entries.get(weight.site.path, 0)
             layer: Any = module_at(state.model, weight.site)
             if hasattr(layer, "set_support"):
                 layer.set_support(ADAPTER, [torch.arange(entries)])

@@ -8,10 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
+from annotated_types import Ge, Le, MinLen
+
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 from dsee_bench.pruning import DataScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks, mask_updates, spread, with_kept
+from dsee_bench.record import Report
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -32,6 +35,12 @@ class Pool:
 
 
 Sparsity = Annotated[float, Limits(least=0, below=1, hint="for a dense model leave the stage out")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneReport(Report):
+    zeroed_entries: int
+    sparsity_by_site: Annotated[dict[str, Annotated[float, Ge(0), Le(1)]], MinLen(1)]  # path -> share of zeros
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,7 @@ class PruneWeights(Stage):
         unlike = spec.relative is not None or any(weight.site.kind == "pooler" for weight in weights)
         return frozenset({"flops"} if weights and (unlike or any(weight.update for weight in weights)) else ())
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> PruneReport:
         """Masks over W; the spec then says how many entries each weight really kept."""
         self.mask(state)
         return self.settle(state)
@@ -123,13 +132,13 @@ class PruneWeights(Stage):
         if self.mask_adapter:
             mask_updates(state)
 
-    def settle(self, state: RunState) -> Facts:
+    def settle(self, state: RunState) -> PruneReport:
         """Give the spec the counts of the masks, and say where the zeros are."""
         kept = {site: int(mask.sum()) for site, mask in state.masks.items()}
         state.spec = with_kept(state.spec, kept, self.mask_adapter)
         by_site = {w.site.path: 1 - w.nnz / w.size for w in state.spec.weights if w.site in kept}
         zeros = sum(w.size - w.nnz for w in state.spec.weights if w.site in kept)
-        return {"zeroed_entries": zeros, "sparsity_by_site": by_site}
+        return PruneReport(zeroed_entries=zeros, sparsity_by_site=by_site)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         if self.mask_adapter:

@@ -4,10 +4,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dsee_bench.models.spec import ModelSpec, Site
-from dsee_bench.stages.stage import Facts, RunState, Stage
+from dsee_bench.record import Report
+from dsee_bench.stages.stage import RunState, Stage
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewindReport(Report):
+    rewound_parameters: int
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Rewind(Stage):
             raise ValueError("nothing is pruned before, so rewinding would only undo the tuning; prune first")
         return spec
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> RewindReport:
         import torch
 
         from dsee_bench.pruning.masking import apply_masks
@@ -39,7 +45,7 @@ class Rewind(Stage):
             for name, parameter in now.items():
                 parameter.copy_(first[name])
         apply_masks(state)
-        return {"rewound_parameters": sum(parameter.numel() for parameter in now.values())}
+        return RewindReport(rewound_parameters=sum(parameter.numel() for parameter in now.values()))
 
 
 def _refuse_narrowed(first: "dict[str, Tensor]", now: "dict[str, Tensor]") -> None:

@@ -7,13 +7,14 @@ them; a stage that adds none leaves it out.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import Recipe
 from dsee_bench.models.spec import ModelSpec, Site
+from dsee_bench.record import Report
 from dsee_bench.tasks.example import Split, Task
 
 if TYPE_CHECKING:
@@ -21,9 +22,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from dsee_bench.monitoring.curve import Curve
-    from dsee_bench.training.trainer import StepHook
 
-Facts = dict[str, Any]  # plain values for the record
+Facts = Mapping[str, Any]  # a stage's report as the record has it
 
 
 @dataclass
@@ -42,12 +42,10 @@ class RunState:
     device: str  # "auto" or "cpu"
     save_every: float = math.inf  # seconds between points that a stopped tuning goes on from
     fresh: "Callable[[], PreTrainedModel] | None" = None  # makes the model of before the first stage once more
-    curve: "Curve | None" = None  # where a tuning's points go, beside its facts
+    curve: "Curve | None" = None  # where loss and dev scores go while a tuning runs
     tuner: Any = None  # PEFT's tuner, once an update is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
-    after_step: "list[StepHook]" = field(default_factory=list)
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
-    best_after: int = 0  # a tuning's step up to which its weights are no candidates for the best
 
 
 class Stage:
@@ -65,9 +63,9 @@ class Stage:
         """The numbers of `plan` (adapter, kept, flops) that are estimates, given the spec before the stage."""
         return frozenset()
 
-    def run(self, state: RunState) -> Facts:
-        """Do the work; `state.spec` is already the plan's. The facts go into the record."""
+    def run(self, state: RunState) -> Report:
+        """Do the work; `state.spec` is already the plan's. The report goes into the record."""
         raise NotImplementedError
 
     def restore(self, state: RunState, facts: Facts) -> None:  # most stages add no module
-        """Rebuild what `run` added, from the facts it left; its tensors are loaded afterwards."""
+        """Rebuild the modules that `run` added, from its report; their tensors are loaded afterwards."""

@@ -1,11 +1,13 @@
 """Train: the update and the task head, or all weights, or the biases or LayerNorms alone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from dsee_bench.config.limits import Limits, Positive
 from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.stages.stage import Facts, RunState, Stage
+from dsee_bench.training.job import Job, StepHook, TuneReport
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,9 +34,13 @@ class Tune(Stage):
             )
         return replace(spec, tuned=self.parameters)
 
-    def run(self, state: RunState) -> Facts:
+    def run(self, state: RunState) -> TuneReport:
+        return self.tune(state)
+
+    def tune(self, state: RunState, hooks: Sequence[StepHook] = (), best_after: int = 0) -> TuneReport:
+        """Train, with these hooks after each step; the best weights are chosen after the step `best_after`."""
         from dsee_bench.adapters.adalora import budget_of
-        from dsee_bench.training.train import Job, tune
+        from dsee_bench.training.train import tune
 
         choose_trainable(state, self.parameters)
         budget = budget_of(state, state.recipe.steps(len(state.data["train"]), self.epochs))
@@ -52,9 +58,9 @@ class Tune(Stage):
             folder=state.folder,
             device=state.device,
             masks=tuple(_stored_masks(state)) if self.parameters == "all" else (),
-            after_step=(*state.after_step, *([budget] if budget else [])),
+            after_step=(*hooks, *([budget] if budget else [])),
             penalties=(*state.penalties, *([budget.penalty] if budget else [])),
-            best_after=max(state.best_after, budget.best_after if budget else 0),
+            best_after=max(best_after, budget.best_after if budget else 0),
             save_every=state.save_every,
             curve=state.curve,
         )

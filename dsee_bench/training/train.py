@@ -3,9 +3,7 @@
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -14,58 +12,23 @@ from transformers.trainer_callback import PrinterCallback
 
 from dsee_bench.config import Recipe
 from dsee_bench.monitoring.console import info
-from dsee_bench.monitoring.curve import Curve
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed
 from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
-from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
-from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween, StepHook
+from dsee_bench.training.job import Job, TuneReport
+from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
 CURVE_POINTS = 50  # of the training loss, in the record
 
 
-@dataclass(frozen=True)
-class Job:
-    """All that one tuning needs."""
-
-    name: str  # of the stage, for the progress line
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    task: Task
-    train: Split
-    dev: Split
-    recipe: Recipe
-    epochs: float
-    learning_rate: float
-    seed: int
-    folder: Path
-    device: str
-    masks: Sequence[tuple[Tensor, Tensor]]  # (parameter, mask of its shape, True where kept)
-    after_step: Sequence[StepHook]
-    penalties: Sequence[Callable[[], Tensor]]
-    save_every: float  # seconds between points that a stopped run goes on from, beside those of evaluations
-    best_after: int = 0  # step up to which the weights are no candidates for the best
-    curve: Curve | None = None  # where points of loss and dev score go, beside the facts
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is a language model that learns to complete contexts."""
-        return self.task.kind == "generation"
-
-    @property
-    def ranked_by(self) -> str:
-        """What the dev split is measured by while training: the task's first metric; of texts to write, the loss."""
-        return "loss" if self.writes else self.task.metrics[0]
-
-
-def tune(job: Job) -> dict[str, Any]:
+def tune(job: Job) -> TuneReport:
     """Train the parameters that have gradients; the model ends with the best or the last weights, as the recipe says.
 
-    Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped. Returns
-    facts for the record: steps, seconds a step, the learning rate, and the curves of loss and dev scores.
+    Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped.
     """
     recipe = job.recipe
     set_seed(job.seed)
@@ -102,7 +65,7 @@ def tune(job: Job) -> dict[str, Any]:
         release(trainer, job.model)
         progress.close()
     here = trainer.state.global_step - before
-    return _facts(trainer, job, (time.perf_counter() - started) / max(here, 1))
+    return _report(trainer, job, (time.perf_counter() - started) / max(here, 1))
 
 
 def loss_batches(
@@ -177,28 +140,29 @@ def _arguments(job: Job, steps_: int) -> Any:
     )
 
 
-def _facts(trainer: Trainer, job: Job, seconds_per_step: float) -> dict[str, Any]:
+def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
     history = trainer.state.log_history
     metric = f"eval_{job.ranked_by}"
     best_step = trainer.state.best_global_step if job.recipe.checkpoint == "best" else None
     why_last = why_no_best(job, [log[metric] for log in history if metric in log]) if best_step is None else None
     if why_last is not None:
         info(f"  {job.name}: {why_last}")
-    return {
-        "steps": trainer.state.global_step,
-        "epochs": job.epochs,
-        "learning_rate": job.learning_rate,
-        "rows": len(trainer.train_dataset),
-        "precision": "bf16" if trainer.args.bf16 else "fp32",
-        "seconds_per_step": round(seconds_per_step, 4),
-        "curve": [{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log],
-        "dev": [
+    return TuneReport(
+        steps=trainer.state.global_step,
+        epochs=job.epochs,
+        learning_rate=job.learning_rate,
+        rows=len(trainer.train_dataset),
+        precision="bf16" if trainer.args.bf16 else "fp32",
+        seconds_per_step=round(seconds_per_step, 4),
+        curve=[{"step": log["step"], "loss": log["loss"]} for log in history if "loss" in log],
+        dev=[
             {"step": log["step"], job.ranked_by: log[metric] if math.isfinite(log[metric]) else None}
             for log in history
             if metric in log
         ],
-        "best_step": best_step,
-    } | ({} if why_last is None else {"why_last": why_last})
+        best_step=best_step,
+        why_last=why_last,
+    )
 
 
 def why_no_best(job: Job, seen: Sequence[float]) -> str | None:

@@ -5,7 +5,7 @@ that a stopped tuning goes on from.
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,17 +16,10 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from dsee_bench.system import distributed
 from dsee_bench.system.seal import seal
 from dsee_bench.training import checkpoint
+from dsee_bench.training.job import StepHook
 
 ASK_EVERY = 10  # steps between two looks at the clock, where several processes train
 SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
-
-
-class StepHook(Protocol):
-    """Called with the step after the optimizer's; what it keeps from step to step is saved with each checkpoint."""
-
-    def __call__(self, step: int, /) -> None: ...
-    def tensors(self) -> dict[str, Tensor]: ...
-    def load(self, tensors: dict[str, Tensor]) -> None: ...
 
 
 class ResumingTrainer(Trainer):

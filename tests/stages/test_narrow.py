@@ -64,7 +64,7 @@ def state_of(name, stages, *, lm=False, **changed):
 
 def step(state, stage):
     state.spec = stage.plan(state.spec)
-    return stage.run(state)
+    return stage.run(state).facts()
 
 
 def zero_removed(state, heads, neurons):

@@ -14,7 +14,8 @@ from dsee_bench.runs import sweep
 from dsee_bench.system import distributed
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
-from dsee_bench.training.train import Job, loss_batches, tune
+from dsee_bench.training.job import Job
+from dsee_bench.training.train import loss_batches, tune
 from dsee_bench.training.trainer import SaveBetween
 
 
@@ -59,7 +60,7 @@ def test_accumulated_parts_give_the_same_steps_as_whole_batches(tmp_path):
     for accumulate in (1, 4):
         one = job(tmp_path, *same, f"train.gradient_accumulation_steps={accumulate}")
         one.model.double()
-        assert tune(one)["steps"] == 4
+        assert tune(one).steps == 4
         ends.append(weights(one.model))
     # A gradient that rounds by 1e-16 moves a step of AdamW by at most 1e-3 x 1e-16 / eps 1e-8.
     assert torch.allclose(*ends, rtol=0, atol=1e-9)
@@ -139,7 +140,7 @@ def test_parts_of_a_short_last_batch_weigh_by_their_rows(tmp_path, float64, kind
         gradients = []
         head = list(one.model.parameters())[-1]
         look = Mock(side_effect=lambda _, seen=gradients, w=head: seen.append(w.grad.clone()), tensors=dict)
-        assert tune(dataclasses.replace(one, after_step=(look,)))["steps"] == 3
+        assert tune(dataclasses.replace(one, after_step=(look,))).steps == 3
         ends.append(torch.cat([*map(torch.flatten, gradients), weights(one.model)]))
     torch.testing.assert_close(*ends, rtol=0, atol=1e-10)
 
@@ -161,9 +162,9 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     scores = {}
     for checkpoint in ("best", "last"):
         one = job(tmp_path, f"train.checkpoint={checkpoint}", "train.epochs=4", "train.lr_scheduler_type=constant")
-        facts = tune(dataclasses.replace(one, learning_rate=3e-2))
+        report = tune(dataclasses.replace(one, learning_rate=3e-2))
         found = evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
-        scores[checkpoint] = (found.scores[0].value, [point["accuracy"] for point in facts["dev"]])
+        scores[checkpoint] = (found.scores[0].value, [point["accuracy"] for point in report.dev])
     value, curve = scores["best"]
     assert value == max(curve)
     value, curve = scores["last"]
@@ -180,8 +181,8 @@ def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypa
         return {"accuracy": 0.9 - 0.1 * len(seen)}
 
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: scored)
-    facts = tune(dataclasses.replace(one, best_after=one.recipe.steps(len(one.train), 1)))
-    assert facts["best_step"] == facts["dev"][1]["step"]
+    report = tune(dataclasses.replace(one, best_after=one.recipe.steps(len(one.train), 1)))
+    assert report.best_step == report.dev[1]["step"]
     assert torch.equal(weights(one.model), seen[1])
     assert not torch.equal(weights(one.model), seen[2])
 
@@ -208,11 +209,11 @@ def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch,
     monkeypatch.setattr("dsee_bench.training.evaluate.score", scored)
     monkeypatch.setattr("dsee_bench.monitoring.progress.info", told.append)
     monkeypatch.setattr("dsee_bench.training.train.info", told.append)
-    facts = tune(one)
-    assert [point["accuracy"] for point in facts["dev"]] == list(values)
-    assert facts["best_step"] == (None if best is None else facts["dev"][best]["step"]), why
+    report = tune(one)
+    assert [point["accuracy"] for point in report.dev] == list(values)
+    assert report.best_step == (None if best is None else report.dev[best]["step"]), why
     assert torch.equal(weights(one.model), seen[-1 if best is None else best])
-    assert ("why_last" in facts) == (best is None)
+    assert (report.why_last is not None) == (best is None)
     said = "\n".join(told)
     assert "dev accuracy undefined" in said
     assert "inf" not in said
@@ -250,9 +251,9 @@ def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
 
 def test_a_penalty_is_added_to_the_loss(tmp_path):
     one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
-    plain = tune(one)["curve"][0]["loss"]
+    plain = tune(one).curve[0]["loss"]
     one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
-    punished = tune(dataclasses.replace(one, penalties=(lambda: torch.tensor(2.5),)))["curve"][0]["loss"]
+    punished = tune(dataclasses.replace(one, penalties=(lambda: torch.tensor(2.5),))).curve[0]["loss"]
     assert punished == pytest.approx(plain + 2.5, abs=1e-5)  # Trainer adds its losses up in float32
 
 

@@ -13,7 +13,8 @@ from dsee_bench.runs import sweep
 from dsee_bench.stages.tune import Tune
 from dsee_bench.tasks.batch import collator, encode
 from dsee_bench.tasks.generation import completions
-from dsee_bench.training.train import Job, tune
+from dsee_bench.training.job import Job
+from dsee_bench.training.train import tune
 
 # transformers takes a language model's loss in float32: about 500 tokens add up, each rounded by 2^-24.
 NOISE = 500 * 2**-24
@@ -60,8 +61,8 @@ def first_gradient(tmp_path, *overrides, penalty=None):
     weight = one.model.transformer.h[0].mlp.c_fc.weight
     hooks = (Mock(side_effect=lambda _: found.append(weight.grad.clone()), tensors=dict),)
     penalties = () if penalty is None else (lambda: penalty(weight),)
-    facts = tune(dataclasses.replace(one, after_step=hooks, penalties=penalties))
-    return found[0], facts["curve"][0]["loss"]
+    report = tune(dataclasses.replace(one, after_step=hooks, penalties=penalties))
+    return found[0], report.curve[0]["loss"]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_label_smoothing_spreads_a_share_over_all_tokens(tmp_path):
         for at, label in enumerate(labels)
         if label != -100
     ]
-    assert tune(one)["curve"][0]["loss"] == pytest.approx(sum(said) / len(said), rel=NOISE)
+    assert tune(one).curve[0]["loss"] == pytest.approx(sum(said) / len(said), rel=NOISE)
 
 
 def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
@@ -104,9 +105,9 @@ def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
     one = job(
         tmp_path, "train.epochs=5", "train.lr_scheduler_type=constant", "train.checkpoint=best", "train.dev_rows=16"
     )
-    facts = tune(dataclasses.replace(one, learning_rate=0.3))
-    losses = {point["step"]: point["loss"] for point in facts["dev"]}
-    assert losses[facts["best_step"]] == min(losses.values())
+    report = tune(dataclasses.replace(one, learning_rate=0.3))
+    losses = {point["step"]: point["loss"] for point in report.dev}
+    assert losses[report.best_step] == min(losses.values())
     rows = encode(completions(one.dev).examples[:16], one.tokenizer, one.recipe.max_length)
     one.model.eval()
     with torch.no_grad():
@@ -116,7 +117,7 @@ def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
 
 def test_dev_may_be_measured_on_its_first_rows(tmp_path):
     one = job(tmp_path, "train.dev_rows=3", "train.checkpoint=last")
-    (said,) = (point["loss"] for point in tune(one)["dev"])
+    (said,) = (point["loss"] for point in tune(one).dev)
     rows = encode(completions(one.dev).examples[:3], one.tokenizer, one.recipe.max_length)
     one.model.eval()
     with torch.no_grad():
