@@ -152,6 +152,35 @@ def test_every_field_of_a_record_is_explained():
         assert re.search(rf"^\| `{field.name}(\[\])?`", text, flags=re.MULTILINE), field.name
 
 
+def test_the_means_on_the_results_page_are_those_of_the_table():
+    """The page has the rows of results/tables/glue.md by the method's name, without spreads."""
+    spec = OmegaConf.load(config.CONF / "table/glue.yaml")
+    names = {row.label: row.method.replace("peft_", "peft/") for row in spec.rows}
+    labels = ["RTE acc.", "MRPC acc.", "CoLA Matthews", "STS-B Pearson", "SST-2 acc.", "Average of 5"]
+    page = table_rows(ROOT / "docs/results.md", "| method | RTE acc.")
+    ours = {row["method"].replace("`", ""): [row[label] for label in (*labels[:5], "mean")] for row in page}
+    theirs = {}
+    for row in table_rows(ROOT / "results/tables/glue.md", "| Backbone"):
+        label, _, setting = row["Method"].partition(" (prune.sparsity=")
+        if row["Backbone"] == "minilm":
+            name = (
+                names[row["Method"]]
+                if not setting
+                else f"{names[label]}, {float(setting[:-1]):.0%}".replace("%", " %")
+            )
+            theirs[name] = [re.search(r"[\d.]+", row[label])[0] for label in labels]
+    assert ours == theirs
+
+
+def table_rows(path, start):
+    """The rows of the Markdown table whose first line starts with `start`, by the names in it."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    first = next(at for at, line in enumerate(lines) if line.startswith(start))
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[first:]]
+    rows = cells[2 : next((at for at, row in enumerate(cells) if row == [""]), None)]
+    return [dict(zip(cells[0], row, strict=True)) for row in rows]
+
+
 def test_an_unknown_part_of_a_page_is_refused():
     with pytest.raises(KeyError, match="nothing"):
         hooks.filled("<!-- generated: nothing -->")
