@@ -55,7 +55,7 @@ def default_results_dir() -> Path:
     return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
 
 
-Rows = Annotated[int, Limits(least=1, hint="null takes all rows")]
+Rows = Annotated[int, Limits(ge=1, hint="null takes all rows")]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Recipe:
     lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
     warmup_ratio: Share  # share of all steps in which the rate rises
     weight_decay: NotNegative
-    max_grad_norm: Annotated[float, Limits(above=0, hint="max_grad_norm=null switches it off")] | None
+    max_grad_norm: Annotated[float, Limits(gt=0, hint="max_grad_norm=null switches it off")] | None
     betas: tuple[Share, Share]
     eps: Positive
     precision: Literal["auto", "fp32", "bf16"]

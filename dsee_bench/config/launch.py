@@ -29,7 +29,7 @@ class Launch:
     force: bool
     plan: Literal["json"] | bool
     device: Literal["auto", "cpu"]
-    threads: Annotated[int, Limits(least=1, hint="threads=null takes torch's default")] | None
+    threads: Annotated[int, Limits(ge=1, hint="threads=null takes torch's default")] | None
     save_every: NotNegative  # seconds; 0 saves after every step
     export: Path | None
     export_adapter: Folding

@@ -1,8 +1,10 @@
 """Ranges of the numbers in settings, checked wherever a setting is read.
 
-`Annotated[float, Limits(above=0)]` takes a finite number above 0: no NaN, no infinity, no boolean, no text.
+`Annotated[float, Limits(gt=0)]` takes a finite number above 0: no NaN, no infinity, no boolean, no text. pydantic's own
+`Field(gt=0)` names one end of the range in its error, and has no room for the way out.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,29 +13,27 @@ LARGEST = 2**31 - 1  # of every number without a limit of its own: what 32 bits 
 
 @dataclass(frozen=True)
 class Limits:
-    """The range of one number. `hint` ends the error: what to do instead."""
+    """Range of one number, with pydantic's names. `hint` ends the error: what to do instead."""
 
-    least: float | None = None  # the smallest value
-    above: float | None = None  # every value is larger
-    most: float | None = None  # the largest value
-    below: float | None = None  # every value is smaller
+    ge: float = -LARGEST
+    gt: float = -math.inf
+    le: float = LARGEST
+    lt: float = math.inf
     hint: str | None = None
 
     def holds(self, value: float) -> bool:
-        """Whether `value` is in range; False for NaN and infinity."""
-        low = value >= (-LARGEST if self.least is None else self.least) and (self.above is None or value > self.above)
-        high = value <= (LARGEST if self.most is None else self.most) and (self.below is None or value < self.below)
-        return low and high
+        """Return whether `value` is in range; False for NaN and infinity."""
+        return self.ge <= value <= self.le and self.gt < value < self.lt
 
     def rule(self, value: float) -> str:
-        """What `value` must be, the end of a sentence that begins with the setting's name."""
-        low = None if self.above is self.least is None else f"[{self.least}" if self.above is None else f"({self.above}"
-        high = None if self.most is self.below is None else f"{self.most}]" if self.below is None else f"{self.below})"
-        if low and high:
+        """Return what `value` must be, as the end of a sentence that begins with the setting's name."""
+        low = f"({self.gt}" if self.gt > -math.inf else f"[{self.ge}"
+        high = f"{self.lt})" if self.lt < math.inf else f"{self.le}]"
+        if high != f"{LARGEST}]":
             return f"lie in {low}, {high}"
-        if value > LARGEST and high is None:
+        if value > LARGEST:
             return f"be finite and at most {LARGEST}"
-        return f"be at least {self.least}" if self.above is None else f"be above {self.above}"
+        return f"be at least {self.ge}" if low[0] == "[" else f"be above {self.gt}"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
         from pydantic_core import PydanticCustomError, core_schema
@@ -47,9 +47,9 @@ class Limits:
         return core_schema.no_info_after_validator_function(check, {**handler(source), "strict": True})
 
 
-Count = Annotated[int, Limits(least=1)]
-CountOrZero = Annotated[int, Limits(least=0)]
-Positive = Annotated[float, Limits(above=0)]
-NotNegative = Annotated[float, Limits(least=0)]
-Share = Annotated[float, Limits(least=0, below=1)]
-Seed = Annotated[int, Limits(least=0, hint="a seed is a whole number from 0 to 2^31 - 1")]
+Count = Annotated[int, Limits(ge=1)]
+CountOrZero = Annotated[int, Limits(ge=0)]
+Positive = Annotated[float, Limits(gt=0)]
+NotNegative = Annotated[float, Limits(ge=0)]
+Share = Annotated[float, Limits(ge=0, lt=1)]
+Seed = Annotated[int, Limits(ge=0, hint="a seed is a whole number from 0 to 2^31 - 1")]

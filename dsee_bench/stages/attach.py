@@ -28,7 +28,7 @@ class LowRankReport(Report):
 class LowRank(Stage):
     """U V with U = 0, V ~ N(0, 0.02) beside each weight of these kinds (paper, Section 3); s = alpha / rank."""
 
-    rank: Annotated[int, Limits(least=1, hint="for no low-rank update leave the stage out")]
+    rank: Annotated[int, Limits(ge=1, hint="for no low-rank update leave the stage out")]
     alpha: Positive
     dropout: Share
     kinds: tuple[Kind, ...]

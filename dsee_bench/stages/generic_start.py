@@ -29,7 +29,7 @@ class GenericStart(Stage):
 
     u: bool
     s2: bool
-    std: Annotated[float, Limits(above=0, hint="for a start at zero leave the stage out")]  # BERT's initializer_range
+    std: Annotated[float, Limits(gt=0, hint="for a start at zero leave the stage out")]  # BERT's initializer_range
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
         return tuple(weight.site for weight in spec.weights if weight.rank)

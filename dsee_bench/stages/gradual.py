@@ -29,7 +29,7 @@ class GradualPrune(Tune):
 
     prune: PruneWeights
     every: Count  # steps between two prunings
-    until: Annotated[float, Limits(above=0, most=1)]  # a share of the steps
+    until: Annotated[float, Limits(gt=0, le=1)]  # a share of the steps
 
     def __post_init__(self) -> None:
         if ":" in self.prune.scope:

@@ -20,7 +20,7 @@ from dsee_bench.record import Report
 from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
-Removed = Annotated[float, Limits(least=0, below=1, hint="it is the share removed, and one must stay")]
+Removed = Annotated[float, Limits(ge=0, lt=1, hint="it is the share removed, and one must stay")]
 
 
 @dataclass(frozen=True, kw_only=True)

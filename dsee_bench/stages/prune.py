@@ -34,7 +34,7 @@ class Pool:
     score: ScoreName | DataScore
 
 
-Sparsity = Annotated[float, Limits(least=0, below=1, hint="for a dense model leave the stage out")]
+Sparsity = Annotated[float, Limits(ge=0, lt=1, hint="for a dense model leave the stage out")]
 
 
 @dataclass(frozen=True, kw_only=True)

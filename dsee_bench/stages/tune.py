@@ -19,7 +19,7 @@ class Tune(Stage):
     """One tuning with a new optimizer and schedule. Masks of earlier stages hold, bit for bit."""
 
     parameters: Literal["all", "adapter", "bias", "norm"]
-    epochs: Annotated[float, Limits(above=0, hint="to skip a tuning leave the stage out")]
+    epochs: Annotated[float, Limits(gt=0, hint="to skip a tuning leave the stage out")]
     learning_rate: Positive
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:

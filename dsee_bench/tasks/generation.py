@@ -43,7 +43,7 @@ class Decoding:
 
     beams: Count
     # A beam's log-likelihood is divided by its length to this power.
-    length_penalty: Annotated[float, Limits(least=-100, most=100)]
+    length_penalty: Annotated[float, Limits(ge=-100, le=100)]
     no_repeat_ngram: CountOrZero  # no run of so many tokens stands twice in an output; 0: any may
     new_tokens: Count  # the most an output has
     batch_size: Count  # contexts at once

@@ -82,7 +82,7 @@ class Toy:
     kind: Literal["classification"]
     labels: tuple[str, str]
     metrics: tuple[str, ...]
-    rows: Mapping[str, Annotated[int, Limits(least=2, hint="one of each class")]]  # split -> examples to make
+    rows: Mapping[str, Annotated[int, Limits(ge=2, hint="one of each class")]]  # split -> examples to make
     form: Literal["sentences", "pairs"]
     seed: Seed  # of the rows; the run's seed leaves them as they are
 
