@@ -4,14 +4,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from dsee_bench import config
 from dsee_bench.config import ConfigError, Recipe, recipes, validate
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Seed
 from dsee_bench.models import cost
-from dsee_bench.models.load import Checkpoint
+from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.spec import ModelSpec
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
@@ -21,16 +21,6 @@ from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Task
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
-
-
-class Backbone(Checkpoint, Protocol):
-    """What the runner asks of a backbone's settings."""
-
-    @property
-    def longest(self) -> int | None: ...  # tokens of the longest input; None where nothing limits them
-    def spec(self, labels: int | None) -> ModelSpec: ...
-    def load(self, labels: int, regression: bool) -> Any: ...
-    def load_lm(self) -> Any: ...
 
 
 @dataclass(frozen=True)

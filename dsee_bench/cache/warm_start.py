@@ -9,6 +9,7 @@ from safetensors import safe_open
 from dsee_bench import record
 from dsee_bench.cache.listing import TENSORS
 from dsee_bench.cache.store import Store, keys
+from dsee_bench.config import digest
 from dsee_bench.config.validate import build
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
@@ -27,7 +28,7 @@ def start_from(
     source = record.read(path)
     if source.status != "finished":
         raise ValueError(f"init_from={run_id}: that run is {source.status}; run it to its end first")
-    if source.config["backbone"] != config["backbone"]:
+    if digest(source.config["backbone"]) != digest(config["backbone"]):
         raise ValueError(
             f"init_from={run_id} is of backbone {source.config['backbone']['name']} or other settings of it, this run "
             f"of {config['backbone']['name']}; an update fits the weights it was made for"

@@ -13,7 +13,7 @@ from dsee_bench import config, hub
 from dsee_bench.config import validate
 from dsee_bench.hub import Wanted
 from dsee_bench.models import load
-from dsee_bench.plan import Backbone
+from dsee_bench.models.backbone import Backbone
 from dsee_bench.runs import sweep
 from dsee_bench.system import signals
 from dsee_bench.system.checksum import stated_checksum

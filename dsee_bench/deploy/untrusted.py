@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dsee_bench.models.families import families
 from dsee_bench.system.files import kind
 
 LARGEST_JSON = 64 * 2**20  # bytes; a manifest has some kB, a configuration with many labels some MB
@@ -20,7 +21,6 @@ LARGEST_NUMBER = 2**31  # sizes, token numbers and seeds are below
 MOST_LAYERS = 1000
 MOST_ZEROS = 1000  # entries of a whole model in a byte; its embeddings are never compressed
 LAYERS = ("num_hidden_layers", "n_layer")
-FAMILIES = ("bert", "roberta", "deberta", "deberta-v2", "gpt2", "llama")  # those that the backbones are of
 CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
         "num_labels", "per_layer_config")  # fmt: skip  # what would choose code, or sizes in another way
 # Sizes that DeBERTa v2's code reads although its configuration class does not list them.
@@ -98,8 +98,8 @@ def config_of(folder: Path, tensors: int) -> Any:
     path = folder / "config.json"
     content = read_json(path)
     family = content.get("model_type")
-    if family not in FAMILIES:
-        raise ValueError(f"{path} has model_type {family!r:.40}; there is {', '.join(FAMILIES)}")
+    if family not in families():
+        raise ValueError(f"{path} has model_type {family!r:.40}; there is {', '.join(families())}")
     odd = [name for name in CODE if content.get(name) is not None]
     if odd:
         raise ValueError(f"{path} sets {odd[0]}, which no exported model has; export the model again")

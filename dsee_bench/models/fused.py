@@ -1,10 +1,10 @@
-"""Fused weights taken apart: GPT-2's `c_attn` and DeBERTa's `in_proj` hold query, key and value in one module.
+"""Split fused weights: GPT-2's `c_attn` holds query, key and value in one module, for example.
 
-Stages adapt, prune and narrow query and value without the key, and PEFT's methods sit on whole modules. So a loaded
-model has three Linear modules in the place of the one, whose outputs are put together again. `join` undoes it, for
-export: the model then has transformers' own modules and names.
+Stages adapt, prune and narrow each part alone, and PEFT's methods sit on whole modules. So a loaded model has one
+Linear module for each of the P parts, and their outputs are concatenated. `join` undoes it for an export: the model
+then has transformers' own modules and names.
 
-Letters: O outputs of each part, I inputs, D features a head, H heads.
+Letters: P parts, O outputs of each part, I inputs, D features of a head.
 """
 
 import torch
@@ -12,30 +12,27 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-PARTS = ("query", "key", "value")
-FUSED = {
-    "gpt2": ".c_attn",
-    "deberta": ".in_proj",
-}  # by model type, how the fused modules' names end
+from dsee_bench.models.families import families
 
 
 class Fused(nn.Module):
-    """Query, key and value of one input, as the one output of the module that they replace."""
+    """Several weights of one input, with their outputs in one tensor, as the module that they replace has them."""
 
-    def __init__(self, whole: nn.Linear | Conv1D, head_size: int | None) -> None:
+    def __init__(self, whole: nn.Linear | Conv1D, parts: tuple[str, ...], head_size: int | None) -> None:
         super().__init__()
-        self.transposed = isinstance(whole, Conv1D)  # it stored (I, 3 O)
-        self.head_size = head_size  # D where the rows are laid out head by head, each [query, key, value]; else None
+        self.parts = parts
+        self.transposed = isinstance(whole, Conv1D)  # it stored (I, P O)
+        self.head_size = head_size  # D where the rows are laid out head by head, each with all parts; else None
         weight = whole.weight.detach().T if self.transposed else whole.weight.detach()
-        biases = [None] * len(PARTS) if whole.bias is None else self._apart(whole.bias.detach())
-        for name, part, bias in zip(PARTS, self._apart(weight), biases, strict=True):
+        biases = [None] * len(parts) if whole.bias is None else self._apart(whole.bias.detach())
+        for name, part, bias in zip(parts, self._apart(weight), biases, strict=True):
             self.add_module(name, linear(part, bias))
 
     def _apart(self, rows: Tensor) -> list[Tensor]:
         if self.head_size is None:
-            return list(rows.chunk(len(PARTS)))
-        heads = rows.unflatten(0, (-1, len(PARTS), self.head_size))
-        return [heads[:, part].flatten(0, 1) for part in range(len(PARTS))]
+            return list(rows.chunk(len(self.parts)))
+        heads = rows.unflatten(0, (-1, len(self.parts), self.head_size))
+        return [heads[:, part].flatten(0, 1) for part in range(len(self.parts))]
 
     def _together(self, parts: list[Tensor], axis: int) -> Tensor:
         if self.head_size is None:
@@ -45,14 +42,14 @@ class Fused(nn.Module):
         return torch.cat(by_head, after).flatten(*((-2, -1) if axis < 0 else (axis, after)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) to (..., 3 O)."""
-        return self._together([getattr(self, name)(x) for name in PARTS], -1)
+        """(..., I) to (..., P O)."""
+        return self._together([getattr(self, name)(x) for name in self.parts], -1)
 
     def whole(self) -> nn.Linear | Conv1D:
         """One module again, of the kind there was; adapters must be merged before."""
-        parts = [getattr(self, name) for name in PARTS]
+        parts = [getattr(self, name) for name in self.parts]
         if not all(type(part) is nn.Linear for part in parts):
-            raise ValueError("an update is still on query, key or value; merge it before the three are joined")
+            raise ValueError(f"an adapter is still on {', '.join(self.parts)}; merge it before they are joined")
         weight = self._together([part.weight.detach() for part in parts], 0)
         bias = None if parts[0].bias is None else self._together([part.bias.detach() for part in parts], 0)
         if not self.transposed:
@@ -78,13 +75,15 @@ def linear(
 
 
 def split(model: PreTrainedModel) -> None:
-    """Take apart, in place, the fused modules of a family that has some."""
-    ending = FUSED.get(model.config.model_type)
-    if ending is None:
+    """Split, in place, the fused modules of a family that has some."""
+    family = families().get(model.config.model_type)
+    if family is None:
         return
-    head_size = model.config.hidden_size // model.config.num_attention_heads if ending == ".in_proj" else None
-    for name in [name for name, _ in model.named_modules() if name.endswith(ending)]:
-        model.set_submodule(name, Fused(model.get_submodule(name), head_size))
+    head_size = model.config.hidden_size // model.config.num_attention_heads if family.by_head else None
+    for name, module in list(model.named_modules()):
+        for end, parts in family.fused.items():
+            if name.endswith(end):
+                model.set_submodule(name, Fused(module, parts, head_size))
 
 
 def join(model: nn.Module) -> None:

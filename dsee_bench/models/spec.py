@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position"]
+FFN: tuple[Kind, ...] = ("ffn_in", "ffn_out")
 Tuned = Literal["nothing", "all", "adapter", "bias", "norm"]
 
 

@@ -164,9 +164,7 @@ def test_the_means_on_the_results_page_are_those_of_the_table():
         label, _, setting = row["Method"].partition(" (prune.sparsity=")
         if row["Backbone"] == "minilm":
             name = (
-                names[row["Method"]]
-                if not setting
-                else f"{names[label]}, {float(setting[:-1]):.0%}".replace("%", " %")
+                names[row["Method"]] if not setting else f"{names[label]}, {float(setting[:-1]):.0%}".replace("%", " %")
             )
             theirs[name] = [re.search(r"[\d.]+", row[label])[0] for label in labels]
     assert ours == theirs

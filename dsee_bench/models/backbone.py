@@ -1,0 +1,167 @@
+"""A checkpoint as settings: where its weights are, and the numbers of its architecture.
+
+All families share these numbers. A family (models/families/) is a class with a table: the paths of the linear weights
+in transformers' modules, and what its configuration, norms, embeddings and task head have of their own. The numbers
+are stated, so that a plan needs neither weights nor network; `load` compares them with the weights.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from dsee_bench.config.limits import Count, CountOrZero
+from dsee_bench.models.load import Loaded, load_classifier, load_lm
+from dsee_bench.models.spec import FFN, Kind, LinearSpec, ModelSpec, Relative, Site, dense
+
+NAMES = {
+    "layers": "num_hidden_layers",
+    "hidden": "hidden_size",
+    "heads": "num_attention_heads",
+    "ffn": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "positions": "max_position_embeddings",
+}  # number -> its key in config.json
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One checkpoint of a family; `model_type` is transformers' name of it."""
+
+    # The family's table.
+    model_types: ClassVar[tuple[str, ...]] = ()
+    layer: ClassVar[str]  # path of a layer in the sequence classifier
+    paths: ClassVar[Mapping[Kind, str]]  # of the linear weights in a layer; a space between two
+    names: ClassVar[Mapping[str, str]] = NAMES
+    fused: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # end of a module's path -> the parts it is split into on load
+    by_head: ClassVar[bool] = False  # a fused weight has its rows head by head, each [query, key, value]
+    transposed: ClassVar[frozenset[Kind]] = frozenset()  # stored (inputs, outputs)
+    bias_at: ClassVar[Mapping[str, str]] = {}  # path -> its bias, where it lies outside the module
+    generates: ClassVar[bool] = False  # it writes text, token by token
+    pickled: ClassVar[bool] = False  # the hub has its weights as a pickle only
+    position_table: ClassVar[bool] = True  # it has an embedding for each position
+    first_position: ClassVar[int] = 0  # rows of that table that no token uses
+    layer_norms: ClassVar[int] = 2  # in each layer; one more lies outside the layers
+    norm_bias: ClassVar[bool] = True
+
+    name: str
+    model_type: str
+    hub: str | None  # repository on the hub
+    revision: str | None  # its pinned commit
+    package: str | None  # Python package with a MODEL_DIR or a GGUF file, for weights without a network
+    path: str | None  # the user's own folder; goes before all others
+    random: bool  # random weights, for tests
+    layers: Count
+    hidden: Count
+    heads: Count
+    ffn: Count
+    vocabulary: Count
+    positions: Count
+    types: CountOrZero = 0  # token types
+    key_heads: Count | None = None  # of keys and values; None: as many as heads
+    head_size: Count | None = None  # features of a head; None: hidden / heads
+    buckets: Count | None = None  # of relative positions, on either side (DeBERTa); None: one for each distance
+    tied: bool = True  # a language model's unembedding is its embedding
+    new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
+
+    def __post_init__(self) -> None:
+        if self.model_type not in self.model_types:
+            raise ValueError(f"model_type must be {' or '.join(self.model_types)}, got {self.model_type}")
+        if self.head_size is None and self.hidden % self.heads:
+            raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
+        if self.heads % (self.key_heads or self.heads):
+            raise ValueError(f"heads {self.heads} must be a multiple of key_heads {self.key_heads}")
+        for name in ("types", "key_heads", "head_size"):
+            if getattr(self, name) and name not in self.names:
+                raise ValueError(f"{name} is no number of {self.model_type}; leave it out")
+
+    @property
+    def head_features(self) -> int:
+        return self.head_size or self.hidden // self.heads
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens of the longest input; None where no table of positions ends."""
+        return self.positions - self.first_position if self.position_table else None
+
+    @property
+    def embeddings(self) -> int:
+        """Parameters before the first layer, in entries, without norms."""
+        return (self.vocabulary + self.types + (self.positions if self.position_table else 0)) * self.hidden
+
+    @property
+    def norms(self) -> int:
+        """Scales of all norms, in entries."""
+        return (1 + self.layer_norms * self.layers) * self.hidden
+
+    @property
+    def relative(self) -> Relative | None:
+        return None
+
+    def head(self, labels: int) -> int:
+        """Parameters of the task head: a decoder's reads the last token; an encoder's has a dense layer before."""
+        return labels * self.hidden if self.generates else (self.hidden + labels) * (self.hidden + 1)
+
+    def has_bias(self, kind: Kind, path: str) -> bool:
+        """Whether the weight at this path of a layer has a bias."""
+        return True
+
+    def shape(self, kind: Kind) -> tuple[int, int]:
+        """Outputs and inputs of a weight of this kind."""
+        queries = self.heads * self.head_features
+        if kind in ("key", "value"):
+            return (self.key_heads or self.heads) * self.head_features, self.hidden
+        if kind == "out":
+            return self.hidden, queries
+        if kind in FFN:
+            return (self.ffn, self.hidden) if kind == "ffn_in" else (self.hidden, self.ffn)
+        return queries, self.hidden
+
+    def weights(self) -> list[LinearSpec]:
+        """Every weight that a stage may touch, in model order."""
+        return [
+            dense(
+                Site(f"{top}.{path}", kind, layer, kind in self.transposed, bias and f"{top}.{bias}"),
+                *self.shape(kind),
+                bias=self.has_bias(kind, path),
+            )
+            for layer in range(self.layers)
+            for top in [self.layer.format(layer)]
+            for kind, paths in self.paths.items()
+            for path in paths.split()
+            for bias in [self.bias_at.get(path)]
+        ]
+
+    def spec(self, labels: int | None) -> ModelSpec:
+        """Return the untouched model with a head of `labels` outputs, or (None) as the language model it is."""
+        if labels is None and not self.generates:
+            raise ValueError(
+                f"{self.name} is an encoder and writes no text; for generation use backbone=gpt2 or smollm2"
+            )
+        unembedding = self.vocabulary * self.hidden if labels is None else 0
+        return ModelSpec(
+            weights=tuple(self.weights()),
+            layers=self.layers,
+            embeddings=self.embeddings + (0 if self.tied else unembedding),
+            scales=self.norms,
+            offsets=self.norms if self.norm_bias else 0,
+            head=0 if labels is None else self.head(labels),
+            head_size=self.head_features,
+            attention=(self.heads,) * self.layers,
+            queries_per_key=self.heads // (self.key_heads or self.heads),
+            relative=self.relative,
+            unembedding=unembedding,
+            head_modules=("bert.pooler",) if self.new_pooler else (),
+        )
+
+    def config_settings(self) -> dict[str, object]:
+        """Return the numbers as transformers' configuration names them."""
+        return {key: getattr(self, name) for name, key in self.names.items() if getattr(self, name) is not None}
+
+    def load(self, labels: int, regression: bool) -> Loaded:
+        """Return the model with a new head of `labels` outputs, from torch's global random state, and its tokenizer."""
+        return load_classifier(self, labels=labels, regression=regression)
+
+    def load_lm(self) -> Loaded:
+        """Return the language model and its tokenizer."""
+        self.spec(None)  # refuses an encoder
+        return load_lm(self)

@@ -1,0 +1,35 @@
+"""GPT-2 (Radford et al. 2019): pre-LayerNorm decoder layers of Conv1D modules, which store (inputs, outputs).
+
+As a classifier the model reads its answer at a text's last token, by a head without bias.
+"""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Gpt2(Backbone):
+    """GPT-2."""
+
+    model_types = ("gpt2",)
+    generates = True
+    names = {
+        "layers": "n_layer",
+        "hidden": "n_embd",
+        "heads": "n_head",
+        "ffn": "n_inner",
+        "vocabulary": "vocab_size",
+        "positions": "n_positions",
+    }
+    layer = "transformer.h.{}"
+    fused = {".c_attn": ("query", "key", "value")}
+    transposed = frozenset({"out", "ffn_in", "ffn_out"})
+    paths = {
+        "query": "attn.c_attn.query",
+        "key": "attn.c_attn.key",
+        "value": "attn.c_attn.value",
+        "out": "attn.c_proj",
+        "ffn_in": "mlp.c_fc",
+        "ffn_out": "mlp.c_proj",
+    }

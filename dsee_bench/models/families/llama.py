@@ -1,0 +1,31 @@
+"""Llama-shaped decoders (Touvron et al. 2023): rotary positions, RMSNorm, no biases, a gated feed-forward part with
+two weights in, and key and value heads that several query heads share.
+"""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.spec import Kind
+
+
+@dataclass(frozen=True)
+class Llama(Backbone):
+    """Llama, SmolLM2 and others of the same modules."""
+
+    model_types = ("llama",)
+    generates = True
+    names = {**NAMES, "key_heads": "num_key_value_heads", "tied": "tie_word_embeddings"}
+    position_table = False
+    norm_bias = False
+    layer = "model.layers.{}"
+    paths = {
+        "query": "self_attn.q_proj",
+        "key": "self_attn.k_proj",
+        "value": "self_attn.v_proj",
+        "out": "self_attn.o_proj",
+        "ffn_in": "mlp.gate_proj mlp.up_proj",
+        "ffn_out": "mlp.down_proj",
+    }
+
+    def has_bias(self, kind: Kind, path: str) -> bool:
+        return False
