@@ -36,12 +36,7 @@ def test_every_room_has_its_place_in_the_order():
     assert rooms() == set(ORDER)
 
 
-# They take a whole run where a model and its masks would do; each is to be taken apart.
-TANGLED = {"adalora.py", "calibration.py", "group_scores.py", "masking.py", "placement.py", "removal.py"}
-APART = [path for path in MODULES if path.name not in TANGLED]
-
-
-@pytest.mark.parametrize("path", APART, ids=lambda path: str(path.relative_to(FOLDER)))
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(FOLDER)))
 def test_imports_point_down(path):
     own = path.relative_to(FOLDER).parts[0].removesuffix(".py")
     for name in imports(path):

@@ -1,26 +1,58 @@
-"""AdaLoRA: PEFT's tuner wants to be told of every step, and a penalty keeps its factors orthogonal."""
+"""AdaLoRA (Zhang et al., ICLR 2023): P Λ Q beside a weight, with ranks that PEFT's tuner takes away step by step.
 
+The tuner wants to be told of every step, and a penalty keeps P and Q orthogonal.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.stages.stage import RunState
+from dsee_bench.models.spec import LinearSpec, Site
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # Shares of all steps before the budget shrinks and after it is fixed (ours; the paper varies them by task).
 WARM, FINAL = 0.1, 0.3
+UNKNOWN_STEPS = 10**9  # PEFT asks for the number of steps when the adapter is made; `budget_of` sets it
+RANK_COUNT = "ranknum"  # in the name of a parameter that PEFT counts ranks in; it does not train
+NEEDED = ("init_r",)
 
 
-def budget_of(state: RunState, steps: int) -> "Budget | None":
-    """The budget that a tuning of `steps` steps follows; None where no AdaLoRA is attached."""
-    tuner = state.tuner
-    return Budget(tuner, steps) if tuner is not None and hasattr(tuner, "rankallocator") else None
+def count(weight: LinearSpec, settings: dict[str, Any]) -> LinearSpec:
+    """Return the weight with its adapter: it starts at init_r, and Λ has one entry a rank."""
+    return replace(weight, rank=settings["init_r"], extra=settings["init_r"])
+
+
+def more(sites: Sequence[Site]) -> dict[str, Any]:
+    """Return the settings that PEFT asks for beside the user's."""
+    return {"total_step": UNKNOWN_STEPS}
+
+
+def budget_of(tuner: Any, steps: int) -> "Budget | None":
+    """Return the budget that a tuning of `steps` steps follows; None where `tuner` is not AdaLoRA's."""
+    from peft import AdaLoraModel
+
+    return Budget(tuner, steps) if isinstance(tuner, AdaLoraModel) else None
+
+
+@contextmanager
+def every_rank(config: Any) -> Iterator[None]:
+    """Let PEFT save all ranks: it cuts them to the pattern of the last step, and the weights kept may be of a step
+    that had more. Another method's config is left alone."""
+    if config.peft_type != "ADALORA":
+        yield
+        return
+    pattern, config.rank_pattern = config.rank_pattern, None
+    try:
+        yield
+    finally:
+        config.rank_pattern = pattern
 
 
 class Budget:
     """PEFT's allocator of ranks, told of every step; it keeps moving averages of importance and the ranks it took."""
-
-    AVERAGES = ("exp_avg_ipt", "exp_avg_unc")
 
     def __init__(self, tuner: Any, steps: int) -> None:
         self._tuner, self._allocator = tuner, tuner.rankallocator
@@ -28,6 +60,10 @@ class Budget:
         config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
         # Weights of up to this step have more ranks than the budget; the last are a candidate, however few the steps.
         self.best_after = steps - max(config.tfinal, 1)
+
+    @property
+    def _averages(self) -> "dict[str, dict[str, Tensor]]":
+        return {"exp_avg_ipt": self._allocator.exp_avg_ipt, "exp_avg_unc": self._allocator.exp_avg_unc}
 
     def penalty(self) -> "Tensor":
         weight: float = self._config.orth_reg_weight
@@ -39,9 +75,7 @@ class Budget:
     def tensors(self) -> "dict[str, Tensor]":
         import torch
 
-        averages = {
-            f"{kind}/{name}": value for kind in self.AVERAGES for name, value in getattr(self._allocator, kind).items()
-        }
+        averages = {f"{kind}/{name}": value for kind, found in self._averages.items() for name, value in found.items()}
         ranks = {f"ranks/{name}": torch.tensor(kept) for name, kept in (self._config.rank_pattern or {}).items()}
         return averages | ranks
 
@@ -56,12 +90,12 @@ class Budget:
             if kind == "ranks":
                 self._config.rank_pattern[name] = value.tolist()
             else:
-                getattr(self._allocator, kind)[name] = value.to(device)
-                self._allocator.ipt[name] = torch.zeros_like(value, device=device)  # by its names it knows the others
+                self._averages[kind][name] = value.to(device)
+                self._allocator.ipt[name] = torch.zeros_like(value, device=device)  # it lists the names in the others
 
 
 def distance_from_orthogonal(tuner: "nn.Module") -> "Tensor":
-    """Mean over all factors P of ||P P^T - I||_F (AdaLoRA, Equation 4, as PEFT takes it: not squared)."""
+    """Return the mean over all factors P of ||P P^T - I||_F (Equation 4, as PEFT takes it: not squared)."""
     import torch
 
     distances = []

@@ -35,13 +35,13 @@ def attach(module: nn.Module, groups: int, size: int) -> None:
 
 def coefficients_of(module: nn.Module) -> Tensor | None:
     """The coefficients (G,) before `module`; None where there are none."""
-    child = getattr(module, NAME, None)
-    return None if child is None else child.values
+    child = dict(module.named_children()).get(NAME)
+    return child.values if isinstance(child, Coefficient) else None
 
 
 def detach(module: nn.Module) -> Tensor:
     """Take the coefficients away; they are given back by feature (G size,), to be multiplied into the columns."""
-    child = getattr(module, NAME)
+    child: Any = module.get_submodule(NAME)
     child.handle.remove()
     delattr(module, NAME)
     return child.by_feature.detach()

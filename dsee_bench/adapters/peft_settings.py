@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from dsee_bench.config.limits import Count, Limits, NotNegative, Positive, Seed, Share
 
-BASES = {"config.py": ("PeftConfig",), "tuners/lora/config.py": ("LoraConfig",)}  # AdaLoRA's extends LoRA's
 RANGES: dict[str, Any] = {
     "r": Count,
     "init_r": Count,
@@ -40,16 +39,17 @@ def settings_class(method: str) -> type:
 
 
 def _declared(method: str) -> Iterator[tuple[str, str]]:
-    """Every field of PEFT's configuration, with its annotation but for Optional."""
+    """Every field of PEFT's configuration and of those it extends, with its annotation but for Optional."""
     spec = find_spec("peft")
     assert spec is not None
-    folder = Path(str(spec.origin)).parent
-    own = f"tuners/{method.lower()}/config.py"
-    files = {"config.py", own} | ({"tuners/lora/config.py"} if method == "ADALORA" else set())
-    for file in sorted(files):
-        wanted = (f"{method}config".lower(), *(name.lower() for name in BASES.get(file, ())))
-        for node in ast.parse((folder / file).read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ClassDef) and node.name.lower() in wanted:
-                for line in node.body:
-                    if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                        yield line.target.id, ast.unparse(line.annotation).removeprefix("Optional[").removesuffix("]")
+    own = Path("config.py") if method == "PEFT" else Path("tuners", method.lower(), "config.py")
+    tree = ast.parse((Path(str(spec.origin)).parent / own).read_text(encoding="utf-8"))
+    classes = {node.name.lower(): node for node in tree.body if isinstance(node, ast.ClassDef)}
+    found = classes[f"{method}config".lower()]
+    for base in found.bases:
+        name = ast.unparse(base)
+        if name.endswith("Config"):
+            yield from _declared(name.removesuffix("Config").upper())
+    for line in found.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            yield line.target.id, ast.unparse(line.annotation).removeprefix("Optional[").removesuffix("]")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 
 from dsee_bench.cache.listing import ABOUT, LOGS, MASKS, TENSORS, TUNING, lock_of, mark_used
 from dsee_bench.config import digest
-from dsee_bench.pruning.masking import with_kept
+from dsee_bench.pruning.masking import with_nnz
 from dsee_bench.record import StageLog
 from dsee_bench.stages.stage import RunState, Stage
 from dsee_bench.system.damaged import discard, remove
@@ -115,5 +115,5 @@ class Store:
         masks = load_file(folder / MASKS)
         by_name = {weight.site.path: weight.site for weight in state.spec.weights}
         state.masks = {by_name[name]: mask.to(torch.bool) for name, mask in masks.items()}
-        state.spec = with_kept(state.spec, {site: int(mask.sum()) for site, mask in state.masks.items()})
+        state.spec = with_nnz(state.spec, {site: int(mask.sum()) for site, mask in state.masks.items()})
         return [replace(log, facts={**log.facts, "reused": True}) for log in logs]

@@ -8,8 +8,7 @@ for: it must fail there rather than give back half a model.
 import copy
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from dsee_bench.adapters.adalora import every_rank
 from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.load import ADAPTER, HEADS
@@ -55,7 +55,7 @@ def export(
     with half_made(folder) as making:
         _name_labels(plain, task)
         plain.config.save_pretrained(making)
-        if getattr(plain, "generation_config", None) is not None and task.kind == "generation":
+        if task.kind == "generation":
             plain.generation_config.save_pretrained(making)
         tokenizer.save_pretrained(making)
         if adapter is not None:
@@ -125,26 +125,14 @@ def _save_adapter(tuner: Any, folder: Path) -> None:
     from peft import get_peft_model_state_dict
 
     folder.mkdir()
-    with _every_rank(tuner.peft_config["default"]) as config:
+    config = tuner.peft_config["default"]
+    with every_rank(config):
         found = get_peft_model_state_dict(tuner)
         config.save_pretrained(folder)
     tensors = {
         f"base_model.{name}": tensor.contiguous().clone() for name, tensor in found.items()
     }  # none shares memory
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-
-
-@contextmanager
-def _every_rank(config: Any) -> Iterator[Any]:
-    """PEFT cuts AdaLoRA's ranks to the pattern of the last step; the weights kept may be of a step that had more."""
-    pattern = getattr(config, "rank_pattern", None)
-    if config.peft_type == "ADALORA":
-        config.rank_pattern = None
-    try:
-        yield config
-    finally:
-        if config.peft_type == "ADALORA":
-            config.rank_pattern = pattern
 
 
 def _narrowed(
@@ -171,7 +159,7 @@ def _numbers(module: nn.Module, fresh: nn.Module) -> dict[str, int]:
     return {
         name: value
         for name, value in vars(module).items()
-        if type(value) is int and not name.startswith("_") and value != getattr(fresh, name, value)
+        if type(value) is int and not name.startswith("_") and value != vars(fresh).get(name, value)
     }
 
 

@@ -85,8 +85,8 @@ def _narrow(model: PreTrainedModel, described: Manifest, folder: Path) -> None:
     for name, shape in described.parameters.items():
         path, _, leaf = name.rpartition(".")
         parent = _module(model, path, folder)
-        full = getattr(parent, leaf, None)
-        if not isinstance(full, nn.Parameter) or not _fits(shape, full.shape):
+        full = dict(parent.named_parameters(recurse=False)).get(leaf)
+        if full is None or not _fits(shape, full.shape):
             raise ValueError(f"{where} asks {name} to be {shape}, which its configuration has no room for")
         setattr(parent, leaf, nn.Parameter(full.new_empty(tuple(shape)), requires_grad=full.requires_grad))
     for path, numbers in described.attributes.items():

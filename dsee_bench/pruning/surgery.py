@@ -1,4 +1,4 @@
-"""Heads and feed-forward neurons taken out: what it makes of an spec, and of transformers' modules.
+"""Heads and feed-forward neurons taken out: what it makes of a spec, and of transformers' modules.
 
 A head is rows of query, key, value (and of the weights that project positions) and columns of the attention output; a
 neuron is rows of the weights into the feed-forward part and a column of the weight out of it. Where query heads share
@@ -80,15 +80,16 @@ def narrow_weight(
     transposed: bool,
 ) -> None:
     """Keep these rows and columns of a module's weight, and its bias's entries, in place."""
-    for kept, axis, names in ((rows, 0, ("out_features", "nf")), (columns, 1, ("in_features", "nx"))):
+    from transformers.pytorch_utils import Conv1D
+
+    names = ("nf", "nx") if isinstance(module, Conv1D) else ("out_features", "in_features")
+    for kept, axis in ((rows, 0), (columns, 1)):
         if kept is None:
             continue
         narrow_parameter(module, "weight", kept, 1 - axis if transposed else axis)
         if axis == 0 and module.bias is not None:
             narrow_parameter(module, "bias", kept, 0)
-        for name in names:
-            if hasattr(module, name):
-                setattr(module, name, len(kept))
+        setattr(module, names[axis], len(kept))
 
 
 def narrow_parameter(module: "nn.Module", name: str, kept: "Tensor", axis: int) -> None:
@@ -114,5 +115,5 @@ def note_heads(model: "nn.Module", sites: Sequence[Site], heads: int, head_size:
         module = model.get_submodule(path)
         for names, value in ((HEAD_COUNTS, heads), (HEAD_FEATURES, heads * head_size)):
             for name in names:
-                if hasattr(module, name):
+                if name in vars(module):
                     setattr(module, name, value)

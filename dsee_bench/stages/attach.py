@@ -1,21 +1,15 @@
 """Put an update beside frozen weights: the DSEE update in two stages, or any PEFT method in one."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+from dsee_bench.adapters.peft_methods import METHODS
 from dsee_bench.adapters.peft_settings import settings_class
 from dsee_bench.config.limits import Count, CountOrZero, Limits, Positive, Share
 from dsee_bench.config.validate import typed
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
-
-if TYPE_CHECKING:
-    import torch
-
-ADAPTER = "default"  # PEFT's own name for the one adapter
-UNKNOWN_STEPS = 10**9  # AdaLoRA asks for the number of steps when it is made; the tuning stage sets it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,25 +103,27 @@ class SparseEntries(Stage):
         return replace(spec, weights=tuple(attach(w) if w.site in chosen else w for w in spec.weights))
 
     def run(self, state: RunState) -> SparseReport:
+        from dsee_bench.adapters.dsee.adapter import set_positions
         from dsee_bench.pruning.placement import choose_positions
 
-        positions = choose_positions(state, self.sites(state.spec), self.placement, self.entries, self.batches)
-        _set_support(state, positions)
+        sites = set(self.sites(state.spec))
+        positions = choose_positions(
+            state.model,
+            [weight for weight in state.spec.weights if weight.site in sites],
+            self.placement,
+            self.entries,
+            seed=state.seed,
+            losses=state.losses(self.batches),
+        )
+        set_positions(state.model, positions)
         return SparseReport(num_entries=self.entries, placement=self.placement)
 
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
 
-        _set_support(state, {site: torch.arange(self.entries) for site in self.sites(state.spec)})
+        from dsee_bench.adapters.dsee.adapter import set_positions
 
-
-def _set_support(state: RunState, positions: "dict[Site, torch.Tensor]") -> None:
-    """Give the update at each site its entries, all of whose rows are one block."""
-    from dsee_bench.models.access import module_at
-
-    for site, flat in positions.items():
-        layer: Any = module_at(state.model, site)
-        layer.set_support(ADAPTER, [flat])
+        set_positions(state.model, {site: torch.arange(self.entries) for site in self.sites(state.spec)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +141,7 @@ class Peft(Stage):
 
     def __post_init__(self) -> None:
         typed(settings_class(self.type), self.settings, "settings")
-        lacking = [name for name in NEEDED.get(self.type, ()) if self.settings.get(name) is None]
+        lacking = [name for name in METHODS[self.type].needed if self.settings.get(name) is None]
         if lacking:
             raise ValueError(f"{self.type} needs settings.{lacking[0]}, which says how much is trained")
         if self.settings.get("bias", "none") != "none":
@@ -157,7 +153,7 @@ class Peft(Stage):
     def plan(self, spec: ModelSpec) -> ModelSpec:
         def attach(weight: LinearSpec) -> LinearSpec:
             _refuse_second(weight)
-            return replace(COUNTS[self.type](weight, self.settings), update_type=self.type)
+            return replace(METHODS[self.type].count(weight, self.settings), update_type=self.type)
 
         return spec.change(self.kinds, attach)
 
@@ -171,11 +167,7 @@ class Peft(Stage):
         if state.spec.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
             set_seed(state.seed)  # before from a kept state has drawn less
         sites = self.sites(state.spec)
-        settings = dict(self.settings)
-        if self.type == "IA3":
-            settings["feedforward_modules"] = [site.path for site in sites if site.kind == "ffn_out"]
-        if self.type == "ADALORA":
-            settings["total_step"] = UNKNOWN_STEPS
+        settings = self.settings | METHODS[self.type].more(sites)
         targets = [site.path for site in sites]
         config = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](target_modules=targets, **settings)
         state.tuner = get_peft_model(state.model, config).base_model
@@ -197,30 +189,3 @@ def _refuse_second(weight: LinearSpec) -> None:
         raise ValueError(f"{weight.site.path} has an update already; attach one only")
     if weight.coefficients:  # they are multiplied in before the outermost module
         raise ValueError(f"{weight.site.path} has coefficients; attach the update in a stage before them")
-
-
-def _low_rank(weight: LinearSpec, settings: dict[str, Any]) -> LinearSpec:
-    return replace(weight, rank=settings["r"])
-
-
-NEEDED = {  # the settings that COUNTS reads
-    "LORA": ("r",),
-    "ADALORA": ("init_r",),
-    "VERA": ("r",),
-    "SHIRA": ("r",),
-    "SUPERTUNING": ("r", "sparsity"),
-}
-
-# Trainable parameters of each PEFT method on one weight, from the papers' definitions.
-COUNTS: dict[str, Callable[[LinearSpec, dict[str, Any]], LinearSpec]] = {
-    "LORA": _low_rank,
-    # P Lambda Q: AdaLoRA starts at init_r and prunes towards target_r; Lambda has one entry a rank
-    "ADALORA": lambda w, s: replace(w, rank=s["init_r"], extra=s["init_r"]),
-    # one factor an output, or an input for a feed-forward weight
-    "IA3": lambda w, s: replace(w, extra=w.inputs if w.site.kind == "ffn_out" else w.outputs),
-    # two vectors; the random matrices they scale are shared and frozen
-    "VERA": lambda w, s: replace(w, frozen_rank=s["r"], extra=s["r"] + w.outputs),
-    # as many single entries as a low rank of r would have
-    "SHIRA": lambda w, s: replace(w, entries=s["r"] * (w.outputs + w.inputs)),
-    "SUPERTUNING": lambda w, s: replace(w, rank=s["r"], entries=int((1 - s["sparsity"]) * w.size)),
-}

@@ -7,10 +7,10 @@ VITA-Group/DSEE at 61844c3. Their other quirks are settings: `where: authors` (t
 from dataclasses import dataclass
 from typing import Annotated
 
+from dsee_bench.adapters.protocol import ADAPTER
 from dsee_bench.config.limits import Limits
 from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.record import Report
-from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import RunState, Stage
 
 
@@ -42,10 +42,12 @@ class GenericStart(Stage):
     def run(self, state: RunState) -> GenericStartReport:
         import torch
 
+        from dsee_bench.adapters.dsee.adapter import dsee_layer
+
         generator = torch.Generator().manual_seed(state.seed)
         drawn = 0
-        for path in dict.fromkeys(site.path for site in self.sites(state.spec)):
-            layer = state.model.get_submodule(path)
+        for site in self.sites(state.spec):
+            layer = dsee_layer(state.model, site)
             for asked, parts in ((self.u, layer.dsee_u), (self.s2, layer.dsee_s2)):
                 if asked and ADAPTER in parts:
                     value = parts[ADAPTER]

@@ -81,16 +81,18 @@ class Schedule:
         if self.due(step):
             self._prune.mask(self._state, self.part(step))
         else:
-            apply_masks(self._state)  # where all weights are tuned, the optimizer has moved the zeros
+            # Where all weights are tuned, the optimizer has moved the zeros.
+            apply_masks(self._state.model, self._state.masks)
 
     def tensors(self) -> "dict[str, Tensor]":
         return {site.path: mask for site, mask in self._state.masks.items()}
 
     def load(self, tensors: "dict[str, Tensor]") -> None:
-        from dsee_bench.pruning.masking import apply_masks, mask_updates
+        from dsee_bench.adapters.dsee.adapter import mask_adapters
+        from dsee_bench.pruning.masking import apply_masks
 
         sites = {weight.site.path: weight.site for weight in self._state.spec.weights}
         self._state.masks.update({sites[name]: mask for name, mask in tensors.items()})
-        apply_masks(self._state)
+        apply_masks(self._state.model, self._state.masks)
         if self._prune.mask_adapter and tensors:  # before the first are taken the update has none
-            mask_updates(self._state)
+            mask_adapters(self._state.model, self._state.spec.weights, self._state.masks)

@@ -7,17 +7,16 @@ weights (DSEE or LoRA) is narrowed with them and goes on training; masks are cut
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
+from dsee_bench.adapters.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
+from dsee_bench.adapters.removal import remove
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import Kind, ModelSpec, Site
 from dsee_bench.pruning import surgery
-from dsee_bench.pruning.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
-from dsee_bench.pruning.removal import remove, whole_weight
 from dsee_bench.record import Report
-from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 Removed = Annotated[float, Limits(ge=0, lt=1, hint="it is the share removed, and one must stay")]
@@ -113,10 +112,13 @@ class Narrow(Stage):
             if not share:
                 choice.append([torch.arange(count) for count in groups])
                 continue
-            scores = group_scores(state, score, rows, columns, groups, batches=self.batches, generator=generator)
+            losses = state.losses(self.batches) if score == "gradient" else ()
+            scores = group_scores(
+                state.model, state.spec, score, rows, columns, groups, losses=losses, generator=generator
+            )
             gone = self._gone(groups, share, name)
             choice.append(keep_in_each(scores, gone) if self.scope == "layer" else keep_overall(scores, sum(gone)))
-        remove(state, *choice)
+        state.spec = remove(state.model, state.spec, state.masks, *choice)
         return NarrowReport(
             heads=[kept.tolist() for kept in choice[0]],
             neurons=[len(kept) for kept in choice[1]],
@@ -126,18 +128,14 @@ class Narrow(Stage):
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
 
-        from dsee_bench.models.access import module_at
+        from dsee_bench.adapters.dsee.adapter import set_positions
 
         left = NarrowReport(**facts)
-        remove(state, [torch.tensor(kept) for kept in left.heads], [torch.arange(count) for count in left.neurons])
-        changed = []
-        for weight in state.spec.weights:
-            entries = left.entries.get(weight.site.path, 0)
-            layer: Any = module_at(state.model, weight.site)
-            if hasattr(layer, "set_support"):
-                layer.set_support(ADAPTER, [torch.arange(entries)])
-            changed.append(replace(weight, entries=entries))
-        state.spec = replace(state.spec, weights=tuple(changed))
+        heads, neurons = [torch.tensor(kept) for kept in left.heads], [torch.arange(count) for count in left.neurons]
+        spec = remove(state.model, state.spec, state.masks, heads, neurons)
+        weights = tuple(replace(weight, entries=left.entries.get(weight.site.path, 0)) for weight in spec.weights)
+        state.spec = replace(spec, weights=weights)
+        set_positions(state.model, {w.site: torch.arange(w.entries) for w in weights if w.update_type == "DSEE"})
 
 
 def _rounded(count: int, share: float, name: str, whose: str, most: int) -> int:
@@ -172,9 +170,11 @@ def _refuse(
 
 def _sizes(state: RunState) -> tuple[list[int], list[int]]:
     """Head groups and neurons of each layer as the model still has them (the spec is already the plan's)."""
+    from dsee_bench.models.access import weight_of
+
     heads, ffn = [], []
     for layer in range(state.spec.layers):
-        by_kind = {w.site.kind: whole_weight(state, w.site) for w in state.spec.weights if w.site.layer == layer}
+        by_kind = {w.site.kind: weight_of(state.model, w.site) for w in state.spec.weights if w.site.layer == layer}
         heads.append(by_kind["out"].shape[1] // (state.spec.head_size * state.spec.queries_per_key))
         ffn.append(by_kind["ffn_out"].shape[1])
     return heads, ffn

@@ -6,16 +6,15 @@ the rest, ranked by size. Embeddings, biases, LayerNorms and the task head are n
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from annotated_types import Ge, Le, MinLen
 
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 from dsee_bench.pruning import DataScore, Scope, ScoreName
-from dsee_bench.pruning.masking import apply_masks, mask_updates, spread, with_kept
+from dsee_bench.pruning.masking import apply_masks, spread, with_nnz
 from dsee_bench.record import Report
-from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class PruneWeights(Stage):
                 _refuse_without_dsee(f"score={pool.score} ranks by the update", "use score=W", pool.weights)
             planned = self._planned(pool)
             kept |= {weight.site: min(planned[weight.site], weight.nnz) for weight in pool.weights}
-        return with_kept(spec, kept, self.mask_adapter)
+        return with_nnz(spec, kept, self.mask_adapter)
 
     def estimates(self, spec: ModelSpec) -> frozenset[str]:
         """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an update, and costs what merging
@@ -128,21 +127,25 @@ class PruneWeights(Stage):
     def mask(self, state: RunState, part: float = 1.0) -> None:
         """Zero `part` of the share that is to be zeroed in the end, by the scores of now."""
         state.masks.update(self.masks(state, part))
-        apply_masks(state)
+        apply_masks(state.model, state.masks)
+        self._mask_adapters(state)
+
+    def _mask_adapters(self, state: RunState) -> None:
+        from dsee_bench.adapters.dsee.adapter import mask_adapters
+
         if self.mask_adapter:
-            mask_updates(state)
+            mask_adapters(state.model, state.spec.weights, state.masks)
 
     def settle(self, state: RunState) -> PruneReport:
         """Give the spec the counts of the masks, and say where the zeros are."""
         kept = {site: int(mask.sum()) for site, mask in state.masks.items()}
-        state.spec = with_kept(state.spec, kept, self.mask_adapter)
+        state.spec = with_nnz(state.spec, kept, self.mask_adapter)
         by_site = {w.site.path: 1 - w.nnz / w.size for w in state.spec.weights if w.site in kept}
         zeros = sum(w.size - w.nnz for w in state.spec.weights if w.site in kept)
         return PruneReport(zeroed_entries=zeros, sparsity_by_site=by_site)
 
     def restore(self, state: RunState, facts: Facts) -> None:
-        if self.mask_adapter:
-            mask_updates(state)  # places for the masks that are loaded afterwards
+        self._mask_adapters(state)  # room for the masks that are loaded afterwards
 
     def masks(self, state: RunState, part: float = 1.0) -> "dict[Site, Tensor]":
         """(O, I) bool for each site of the pools, at `part` of their sparsity, from the weights as they are now."""
@@ -183,9 +186,8 @@ class PruneWeights(Stage):
         sites = [weight.site for weight in pool.weights]
         if pool.score not in get_args(DataScore):
             return {}
-        assert self.batches is not None  # checked when the stage was made
         read = input_norms if pool.score == "wanda" else weight_gradients
-        return read(state, sites, self.batches)
+        return read(state.model, sites, state.losses(self.batches))
 
     def _scores(
         self,
@@ -196,6 +198,7 @@ class PruneWeights(Stage):
         read: "Mapping[Site, Tensor]",
     ) -> "Tensor":
         """(O, I) scores on the CPU; entries that an earlier mask removed come last."""
+        from dsee_bench.adapters.protocol import adapter_of
         from dsee_bench.models.access import module_at, weight_of
         from dsee_bench.pruning.masks import entry_scores, first_order_scores, wanda_scores
 
@@ -207,11 +210,11 @@ class PruneWeights(Stage):
         else:
             low_rank = sparse = None
             scale = 1.0
-            layer: Any = module_at(state.model, weight.site)  # a layer of PEFT's, where there is an update
-            if weight.update and score not in WITHOUT_UPDATE:
-                low_rank = layer.low_rank_delta(ADAPTER).detach().float().cpu()
-                sparse = layer.sparse_delta(ADAPTER).detach().float().cpu()
-                scale = layer.scaling[ADAPTER]
+            adapter = None if score in WITHOUT_UPDATE else adapter_of(module_at(state.model, weight.site))
+            if adapter is not None:
+                low_rank = adapter.low_rank_delta().float().cpu()
+                sparse = adapter.sparse_delta().float().cpu()
+                scale = adapter.scale
             scores = entry_scores(score, seen, low_rank, sparse, scale, authors=self.authors, generator=generator)
         earlier = state.masks.get(weight.site)
         return scores if earlier is None else scores.masked_fill(~earlier, -1.0)

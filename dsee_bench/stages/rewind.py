@@ -44,7 +44,7 @@ class Rewind(Stage):
         with torch.no_grad():
             for name, parameter in now.items():
                 parameter.copy_(first[name])
-        apply_masks(state)
+        apply_masks(state.model, state.masks)
         return RewindReport(rewound_parameters=sum(parameter.numel() for parameter in now.values()))
 
 

@@ -7,7 +7,7 @@ them; a stage that adds none leaves it out.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,15 @@ class RunState:
     tuner: Any = None  # PEFT's tuner, once an update is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
+
+    def losses(self, batches: int | None) -> "Iterator[Tensor]":
+        """Yield the eval-mode losses of `batches` random training batches, drawn by the stage's seed."""
+        from dsee_bench.training.train import loss_batches
+
+        assert batches is not None  # a stage that reads them is refused without
+        yield from loss_batches(
+            self.model, self.tokenizer, self.data["train"], self.recipe, batches=batches, seed=self.seed
+        )
 
 
 class Stage:

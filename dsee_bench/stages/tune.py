@@ -43,7 +43,7 @@ class Tune(Stage):
         from dsee_bench.training.train import tune
 
         choose_trainable(state, self.parameters)
-        budget = budget_of(state, state.recipe.steps(len(state.data["train"]), self.epochs))
+        budget = budget_of(state.tuner, state.recipe.steps(len(state.data["train"]), self.epochs))
         job = Job(
             name=state.stage,
             model=state.model,
@@ -97,13 +97,15 @@ def head_parameters(state: RunState) -> set[str]:
 
 def update_parameters(state: RunState) -> set[str]:
     """Names of the parameters that PEFT's tuner says are its own and trainable."""
+    from dsee_bench.adapters.adalora import RANK_COUNT
+
     if state.tuner is None:
         return set()
     prefix = state.tuner.prefix
     return {
         name
         for name, parameter in state.model.named_parameters()
-        if prefix in name and parameter.is_floating_point() and "ranknum" not in name
+        if prefix in name and parameter.is_floating_point() and RANK_COUNT not in name
     }
 
 

@@ -141,7 +141,7 @@ def test_more_positions_than_entries():
 
 
 WITHIN = [
-    # scores,                                  within,   sparsity, kept,                              why
+    # scores,                                  scope,    sparsity, kept,                              why
     ([[1.0, 9.0], [8.0, 2.0]], "row", 0.5, [[0, 1], [1, 0]], "each row loses its smaller half"),
     ([[1.0, 2.0], [8.0, 9.0]], "model", 0.5, [[0, 0], [1, 1]], "the same share over all may empty a row"),
     ([[1.0, 1.0, 1.0, 1.0]], "2:4", 0.5, [[1, 1, 0, 0]], "a tie keeps exactly two, the first"),
@@ -152,9 +152,9 @@ WITHIN = [
 ]
 
 
-@pytest.mark.parametrize(("scores", "within", "sparsity", "kept", "why"), WITHIN)
-def test_masks_in_scope_by_hand(scores, within, sparsity, kept, why):
-    assert masks_in_scope([torch.tensor(scores)], sparsity, within)[0].int().tolist() == kept, why
+@pytest.mark.parametrize(("scores", "scope", "sparsity", "kept", "why"), WITHIN)
+def test_masks_in_scope_by_hand(scores, scope, sparsity, kept, why):
+    assert masks_in_scope([torch.tensor(scores)], sparsity, scope)[0].int().tolist() == kept, why
 
 
 def test_within_a_weight_no_other_weight_counts():
@@ -162,9 +162,9 @@ def test_within_a_weight_no_other_weight_counts():
     assert (first.tolist(), second.tolist()) == ([[False, True]], [[False, True]])
 
 
-@pytest.mark.parametrize(("within", "kept", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
-def test_n_of_m_is_exact_in_every_group(within, kept, group):
-    mask = masks_in_scope([torch.rand(7, 40, generator=torch.Generator().manual_seed(0))], 0.5, within)[0]
+@pytest.mark.parametrize(("scope", "kept", "group"), [("1:4", 1, 4), ("2:4", 2, 4), ("4:8", 4, 8)])
+def test_n_of_m_is_exact_in_every_group(scope, kept, group):
+    mask = masks_in_scope([torch.rand(7, 40, generator=torch.Generator().manual_seed(0))], 0.5, scope)[0]
     assert (mask.view(-1, group).sum(1) == kept).all()
 
 

@@ -22,30 +22,34 @@ def state(tmp_path):
     return state
 
 
+def chosen(state, where):
+    """Nine positions in each query and value weight."""
+    weights = [weight for weight in state.spec.weights if weight.site.kind in ("query", "value")]
+    return choose_positions(state.model, weights, where, 9, seed=state.seed, losses=state.losses(2))
+
+
 @pytest.mark.parametrize("where", ["decomposition", "magnitude", "random", "gradient"])
 def test_exactly_k_positions_and_the_same_again(state, where):
-    sites = state.spec.pick(["query", "value"])
-    first = choose_positions(state, sites, where, 9, 2)
-    again = choose_positions(state, sites, where, 9, 2)
+    first, again = (chosen(state, where) for _ in range(2))
     assert len(first) == 4
-    for site in sites:
+    for site in first:
         assert len(first[site].unique()) == 9
         assert torch.equal(first[site], again[site])
 
 
 def test_random_positions_differ_by_weight_and_by_seed(state):
     sites = state.spec.pick(["query", "value"])
-    first = choose_positions(state, sites, "random", 9, 2)
+    first = chosen(state, "random")
     assert not torch.equal(first[sites[0]], first[sites[1]])
     state.seed += 1
-    assert not torch.equal(first[sites[0]], choose_positions(state, sites, "random", 9, 2)[sites[0]])
+    assert not torch.equal(first[sites[0]], chosen(state, "random")[sites[0]])
 
 
 def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
     sites = state.spec.pick(["value"])
     trained = {name for name, value in state.model.named_parameters() if value.requires_grad}
     state.model.double()
-    found = weight_gradients(state, sites, 1)
+    found = weight_gradients(state.model, sites, state.losses(1))
     assert {name for name, value in state.model.named_parameters() if value.requires_grad} == trained
     assert all(value.grad is None for value in state.model.parameters())
 

@@ -316,9 +316,9 @@ def test_torch_counts_the_narrowed_model_alike(name):
             if weight.site.kind == "out"
         ]
         neurons = [torch.arange(weight.inputs) for weight in state.spec.weights if weight.site.kind == "ffn_out"]
-        from dsee_bench.pruning.removal import remove
+        from dsee_bench.adapters.removal import remove
 
-        remove(state, heads, neurons)
+        state.spec = remove(state.model, state.spec, state.masks, heads, neurons)
         with FlopCounterMode(display=False) as counter:
             model.base_model(torch.ones(1, 128, dtype=torch.long))
     assert counter.get_total_flops() == cost.forward_flops(state.spec, 128)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from dsee_bench import plan
+from dsee_bench.adapters.protocol import ADAPTER
 from dsee_bench.cache.store import Store
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import measure
 from dsee_bench.models.access import module_at, weight_of
 from dsee_bench.pruning.calibration import input_norms
 from dsee_bench.runs import pipeline, sweep
-from dsee_bench.stages.attach import ADAPTER
 from dsee_bench.stages.tune import Tune
 
 TEXTS = ["a small test", "of two rows, the second a good deal longer than the first"]
@@ -95,7 +95,7 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     state, _ = pipeline.prepare(settings, tmp_path)
     state.model.double()
     weight = state.spec.weights[0]
-    norms = input_norms(state, [weight.site], 2)[weight.site]
+    norms = input_norms(state.model, [weight.site], state.losses(2))[weight.site]
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 64)
     rows = encode(drawn, state.tokenizer, state.recipe.max_length)
     state.model.eval()
@@ -121,7 +121,7 @@ def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_p
     weight = next(weight for weight in state.spec.weights if weight.site.kind == "pooler")
     seen = []
     hook = module_at(state.model, weight.site).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    norms = input_norms(state, [weight.site], 1)[weight.site]
+    norms = input_norms(state.model, [weight.site], state.losses(1))[weight.site]
     hook.remove()
     assert seen[0].shape == (32, 32)
     torch.testing.assert_close(norms.double(), seen[0].double().square().mean(0).sqrt(), rtol=32 * 2**-24, atol=0)

@@ -51,7 +51,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         self.config: dict[str, DseeConfig] = {}
         self.merged_adapters: list[str] = []
 
-    def add_update(self, adapter: str, config: DseeConfig) -> None:
+    def add_adapter(self, adapter: str, config: DseeConfig) -> None:
         """Put an update beside the weight, as `config` says; it changes nothing until it is trained."""
         weight = self.oriented_weight
         blocks = config.blocks(self.name, weight.shape[0])
@@ -67,9 +67,9 @@ class DseeLayer(nn.Module, BaseTunerLayer):
             self.set_mask(adapter, torch.ones(weight.shape, dtype=torch.bool, device=weight.device))
         counts = config.counts(self.name, len(blocks))
         if config.positions == "stored" or weight.is_meta:
-            self._set_entries(adapter, weight.new_full((2, sum(counts)), -1, dtype=torch.int32))  # for loading to fill
+            self.set_entries(adapter, weight.new_full((2, sum(counts)), -1, dtype=torch.int32))  # for loading to fill
         else:
-            self.set_support(
+            self.set_positions(
                 adapter,
                 [
                     place(block, count, config.positions, rank=config.r, generator=generator, name=self.name)
@@ -77,7 +77,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
                 ],
             )
 
-    def set_support(
+    def set_positions(
         self,
         adapter: str,
         positions: Sequence[Tensor],  # of each row block (K_b,), flat in (rows of the block, I)
@@ -98,13 +98,14 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         rows = [flat // inputs + start for flat, (start, _) in zip(positions, self.blocks[adapter], strict=True)]
         columns = [flat % inputs for flat in positions]
         both = torch.stack([torch.cat(rows), torch.cat(columns)])
-        self._set_entries(adapter, both.to(self.weight.device, torch.int32))
+        self.set_entries(adapter, both.to(self.weight.device, torch.int32))
 
-    def _set_entries(
+    def set_entries(
         self,
         adapter: str,
         positions: Tensor,  # (2, K)
     ) -> None:
+        """Give S2 these entries, rows over columns, all zero."""
         for entries in (self.dsee_s2, self.dsee_positions):
             if adapter in entries:
                 del entries[adapter]
@@ -193,10 +194,10 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         dtype = result.dtype
         for adapter in self.active_adapters:
             if adapter in self.dsee_u:
-                result = self._add_update(result, x, adapter)
+                result = self._add_delta(result, x, adapter)
         return result.to(dtype)
 
-    def _add_update(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
+    def _add_delta(self, result: Tensor, x: Tensor, adapter: str) -> Tensor:
         """`result` + s (U V + S2) x."""
         v, scale = self.dsee_v[adapter], self.scaling[adapter]
         masked = adapter in self.dsee_masks

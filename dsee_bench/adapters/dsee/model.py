@@ -61,7 +61,7 @@ class DseeModel(BaseTuner):
                 )
             target = DseeLayer(target, current_key)
             self._replace_module(parent, target_name, target, target.base_layer)
-        target.add_update(adapter_name, config)
+        target.add_adapter(adapter_name, config)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
         # PEFT's own also moves and copies weights, which fails where a module without one is put back on unloading.

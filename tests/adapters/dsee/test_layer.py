@@ -16,7 +16,7 @@ THIRDS = {"c_attn": [[0, 16], [32, 48]]}  # query and value of the tiny GPT-2
 def layer_around(module, **settings):
     """A DseeLayer named "w" around `module`, with every part of its update away from zero."""
     layer = DseeLayer(module.requires_grad_(False), "w")
-    layer.add_update(
+    layer.add_adapter(
         "default", DseeConfig(**{"r": 2, "lora_alpha": 6, "num_entries": 5, "positions": "random"} | settings)
     )
     layer.set_adapter("default")
@@ -88,7 +88,7 @@ def test_the_start_is_bit_equal_and_the_backbone_stays(tiny_bert, tiny_gpt2, ids
 def test_v_follows_the_seed_and_the_name():
     def v(seed, name):
         layer = DseeLayer(nn.Linear(400, 300), name)
-        layer.add_update("default", DseeConfig(r=16, num_entries=0, seed=seed))
+        layer.add_adapter("default", DseeConfig(r=16, num_entries=0, seed=seed))
         return layer.dsee_v["default"]
 
     assert torch.equal(v(0, "a"), v(0, "a"))
@@ -122,7 +122,9 @@ def test_a_support_is_set_later(ids, tiny_bert, train):
     layers = [module for module in tuned.modules() if isinstance(module, DseeLayer)]
     for count, layer in zip([3, 8], layers, strict=True):
         (weight,) = layer.block_weights("default")
-        layer.set_support("default", [place(weight, count, "magnitude", rank=2, generator=torch.Generator(), name="w")])
+        layer.set_positions(
+            "default", [place(weight, count, "magnitude", rank=2, generator=torch.Generator(), name="w")]
+        )
     assert torch.equal(tuned(ids).logits, before), "new entries are zero"
     assert "AddEntriesBackward" in graph(tuned(ids).logits)
     query = "bert.encoder.layer.{}.attention.self.query"
@@ -137,7 +139,7 @@ def test_a_support_is_set_later(ids, tiny_bert, train):
 
 def test_positions_of_a_block_are_moved_to_its_rows():
     layer = layer_around(Conv1D(12, 7), row_blocks={"w": [[0, 4], [8, 12]]})
-    layer.set_support("default", [torch.tensor([0, 13]), torch.tensor([1, 27])])
+    layer.set_positions("default", [torch.tensor([0, 13]), torch.tensor([1, 27])])
     # flat 13 in 7 columns is (1, 6); in the second block, which starts at row 8, 1 is (8, 1) and 27 is (11, 6)
     assert layer.dsee_positions["default"].tolist() == [[0, 1, 8, 11], [0, 6, 1, 6]]
 
@@ -153,14 +155,14 @@ SUPPORTS = [
 @pytest.mark.parametrize(("positions", "message"), SUPPORTS)
 def test_impossible_supports(positions, message):
     with pytest.raises(ValueError, match=message):
-        layer_around(nn.Linear(7, 12)).set_support("default", positions)
+        layer_around(nn.Linear(7, 12)).set_positions("default", positions)
 
 
 def test_a_merged_layer_keeps_its_support():
     layer = layer_around(nn.Linear(7, 12))
     layer.merge()
     with pytest.raises(ValueError, match="w is merged; unmerge it before its entries are moved"):
-        layer.set_support("default", [torch.tensor([1])])
+        layer.set_positions("default", [torch.tensor([1])])
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -211,7 +213,7 @@ QUERY_VALUE = {"target_modules": ["query", "value"]}
 C_ATTN = {"target_modules": ["c_attn"], "row_blocks": {"c_attn": [[0, 1024], [2048, 3072]]}}
 
 COUNTS = [
-    # model, settings, rank, kept, parameters (science, section 1)
+    # model, settings, rank, num_entries, parameters (R (O + I) + K for each weight)
     (BERT_BASE, QUERY_VALUE, 16, 0, 589_824),
     (BERT_BASE, QUERY_VALUE, 16, 16, 590_208),
     (BERT_BASE, QUERY_VALUE, 16, 64, 591_360),
@@ -222,8 +224,8 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("build", "settings", "rank", "num_entries", "parameters"), COUNTS)
-def test_parameter_counts(build, settings, rank, kept, parameters):
+def test_parameter_counts(build, settings, rank, num_entries, parameters):
     with torch.device("meta"):
         model = build()
-    tuned = get_peft_model(model, DseeConfig(r=rank, num_entries=kept, **settings))
+    tuned = get_peft_model(model, DseeConfig(r=rank, num_entries=num_entries, **settings))
     assert sum(weight.numel() for weight in tuned.parameters() if weight.requires_grad) == parameters

@@ -45,7 +45,7 @@ def layers(model):
 def test_save_and_load(pair, ids, tmp_path, monkeypatch, low_cpu_mem_usage):
     """Bit-equal, with module sizes that differ, and without choosing the positions again: W may have been pruned."""
     plain, tuned = pair
-    layers(tuned)[0].set_support("default", [torch.tensor([5, 2])] * len(layers(tuned)[0].blocks["default"]))
+    layers(tuned)[0].set_positions("default", [torch.tensor([5, 2])] * len(layers(tuned)[0].blocks["default"]))
     layers(tuned)[0].dsee_s2["default"].data.fill_(0.3)
     before = tuned(ids).logits
     tuned.save_pretrained(tmp_path)
@@ -129,7 +129,7 @@ def test_a_copy_stands_on_its_own(pair, ids):
     before, copied = tuned(ids).logits, copy.deepcopy(tuned)
     for module in layers(copied):
         module.dsee_s2["default"].data.zero_()
-        module.set_support("default", [torch.tensor([0])] * len(module.blocks["default"]))
+        module.set_positions("default", [torch.tensor([0])] * len(module.blocks["default"]))
     assert torch.equal(tuned(ids).logits, before)
     assert set(tuned.peft_config["default"].num_entries.values()) != set(
         copied.peft_config["default"].num_entries.values()

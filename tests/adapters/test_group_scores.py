@@ -61,7 +61,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
     _, state = prepared(name, tmp_path, f"method.stages.low_rank.kinds={KINDS}")
     state.model.double()
     groups = groups_of(state)
-    found = input_losses(state, groups, 2)
+    found = input_losses(state.model, groups, state.losses(2))
     assert not any(parameter.grad is not None for parameter in state.model.parameters())
 
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 16)
