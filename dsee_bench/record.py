@@ -171,7 +171,7 @@ def read(path: Path) -> Record:
     try:
         check_targets(content.get("config"))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path} cannot be read: {error}") from error
     try:
         made: Record = _adapter().validate_json(text)
     except ValidationError as error:

@@ -1,12 +1,13 @@
-"""What stands under a table: all that a reader has to know to judge its numbers."""
+"""The notes under a table: all that a reader has to know to judge its numbers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from dsee_bench.config import CONF, recipes
+from dsee_bench.report.rows import Variant, short, show
 from dsee_bench.report.spec import Published, ScoreColumn, TableSpec
-from dsee_bench.report.variants import Variant, recipe
 
 CELLS = (
     "Cells are the mean ± sample standard deviation over seeds, with the number of seeds; – was not run. "
@@ -16,12 +17,12 @@ CELLS = (
 
 def notes(
     runs: pd.DataFrame,
-    rows: Mapping[str, Variant],
+    rows: Mapping[str, Variant],  # by label
     columns: Sequence[ScoreColumn],
     spec: TableSpec,
     published: Sequence[Published],
-) -> Iterable[str]:
-    """How to read a cell; split, size and signature of each score; what each cost counts; sources; commits."""
+) -> Iterator[str]:
+    """Yield how to read a cell; split, size and signature of each score; what each cost counts; sources; commits."""
     yield CELLS
     for column in columns:
         part = runs[runs["column"] == column.label]
@@ -35,33 +36,74 @@ def notes(
     if spec.average is not None:
         yield f"{spec.average.label}: mean over {', '.join(spec.average.over)}, where a row has them all"
     for cost in spec.costs:
-        # Quartiles of a time are those of one run: they stand in its record, and are no part of what is counted.
+        # The quartiles of a time differ from run to run and stay in the record.
         counts = {counts[cost.cost].split(", quartiles ")[0] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
-    yield from _sources(runs)
-    yield from recipe(rows)
+    once = runs.drop_duplicates("run_id")
+    yield from _recipes(once)
+    yield from _settings(rows)
     for number, row in enumerate(published, 1):
         yield f"[{number}] {row.label}, {row.backbone}: {row.source}"
-    yield _made(runs)
+    yield _provenance(once)
 
 
-def _sources(runs: pd.DataFrame) -> Iterator[str]:
-    """Whose recipes the runs have, and which backbones, tasks and methods each was not made for."""
-    once = runs.drop_duplicates("run_id")
-    names = once["settings"].map(lambda settings: settings.get("train.name"))
-    for name, part in once[names.notna()].groupby(names):
+def _recipes(runs: pd.DataFrame) -> Iterator[str]:
+    """Yield the author of each recipe, and the backbones, tasks and methods that it was not made for."""
+    names = runs["settings"].map(lambda settings: settings.get("train.name"))
+    for name, part in runs[names.notna()].groupby(names):
         runs_of = [{group: str(run[group]) for group in recipes.NAMED} for run in part.to_dict("records")]
         yield recipes.of_runs(str(name), runs_of, CONF)
 
 
-def _made(runs: pd.DataFrame) -> str:
-    """Of how many runs the table is, of which commits, and on what they ran."""
-    once = runs.drop_duplicates("run_id")
-    commits = sorted({"an unknown commit" if commit is None else commit[:7] for commit in once["commit"]})
+def _settings(rows: Mapping[str, Variant]) -> Iterator[str]:
+    """Yield what the labels leave out: other settings that set a variant apart, and those chosen for each task. A
+    choice that all rows share is stated once."""
+    for label, variant in rows.items():
+        if variant.also:
+            yield f"{label}: also {', '.join(f'{short(key)}={show(value)}' for key, value in variant.also.items())}"
+    chosen = {label: _by_task(variant) for label, variant in rows.items()}
+    keys_of: dict[tuple[str, str], list[str]] = defaultdict(list)  # (label, values by task) -> settings
+    for key in sorted({key for values in chosen.values() for key in values}):
+        by_label = {label: values[key] for label, values in chosen.items() if key in values}
+        joined = dict(pair for values in by_label.values() for pair in values.items())
+        if all(values.items() <= joined.items() for values in by_label.values()):
+            by_label = {"": joined}
+        for label, values in by_label.items():
+            if len(set(values.values())) > 1:
+                keys_of[label, _wording(values)].append(short(key))
+    for (label, wording), names in keys_of.items():
+        yield f"{label}{': ' if label else ''}{', '.join(names)} {'is' if len(names) == 1 else 'are'} {wording}"
+
+
+def _by_task(variant: Variant) -> dict[str, dict[str, str]]:
+    """Return each setting of the method and of training by task; a setting that a stage takes over from training (its
+    `learning_rate` from `lr_adapter`) is left out."""
+    by_task = {str(task): part["settings"].iloc[0] for task, part in variant.runs.groupby("task")}
+    keys = {key for settings in by_task.values() for key in settings if key.startswith(("method.", "train."))}
+    values = {key: {task: show(settings.get(key)) for task, settings in by_task.items()} for key in keys}
+    trained = {key: value for key, value in values.items() if key.startswith("train.")}
+    taken = [(_quantity(key), value) for key, value in trained.items()]
+    return trained | {key: value for key, value in values.items() if (_quantity(key), value) not in taken}
+
+
+def _quantity(key: str) -> str:
+    """The last word of a setting's name, which says what it is a number of: `epochs`, `rate`."""
+    return key.rpartition(".")[2].rpartition("_")[2]
+
+
+def _wording(values: Mapping[str, str]) -> str:
+    """`1 for sst2; 3 for cola, rte`."""
+    tasks = defaultdict(list)
+    for task, value in sorted(values.items()):
+        tasks[value].append(task)
+    return "; ".join(f"{value} for {', '.join(tasks[value])}" for value in sorted(tasks))
+
+
+def _provenance(runs: pd.DataFrame) -> str:
+    """The number of runs, their commits, and the devices they ran on."""
+    commits = sorted({"an unknown commit" if commit is None else commit[:7] for commit in runs["commit"]})
     shown = ", ".join(commits) if len(commits) <= 5 else f"{len(commits)} commits"
-    devices = "; ".join(sorted({"an unknown device" if device is None else device for device in once["device"]}))
-    changed = int(once["dirty"].map(bool).sum())
-    return f"{len(once)} runs, made at {shown}, on {devices}" + (
-        f"; {changed} with uncommitted changes" if changed else ""
-    )
+    devices = "; ".join(sorted({"an unknown device" if device is None else device for device in runs["device"]}))
+    dirty = int(runs["dirty"].map(bool).sum())
+    return f"{len(runs)} runs, made at {shown}, on {devices}" + (f"; {dirty} with uncommitted changes" if dirty else "")

@@ -1,4 +1,4 @@
-"""What a table shows, as `conf/table/*.yaml` says it. A new file there is a new table; no code knows their names."""
+"""The description of a table in `conf/table/*.yaml`. A new file there is a new table; no code knows their names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,8 +34,8 @@ class CostColumn:
 
 
 @dataclass(frozen=True)
-class MethodRow:
-    """The runs of one method, narrowed by `where`; runs that still differ in a setting get a row each."""
+class MethodSpec:
+    """The rows of one method: its runs that match `where`, a row for each other setting in which they differ."""
 
     method: str
     label: str
@@ -44,7 +44,7 @@ class MethodRow:
 
 @dataclass(frozen=True)
 class Average:
-    """The mean over the named columns, empty where one of them is."""
+    """A column with the mean over the named ones; its cell is empty where one of theirs is."""
 
     label: str
     over: tuple[str, ...]
@@ -52,7 +52,7 @@ class Average:
 
 @dataclass(frozen=True)
 class Published:
-    """Numbers somebody else printed, and where. A number that nobody printed is left out."""
+    """A row of numbers that others published, with the source. A number that nobody printed is left out."""
 
     backbone: str
     label: str
@@ -87,13 +87,15 @@ class Figure:
 
 @dataclass(frozen=True)
 class TableSpec:
+    """One table: its columns, rows and figures."""
+
     title: str
     split: str
     digits: CountOrZero
-    other_methods: bool  # methods not listed get a row too, after the listed ones
+    other_methods: bool  # unlisted methods get a row too, after the listed ones
     costs: tuple[CostColumn, ...]
-    rows: tuple[MethodRow, ...]
-    columns: tuple[ScoreColumn, ...] | None = None  # None: the first score of every task there is
+    rows: tuple[MethodSpec, ...]
+    columns: tuple[ScoreColumn, ...] | None = None  # None: the first score of every task
     filters: Where | None = None  # runs that do not match are left out
     average: Average | None = None
     published: tuple[Published, ...] = ()
@@ -104,14 +106,14 @@ class TableSpec:
         labels = scores + [cost.label for cost in self.costs]
         if len(set(labels)) != len(labels):
             raise ValueError(f"column labels must differ, got {labels}")
-        named = {label for row in self.published for label in row.cells} - set(labels)
-        named |= set(self.average.over if self.average is not None else ()) - set(scores)
-        if named:
-            raise ValueError(f"no column is called {sorted(named)}; there are {labels}")
+        unknown = {label for row in self.published for label in row.cells} - set(labels)
+        unknown |= set(self.average.over if self.average is not None else ()) - set(scores)
+        if unknown:
+            raise ValueError(f"no column is called {sorted(unknown)}; there are {labels}")
 
 
 def read_spec(path: Path) -> TableSpec:
-    """The table described by a YAML file; ConfigError names the file and the key that is wrong."""
+    """Read the description of a table from a YAML file; ConfigError names the file and the key that is wrong."""
     from omegaconf import OmegaConf
 
     content: Any = OmegaConf.to_container(OmegaConf.load(path))
@@ -119,9 +121,9 @@ def read_spec(path: Path) -> TableSpec:
 
 
 def spec_paths(folder: Path, names: list[str]) -> list[Path]:
-    """The files of the named tables, or of all; ConfigError names what there is."""
-    found = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+    """Return the files of the named tables, or of all; ConfigError lists the tables."""
+    paths = {path.stem: path for path in sorted(folder.glob("*.yaml"))}
     for name in names:
-        if name not in found:
-            raise ConfigError(f"no table {name!r}{nearest(name, found)} There are: {', '.join(found)}")
-    return [found[name] for name in names] if names else list(found.values())
+        if name not in paths:
+            raise ConfigError(f"no table {name!r}{nearest(name, paths)} There are: {', '.join(paths)}")
+    return [paths[name] for name in names] if names else list(paths.values())

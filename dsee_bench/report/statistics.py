@@ -1,6 +1,6 @@
 """Whether a difference between two methods is more than chance; scipy does the statistics.
 
-Two questions. Would other seeds turn it round? A t-test over seeds. Would other examples? A paired bootstrap over the
+Two questions. Would other seeds reverse it? A t-test over seeds. Would other examples? A paired bootstrap over the
 answers of two runs (Koehn 2004), which says nothing about seeds.
 """
 
@@ -40,48 +40,44 @@ class OverExamples:
 
 
 def within_noise(samples: Sequence[Sequence[float]], best: Sequence[float]) -> list[bool]:
-    """For each sample over seeds, whether Welch's t-test cannot tell it from `best`.
+    """Return for each sample over seeds whether Welch's t-test cannot tell it from `best`.
 
     False where one of the two has fewer than two seeds, or neither has any spread.
     """
     spread = stdev(best) if len(best) > 1 else 0.0
-    fit = [len(best) > 1 and len(each) > 1 and max(stdev(each), spread) > 0 for each in samples]
-    tested = [each for each, fits in zip(samples, fit, strict=True) if fits]
-    if not tested:
-        return fit
+    testable = [len(best) > 1 and len(sample) > 1 and max(stdev(sample), spread) > 0 for sample in samples]
+    if not any(testable):
+        return testable
     import numpy as np
     from scipy.stats import ttest_ind_from_stats
 
-    means, spreads, sizes = np.transpose([(fmean(each), stdev(each), len(each)) for each in tested])
-    found = ttest_ind_from_stats(means, spreads, sizes, fmean(best), spread, len(best), equal_var=False)
-    p_values = iter(found.pvalue)
-    return [fits and bool(next(p_values) >= SIGNIFICANT) for fits in fit]
+    tested = [(fmean(s), stdev(s), len(s)) for s, can_be in zip(samples, testable, strict=True) if can_be]
+    test = ttest_ind_from_stats(*np.transpose(tested), fmean(best), spread, len(best), equal_var=False)
+    p_values = iter(test.pvalue)
+    return [can_be and bool(next(p_values) >= SIGNIFICANT) for can_be in testable]
 
 
 def over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> OverSeeds | None:
-    """A paired t-test over the common seeds of two methods (seed -> score); None for fewer than two."""
+    """Return a paired t-test over the common seeds of two methods (seed -> score); None for fewer than two."""
     seeds = sorted(a.keys() & b.keys())
     if len(seeds) < 2:
         return None
     from scipy.stats import ttest_rel
 
-    first, second = [a[seed] for seed in seeds], [b[seed] for seed in seeds]
-    alike = len({right - left for left, right in zip(first, second, strict=True)}) == 1
-    p_value = None if alike else float(ttest_rel(second, first).pvalue)
-    return OverSeeds(math.fsum(first) / len(seeds), math.fsum(second) / len(seeds), len(seeds), p_value)
+    left, right = [a[seed] for seed in seeds], [b[seed] for seed in seeds]
+    constant = len({b[seed] - a[seed] for seed in seeds}) == 1
+    return OverSeeds(fmean(left), fmean(right), len(seeds), None if constant else float(ttest_rel(right, left).pvalue))
 
 
 def over_texts(a: "Sums", b: "Sums") -> OverExamples:
-    """A percentile bootstrap of a corpus score's difference, the same texts drawn for A and B (Koehn 2004)."""
+    """Return a percentile bootstrap of a corpus score's difference, with the same texts drawn for A and B."""
     import numpy as np
 
     left, right = np.asarray(a.rows), np.asarray(b.rows)
     texts = len(left)
-    drawn = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=RESAMPLES)  # how often each
-    differences = [
-        b.score(second) - a.score(first)
-        for first, second in zip((drawn @ left).tolist(), (drawn @ right).tolist(), strict=True)
-    ]
+    counts = np.random.default_rng(0).multinomial(texts, np.full(texts, 1 / texts), size=RESAMPLES)  # of each text
+    sums = zip((counts @ left).tolist(), (counts @ right).tolist(), strict=True)
+    differences = [b.score(of_b) - a.score(of_a) for of_a, of_b in sums]
     tail = (1 - CONFIDENCE) / 2
     low, high = (float(end) for end in np.quantile(differences, [tail, 1 - tail]))
     return OverExamples(b.score(right.sum(0).tolist()) - a.score(left.sum(0).tolist()), low, high, texts)
@@ -93,7 +89,7 @@ def over_examples(
     b: Sequence[float],
     references: Sequence[float],
 ) -> OverExamples:
-    """A percentile bootstrap of the metric's difference, the same examples drawn for A and B; takes seconds."""
+    """Return a percentile bootstrap of the metric's difference, with the same examples drawn for A and B."""
     import numpy as np
     from scipy.stats import DegenerateDataWarning, bootstrap
 
@@ -102,13 +98,13 @@ def over_examples(
     compute = metrics.find(metric)
 
     def difference(left: Any, right: Any, truth: Any) -> float:  # numpy arrays
-        first, second = (compute(answers.tolist(), truth.tolist()).value for answers in (left, right))
-        return math.nan if first is None or second is None else float(second - first)
+        of_a, of_b = (compute(answers.tolist(), truth.tolist()).value for answers in (left, right))
+        return math.nan if of_a is None or of_b is None else float(of_b - of_a)
 
-    data = tuple(np.asarray(each) for each in (a, b, references))
+    data = tuple(map(np.asarray, (a, b, references)))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DegenerateDataWarning)  # an undefined draw: told by None below
-        found = bootstrap(
+        warnings.simplefilter("ignore", DegenerateDataWarning)  # an undefined draw: the interval is None then
+        result = bootstrap(
             data,
             difference,
             paired=True,
@@ -118,6 +114,6 @@ def over_examples(
             method="percentile",
             rng=np.random.default_rng(0),
         )
-    low, high = (float(end) for end in found.confidence_interval)
+    low, high = (float(end) for end in result.confidence_interval)
     defined = not (math.isnan(low) or math.isnan(high))
     return OverExamples(difference(*data), low if defined else None, high if defined else None, len(references))

@@ -1,4 +1,4 @@
-"""What was run and how it went: of everything in a results folder, or of one sweep, with what is missing of it."""
+"""Which runs of a results folder, or of one sweep, finished, and what to do about the rest."""
 
 import shlex
 from collections import Counter, defaultdict
@@ -8,29 +8,31 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dsee_bench.config import parse
-from dsee_bench.report.fields import check
+from dsee_bench.report.records import GROUPS, check
 from dsee_bench.runs.state import NAMES, State, every_state, state_of
 from dsee_bench.runs.sweep import Cell, expand
 
+NEED_A_LOOK = ("running", "interrupted", "failed", "unreadable")
+
 
 def status_text(results_dir: Path) -> str:
-    """A screen of text. A file that is no record is listed, not fatal: this is where one looks when things go wrong."""
-    found = list(map(_usable, every_state(results_dir)))
-    parts = [f"{len(found)} runs in {results_dir}: {_counts(found)}"]
+    """Return a screen of text on every run in the folder; a file that is no record is listed as unreadable."""
+    states = list(map(_usable, every_state(results_dir)))
+    parts = [f"{len(states)} runs in {results_dir}: {_counts(states)}"]
     seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for state in found:
+    for state in states:
         if state.record is not None and state.name == "finished":
             config = state.record.config
-            seeds[tuple(config[group]["name"] for group in ("task", "backbone", "method"))].append(config["seed"])
+            seeds[tuple(config[group]["name"] for group in GROUPS)].append(config["seed"])
     if seeds:
-        rows = [[*names, len(each), _compact(each)] for names, each in sorted(seeds.items())]
-        parts.append(tabulate(rows, headers=["task", "backbone", "method", "finished", "seeds"], tablefmt="simple"))
-    commands = {state.run_id: state.record.made_by.get("command", "") for state in found if state.record is not None}
-    return "\n\n".join([*parts, *_unfinished(found, commands)])
+        rows = [[*names, len(numbers), _compact(numbers)] for names, numbers in sorted(seeds.items())]
+        parts.append(tabulate(rows, headers=[*GROUPS, "finished", "seeds"], tablefmt="simple"))
+    commands = {state.run_id: state.record.made_by.get("command", "") for state in states if state.record is not None}
+    return "\n\n".join([*parts, *_unfinished(states, commands)])
 
 
 def _usable(state: State) -> State:
-    """The state, or that nobody can read the record where what is said of it here is not there."""
+    """The state, or "unreadable" where the record lacks what is shown here."""
     try:
         if state.record is not None:
             check(state.record)
@@ -40,54 +42,43 @@ def _usable(state: State) -> State:
 
 
 def sweep_text(words: Sequence[str], results_dir: Path) -> str:
-    """The runs of `dsee-bench --multirun <words>`: how many are done, and what is with the others."""
+    """Return a screen of text on the runs of `dsee-bench --multirun <words>`."""
     cells = expand(words)
-    found = [state_of(cell.run_id, results_dir) for cell in cells]
-    parts = [f"{len(found)} runs of the sweep, in {results_dir}: {_counts(found)}"]
-    rows, keys = _rows(cells, found)
-    parts.append(tabulate(rows, headers=[*keys, *_there(found)], tablefmt="simple", disable_numparse=True))
+    states = [state_of(cell.run_id, results_dir) for cell in cells]
+    parts = [f"{len(states)} runs of the sweep, in {results_dir}: {_counts(states)}", _grid(cells, states)]
     commands = {cell.run_id: shlex.join(["dsee-bench", *cell.overrides]) for cell in cells}
-    parts += _unfinished(found, commands)
-    if any(state.name != "finished" for state in found):
+    parts += _unfinished(states, commands)
+    if any(state.name != "finished" for state in states):
         again = shlex.join(["dsee-bench", "--multirun", *words])
-        parts.append(f"To run what is not done:\n  {again}")
+        parts.append(f"To run what is not finished:\n  {again}")
     return "\n\n".join(parts)
 
 
-def _rows(cells: Sequence[Cell], found: Sequence[State]) -> tuple[list[list[str]], list[str]]:
-    """A row for each setting that the sweep varies, seeds apart: under each state the seeds that are in it. With the
-    names of what varies."""
+def _grid(cells: Sequence[Cell], states: Sequence[State]) -> str:
+    """A row for each setting that the sweep varies besides the seed: the seeds that are in each state."""
     settings = [{parse(word).key_or_group: word.partition("=")[2] for word in cell.overrides} for cell in cells]
     varied = [key for key in settings[0] if key != "seed" and len({setting[key] for setting in settings}) > 1]
-    table: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for setting, state in zip(settings, found, strict=True):
-        table[tuple(setting[key] for key in varied)][state.name].append(setting.get("seed", "0"))
-    rows = [[*names, *(_compact(states[name]) for name in _there(found))] for names, states in table.items()]
-    return rows, varied
+    present = [name for name in NAMES if any(state.name == name for state in states)]
+    seeds: dict[tuple[str, ...], dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for setting, state in zip(settings, states, strict=True):
+        seeds[tuple(setting[key] for key in varied)][state.name].append(setting.get("seed", "0"))
+    rows = [[*values, *(_compact(by_state[name]) for name in present)] for values, by_state in seeds.items()]
+    return tabulate(rows, headers=[*varied, *present], tablefmt="simple", disable_numparse=True)
 
 
-def _unfinished(found: Iterable[State], commands: Mapping[str, str]) -> list[str]:
-    """A paragraph for each state that needs a look: the runs in it, why, and the command of each."""
-    parts = []
-    for name in ("running", "interrupted", "failed", "unreadable"):
-        lines = []
-        for state in found:
-            if state.name == name:
-                lines.append(f"  {state.run_id}" + (f": {state.why}" if state.why else ""))
-                if name in ("interrupted", "failed") and commands.get(state.run_id):
-                    lines.append(f"      {commands[state.run_id]}")
-        if lines:
-            parts.append("\n".join([f"{name}:", *lines]))
-    return parts
+def _unfinished(states: Iterable[State], commands: Mapping[str, str]) -> list[str]:
+    """A paragraph for each state that needs a look: the runs in it, the reason, and the command of each."""
+    lines: dict[str, list[str]] = {name: [] for name in NEED_A_LOOK}
+    for state in states:
+        if state.name in lines:
+            lines[state.name].append(f"  {state.run_id}" + (f": {state.why}" if state.why else ""))
+            if state.name in ("interrupted", "failed") and commands.get(state.run_id):
+                lines[state.name].append(f"      {commands[state.run_id]}")
+    return ["\n".join([f"{name}:", *texts]) for name, texts in lines.items() if texts]
 
 
-def _there(found: Iterable[State]) -> list[str]:
-    names = {state.name for state in found}
-    return [name for name in NAMES if name in names]
-
-
-def _counts(found: Sequence[State]) -> str:
-    counts = Counter(state.name for state in found)
+def _counts(states: Sequence[State]) -> str:
+    counts = Counter(state.name for state in states)
     return ", ".join(f"{counts[name]} {name}" for name in NAMES if counts[name]) or "none"
 
 

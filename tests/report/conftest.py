@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from dsee_bench import record
+from dsee_bench.config import CONF
 from dsee_bench.record import Cost, Record, Score, StageLog
 
 
@@ -61,6 +63,18 @@ def synthetic(
         stages=(StageLog("tune", 12.5, 2**20, facts or {"steps": 234}), StageLog("prune", 0.5, None, {})),
         data={"train": {"n": 2490, "sha256": "bb"}, split: {"n": 277, "sha256": sha256}},
     )
+
+
+def settings_of(backbone: str, **changed: Any) -> dict[str, Any]:
+    """The settings of a backbone in conf/, as a record has them."""
+    settings: Any = OmegaConf.to_container(OmegaConf.load(CONF / "backbone" / f"{backbone}.yaml"))
+    return {**settings, **changed}
+
+
+@pytest.fixture
+def backbone_settings() -> Callable[..., dict[str, Any]]:
+    """`backbone_settings(name, ...)`: those of conf/backbone, with some changed."""
+    return settings_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from dsee_bench import record
 from dsee_bench.cli.report import main
-from dsee_bench.report.find import checked
+from dsee_bench.report.records import read_usable
 
 ODD = [None, True, -1, 0, 7, 1e300, 2.5, "", "x", "a\n\x1b[1m", [], [1], [None, "a"], {}, {"a": 1}, {"name": [1]}]
 COMMANDS = [["tables", "all"], ["plots", "all"], ["page"], ["status"], ["show", "a-good"], ["masks", "a-good"]]
@@ -33,7 +33,7 @@ RAW = {
 
 
 @pytest.fixture
-def good(make, tmp_path):
+def good(make, backbone_settings, tmp_path):
     """A record with every part that a report looks into, and its sibling, both in the folder."""
     facts = {
         "steps": 20,
@@ -45,7 +45,7 @@ def good(make, tmp_path):
     }
     for seed, name in enumerate(("a-good", "b-good")):
         content = json.loads(record.write(make("rte", "lora", seed, facts=facts), tmp_path).read_text())
-        content["config"]["backbone"] |= {"layers": 1, "heads": 2, "ffn": 8, "key_heads": 1}
+        content["config"]["backbone"] = backbone_settings("tiny-bert", name="minilm")
         put(tmp_path, name, content | {"run_id": name})
     for path in (tmp_path / "runs").glob("rte-*"):
         path.unlink()
@@ -96,7 +96,7 @@ def test_what_cannot_be_used_is_named_and_left_out(good, tmp_path, capsys):
     for number, (_, _, changed) in enumerate(mutants(good)):
         put(tmp_path, f"m{number}", changed)
         try:
-            checked(runs / f"m{number}.json")
+            read_usable(runs / f"m{number}.json")
             (runs / f"m{number}.json").unlink()  # see the next test
         except ValueError:
             refused.append(f"m{number}")
@@ -136,7 +136,7 @@ def test_odd_values_that_are_allowed_harm_no_command(good, tmp_path, capsys):
             continue
         put(tmp_path, "odd", changed)
         try:
-            checked(path)
+            read_usable(path)
         except ValueError:
             continue
         tried += 1

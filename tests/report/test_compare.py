@@ -28,7 +28,7 @@ def pair(make, tmp_path):
 
 
 def test_it_shows_settings_scores_costs_and_seeds(pair, tmp_path):
-    text = compare_text(*pair, tmp_path)
+    text = compare_text(*pair, tmp_path, record.read_all(tmp_path))
     assert ["prune.sparsity", "0.0", "0.2"] in [[row[0][-14:], *row[1:]] for row in lines_of(text, "settings")]
     assert lines_of(text, "scores") == [["accuracy", "dev", "0.6000", "0.6100", "0.0100", "277"]]
     assert ["sparsity_masked", "0.0000", "0.2000", "0.2000"] in lines_of(text, "costs")
@@ -46,7 +46,9 @@ def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):
         path = tmp_path / "work" / run.run_id / "answers.json"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"dev": {"answers": said, "references": truth}}))
-    ((*_, difference, low, _, high, examples),) = lines_of(compare_text(*pair, tmp_path), "over examples")
+    ((*_, difference, low, _, high, examples),) = lines_of(
+        compare_text(*pair, tmp_path, record.read_all(tmp_path)), "over examples"
+    )
     assert difference == "+0.3000"
     assert 0.2 < float(low) < 0.3 < float(high) < 0.4
     assert examples == "100"
@@ -61,7 +63,7 @@ def test_what_cannot_be_compared_is_refused(make, tmp_path):
     ]
     for a, b, says in wrong:
         with pytest.raises(ValueError) as refused:
-            compare_text(a, b, tmp_path)
+            compare_text(a, b, tmp_path, [])
         assert says in str(refused.value)
 
 
@@ -81,7 +83,7 @@ def test_kept_texts_are_resampled_for_the_scores_that_are_sums(tmp_path):
         record.write(runs[-1], tmp_path)
         kept = {"test": {"answers": texts, "references": references, "categories": [None] * 30}}
         record.write_atomically(tmp_path / "work" / name / "answers.json", json.dumps(kept))
-    ((name, split, difference, low, _, high, texts),) = lines_of(compare_text(*runs, tmp_path), "over examples")
+    ((name, split, difference, low, _, high, texts),) = lines_of(compare_text(*runs, tmp_path, runs), "over examples")
     assert (name, split, texts) == ("BLEU", "test", "30")
     expected = 100 - corpus_bleu(said["a"], [[text for (text,) in references]], lowercase=True).score
     assert float(difference) == pytest.approx(expected, abs=1e-3)

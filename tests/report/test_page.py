@@ -9,7 +9,7 @@ import pytest
 
 from dsee_bench.cli.report import main
 from dsee_bench.record import read_all
-from dsee_bench.report.page import page
+from dsee_bench.report.page.page import page
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ import pytest
 from dsee_bench.config import CONF
 from dsee_bench.record import Cost, Score, StageLog, read_all
 from dsee_bench.report import render
-from dsee_bench.report.frame import flatten, frame
+from dsee_bench.report.results import flatten, frame
 from dsee_bench.report.spec import (
     Average,
     CostColumn,
-    MethodRow,
+    MethodSpec,
     Published,
     ScoreColumn,
     TableSpec,
@@ -29,7 +29,7 @@ SPEC = TableSpec(
     digits=1,
     other_methods=True,
     columns=(ScoreColumn("rte", "accuracy", "RTE"), ScoreColumn("sst2", "accuracy", "SST-2")),
-    rows=(MethodRow("lora", "LoRA"),),
+    rows=(MethodSpec("lora", "LoRA"),),
     costs=(CostColumn("trainable_parameters", "Trainable", "count"), CostColumn("flops_saved", "Saved", "percent")),
 )
 VALUES = (0.61, 0.64, 0.70)
@@ -38,7 +38,7 @@ PLAIN = render.Style(str, "{}", "{}")
 
 def grid(runs, spec=SPEC):
     """The shown table as a list of dicts."""
-    return render.shown(build(frame(runs), spec, "made-up"), PLAIN).to_dict("records")
+    return render.grid(build(frame(runs), spec, "made-up"), PLAIN).to_dict("records")
 
 
 def test_a_cell_is_mean_and_sample_deviation_over_seeds(make):
@@ -61,16 +61,16 @@ def test_costs_show_their_range_over_tasks(make):
     assert row["Saved"] == "25.0 %"
 
 
-def test_heads_and_neurons_that_are_left(make):
+def test_heads_and_neurons_that_are_left(make, backbone_settings):
     """Two layers, eight heads in pairs that share a key, 128 neurons; the stage keeps 2 and 3 of the four pairs."""
     spec = replace(SPEC, costs=(CostColumn("heads", "Heads", "count"), CostColumn("neurons", "Neurons", "count")))
-    backbone = {"name": "minilm", "layers": 2, "heads": 8, "key_heads": 4, "ffn": 128}
+    backbone = backbone_settings("tiny-llama", layers=2, hidden=64, heads=8, key_heads=4, ffn=128)
     narrow = StageLog("narrow", 1, None, {"heads": [[0, 3], [1, 2, 3]], "neurons": [96, 100]})
     whole, narrowed = (
         replace(run, config=run.config | {"backbone": backbone}) for run in (make(method="a"), make(method="b"))
     )
     table = build(frame([whole, replace(narrowed, stages=(narrow, *narrowed.stages))]), spec, "t")
-    rows = render.shown(table, PLAIN).to_dict("records")
+    rows = render.grid(table, PLAIN).to_dict("records")
     assert [(row["Heads"], row["Neurons"]) for row in rows] == [("16", "256"), ("10", "196")]
     assert "Heads: attention heads left, in all layers" in table.notes
     (row,) = grid([make()], spec)
@@ -91,7 +91,7 @@ def test_time_saved_is_the_share_of_the_untouched_models(make):
         return replace(record, costs=(*record.costs, *times))
 
     table = build(frame([timed("rte", 75.0, 100.0), timed("sst2", 45.0, 90.0)]), spec, "t")
-    (row,) = render.shown(table, PLAIN).to_dict("records")
+    (row,) = render.grid(table, PLAIN).to_dict("records")
     assert (row["Time saved"], row["ms"]) == ("25.0 %–50.0 %", "45.0–75.0")
     assert "ms: one forward pass, 1 threads; median of 7" in table.notes  # once, though each run has its own quartiles
     (row,) = grid([make(), timed("rte", 75.0, 100.0, seed=1)], spec)
@@ -180,10 +180,10 @@ def test_a_setting_that_no_run_has_is_null_in_all_of_them(make):
 
 def test_where_picks_runs_and_filters_drop_them(make):
     runs = [make(sparsity=share, seed=seed) for share in (0.2, 0.5) for seed in (0, 7)]
-    rows = (MethodRow("dsee", "DSEE 50 %", {"method.stages.prune.sparsity": 0.5}),)
+    rows = (MethodSpec("dsee", "DSEE 50 %", {"method.stages.prune.sparsity": 0.5}),)
     (row,) = grid(runs, replace(SPEC, rows=rows, filters={"seed": (0, 1, 2)}))
     assert (row["Method"], row["RTE"]) == ("DSEE 50 %", "50.0 (1)")
-    misspelt = (MethodRow("dsee", "DSEE", {"method.stages.prune.sparsty": 0.5}),)
+    misspelt = (MethodSpec("dsee", "DSEE", {"method.stages.prune.sparsty": 0.5}),)
     with pytest.raises(ValueError, match=r"no run has the setting .*did you mean 'method.stages.prune.sparsity'"):
         grid(runs, replace(SPEC, rows=misspelt))
 
@@ -272,7 +272,7 @@ def test_the_best_is_bold_and_what_cannot_be_told_from_it_is_marked(make, values
     runs = [
         make(method=name, seed=seed, value=value) for name, each in values.items() for seed, value in enumerate(each)
     ]
-    rows = render.shown(build(frame(runs), SPEC, "t"), render.MARKDOWN).to_dict("records")
+    rows = render.grid(build(frame(runs), SPEC, "t"), render.MARKDOWN).to_dict("records")
     assert {row["Method"]: row["RTE"] for row in rows} == shown, why
 
 
@@ -281,7 +281,7 @@ def test_lower_is_better_where_the_metric_says_so(make):
         record = make(method=method, unit="0-100", score="accuracy")
         return replace(record, scores=(replace(record.scores[0], value=value, better="lower"),))
 
-    rows = render.shown(build(frame([ter("a", 0.9), ter("b", 0.5)]), SPEC, "t"), render.MARKDOWN).to_dict("records")
+    rows = render.grid(build(frame([ter("a", 0.9), ter("b", 0.5)]), SPEC, "t"), render.MARKDOWN).to_dict("records")
     assert [row["RTE"] for row in rows] == ["0.9 (1)", "**0.5 (1)**"]
 
 
@@ -289,7 +289,7 @@ def test_published_numbers_stand_beside_ours_with_their_source(make):
     other = Published("roberta-base", "LoRA", "somebody's README", {"SST-2": "95.1 ± .2", "Trainable": "0.8M"})
     elsewhere = Published("roberta-base", "LoRA", "somebody's README", {"Trainable": "0.8M"})
     table = build(frame([make(), make("sst2", "x")]), replace(SPEC, published=(elsewhere, other)), "t")
-    ours, _, theirs = render.shown(table, PLAIN).to_dict("records")  # the row without a score in these columns is gone
+    ours, _, theirs = render.grid(table, PLAIN).to_dict("records")  # the row without a score in these columns is gone
     assert (ours["RTE"], ours["SST-2"]) == ("50.0 (1)", "–")
     assert theirs == {"Backbone": "roberta-base", "Method": "LoRA [1]", "RTE": "–", "SST-2": "95.1 ± .2",
                       "Trainable": "0.8M", "Saved": "–", "Checkpoint": "published"}  # fmt: skip

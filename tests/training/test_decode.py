@@ -250,7 +250,7 @@ def test_a_run_ends_in_a_record_with_scores_and_outputs(method, tmp_path):
         kept = json.loads((tmp_path / "work" / found.run_id / "answers.json").read_text())[split]
         assert kept["answers"] == outputs.splitlines()
         assert [len(kept[name]) for name in ("references", "categories")] == [6, 6]
-    assert "BLEU dev" in compare_text(found, found, tmp_path), "its texts can be resampled"
+    assert "BLEU dev" in compare_text(found, found, tmp_path, []), "its texts can be resampled"
 
 
 def test_a_run_that_is_stopped_while_it_decodes_goes_on_there(tmp_path, monkeypatch, calls):

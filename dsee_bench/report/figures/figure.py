@@ -1,6 +1,6 @@
-"""How all figures look, and how they are saved: the same data gives the same bytes.
+"""The look of all figures, and how they are saved: the same data gives the same bytes.
 
-Okabe and Ito's colours, told apart by colour-blind readers and in grey print; each row has its own marker besides.
+Okabe and Ito's colours are distinct for colour-blind readers and in grey print; each row also has its own marker.
 """
 
 import io
@@ -47,13 +47,13 @@ class Ink:
 
 
 def ink(place: int) -> Ink:
-    """The place-th row's: no two of the first 70 are alike."""
+    """Return the ink of the row at `place`; no two of the first 70 are alike."""
     return Ink(COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)], LINES[place // len(COLOURS) % len(LINES)])
 
 
 @contextmanager
 def panels(titles: Sequence[str], *, across: int = 3, size: tuple[float, float] = PANEL) -> Iterator["Sheet"]:
-    """One panel a title, `across` of them in a row, in our look, which holds as long as the context: save inside it."""
+    """Open a sheet with a panel a title, `across` of them in a row; save it inside the context, which sets its look."""
     columns = min(across, len(titles))
     rows = -(-len(titles) // columns)
     with matplotlib.rc_context(LOOK):
@@ -74,21 +74,21 @@ class Sheet:
     axes: list[Axes]
 
     def legend(self) -> None:
-        """One legend below all panels, each label once."""
-        found: dict[str, Any] = {}
-        for each in self.axes:
-            handles, labels = each.get_legend_handles_labels()
-            found |= dict(zip(labels, handles, strict=True))
-        if found:
-            self.figure.legend(found.values(), found.keys(), loc="outside lower center", ncols=2)
+        """Add one legend below all panels, each label once."""
+        by_label: dict[str, Any] = {}
+        for axes in self.axes:
+            handles, labels = axes.get_legend_handles_labels()
+            by_label |= dict(zip(labels, handles, strict=True))
+        if by_label:
+            self.figure.legend(by_label.values(), by_label.keys(), loc="outside lower center", ncols=2)
 
     def save(self, path: Path) -> list[Path]:
-        """`path`.svg and `path`.png, without a date in them."""
+        """Write `path`.svg and `path`.png, without a date in them."""
         written = []
         for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
             written.append(path.with_name(f"{path.name}.{suffix}"))
-            drawn = io.BytesIO()
-            self.figure.savefig(drawn, format=suffix, metadata=metadata)
-            write_atomically(written[-1], drawn.getvalue())
+            image = io.BytesIO()
+            self.figure.savefig(image, format=suffix, metadata=metadata)
+            write_atomically(written[-1], image.getvalue())
             self.figure.set_layout_engine("none")  # laid out by the first save: the second one need not do it again
         return written

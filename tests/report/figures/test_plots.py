@@ -8,12 +8,14 @@ import pytest
 from dsee_bench.record import Cost, StageLog
 from dsee_bench.report.figures.figure import ink, panels
 from dsee_bench.report.figures.plots import draw
-from dsee_bench.report.figures.targets import grid, masks_text, mean_by_site
-from dsee_bench.report.figures.tradeoff import Point, curve, pareto, tradeoff
-from dsee_bench.report.figures.training import along, metric_of, stage_starts, training
-from dsee_bench.report.frame import frame
-from dsee_bench.report.spec import Average, CostColumn, Figure, MethodRow, ScoreColumn, TableSpec
+from dsee_bench.report.figures.scores import Point, curve, pareto, tradeoff
+from dsee_bench.report.figures.sparsity import grid, mean_sparsity
+from dsee_bench.report.figures.training import curve_of, dev_metric, stage_starts, training
+from dsee_bench.report.records import check, sparsity_by_site
+from dsee_bench.report.results import frame
+from dsee_bench.report.spec import Average, CostColumn, Figure, MethodSpec, ScoreColumn, TableSpec
 from dsee_bench.report.tables import build
+from dsee_bench.report.terminal import sparsity_text
 
 BY_COST = Figure("tradeoff", "trainable_parameters", "trainable", "log")
 ALONG = Figure("curve", "sparsity_masked", "sparsity", "linear")
@@ -29,14 +31,14 @@ def spec(figures=FIGURES):
         digits=1,
         other_methods=True,
         costs=(CostColumn("flops_saved", "Saved", "percent"),),
-        rows=(MethodRow("dsee", "DSEE"),),
+        rows=(MethodSpec("dsee", "DSEE"),),
         columns=(ScoreColumn("rte", "accuracy", "RTE"),),
         figures=figures,
     )
 
 
 @pytest.fixture
-def runs(make):
+def runs(make, backbone_settings):
     """DSEE at two sparsities and LoRA, two seeds; tuned twice with pruning between."""
     tune = StageLog("tune", 1, None, {"steps": 40, "curve": [{"step": 20, "loss": 0.7}, {"step": 40, "loss": 0.5}],
                                       "dev": [{"step": 40, "accuracy": 0.6}]})  # fmt: skip
@@ -46,6 +48,8 @@ def runs(make):
     stages = (StageLog("sparse", 1, None, {}), tune, StageLog("prune", 1, None, {"sparsity_by_site": SITES}), retune)
     pruned = [replace(make(seed=seed, sparsity=share, value=0.9 - share, parameters=10), stages=stages)
               for share in (0.2, 0.5) for seed in (0, 1)]  # fmt: skip
+    backbone = backbone_settings("bert-base", name="minilm")
+    pruned = [replace(run, config=run.config | {"backbone": backbone}) for run in pruned]
     return [*pruned, make(method="lora", sparsity=0.0, value=0.8, parameters=1000)]
 
 
@@ -92,8 +96,8 @@ def test_the_average_over_tasks_is_drawn_at_its_mean_cost(make):
     runs = [make("rte", value=0.5, parameters=100), make("sst2", value=0.9, parameters=300)]
     columns = (ScoreColumn("rte", "accuracy", "RTE"), ScoreColumn("sst2", "accuracy", "SST-2"))
     table = build(frame(runs), replace(spec(), columns=columns, average=Average("Avg", ("RTE", "SST-2"))), "t")
-    assert table.heads == ("RTE", "SST-2", "Avg")
-    with panels(table.heads) as sheet:
+    assert table.headings == ("RTE", "SST-2", "Avg")
+    with panels(table.headings) as sheet:
         assert tradeoff(sheet.axes[2], table.rows, 2, BY_COST)
         (front,) = [line for line in sheet.axes[2].get_lines() if line.get_label() == "Pareto front"]
     assert (list(front.get_xdata()), list(front.get_ydata())) == ([200.0], [70.0])
@@ -130,10 +134,10 @@ def test_the_pareto_front(points, better, front, why):
 
 
 def test_curves_go_on_from_stage_to_stage(runs):
-    assert along(runs[0], "curve") == ([20, 40, 60, 80], [0.7, 0.5, 0.7, 0.5])
-    assert along(runs[0], "dev") == ([40, 80], [0.6, 0.8])  # an undefined score is no point
+    assert curve_of(runs[0], "curve") == ([20, 40, 60, 80], [0.7, 0.5, 0.7, 0.5])
+    assert curve_of(runs[0], "dev") == ([40, 80], [0.6, 0.8])  # an undefined score is no point
     assert stage_starts(runs[0]) == [(0, ["sparse", "tune"]), (40, ["prune", "retune"])]
-    assert metric_of(runs[0]) == "accuracy"
+    assert dev_metric(runs[0]) == "accuracy"
 
 
 def test_names_of_stages_that_start_close_by_do_not_cover_each_other(make):
@@ -166,24 +170,41 @@ def test_long_titles_stay_on_the_sheet_and_beside_each_other():
     assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
 
 
-def test_sites_are_laid_out_by_layer_and_weight():
-    found = grid(SITES)
-    assert found.layers == ("0", "2", "10", "–")  # by number, what has no layer last
-    assert found.kinds == ("query", "bert.pooler")
-    assert found.shares == ((0.1, None), (0.2, None), (0.3, None), (None, 0.4))
+def test_sites_are_laid_out_by_layer_and_kind(runs):
+    kinds, lines = grid(sparsity_by_site(runs[0]))
+    assert kinds == ["query", "pooler"]
+    # By number, and what has no layer last.
+    assert list(lines.items()) == [("0", [0.1, None]), ("2", [0.2, None]), ("10", [0.3, None]), ("–", [None, 0.4])]
+
+
+def test_two_weights_in_one_place_show_their_mean(make, backbone_settings):
+    """DeBERTa projects positions for queries and for keys, by two weights of one shape in each layer."""
+    backbone = backbone_settings("tiny-deberta")
+    paths = {f"deberta.encoder.layer.0.attention.self.{name}": share
+             for name, share in (("pos_proj", 0.2), ("pos_q_proj", 0.4))}  # fmt: skip
+    stages = (StageLog("prune", 1, None, {"sparsity_by_site": paths}),)
+    run = replace(make(), stages=stages, config=make().config | {"backbone": backbone})
+    assert grid(sparsity_by_site(run)) == (["position"], {"0": [pytest.approx(0.3)]})
+
+
+def test_a_weight_that_the_backbone_does_not_have_is_refused(runs):
+    stages = (StageLog("prune", 1, None, {"sparsity_by_site": {"bert.encoder.layer.12.output.dense": 0.2}}),)
+    with pytest.raises(ValueError, match=r"names 'bert.encoder.layer.12.output.dense', which is no weight"):
+        check(replace(runs[0], stages=stages))
 
 
 def test_the_mean_over_runs_needs_the_same_sites(runs, make):
     other = replace(runs[0], stages=(StageLog("prune", 1, None, {"sparsity_by_site": dict.fromkeys(SITES, 0.5)}),))
-    assert mean_by_site([runs[0], other])["bert.pooler.dense"] == pytest.approx(0.45)
-    assert mean_by_site([runs[0], make()]) is None
+    shares = {site.kind: share for site, share in mean_sparsity([runs[0], other]).items()}
+    assert shares["pooler"] == pytest.approx(0.45)
+    assert mean_sparsity([runs[0], make()]) is None
 
 
 def test_masks_are_shown_as_text(runs, make):
-    said = masks_text(runs[0])
+    said = sparsity_text(runs[0])
     assert ["10", "30.0", "–"] in [line.split() for line in said.splitlines()]
     with pytest.raises(ValueError, match=r"no stage that zeroed single weights \(stages: tune, prune\)"):
-        masks_text(make())
+        sparsity_text(make())
 
 
 def test_no_two_rows_look_alike():

@@ -7,10 +7,10 @@ const FILTERS = [[0, "Task"], [1, "Backbone"], [2, "Method"], [5, "Status"]];
 const table = new DataTable("#runs", { pageLength: 25, order: [], autoWidth: false });
 
 function element(tag, text, ...children) {
-  const made = document.createElement(tag);
-  if (text !== null) made.textContent = text;
-  made.append(...children);
-  return made;
+  const node = document.createElement(tag);
+  if (text !== null) node.textContent = text;
+  node.append(...children);
+  return node;
 }
 
 function flatten(value, prefix = "") {
@@ -20,9 +20,9 @@ function flatten(value, prefix = "") {
 }
 
 function grid(rows) {
-  const heads = [...new Set(rows.flatMap((row) => Object.keys(row)))];
-  const lines = rows.map((row) => element("tr", null, ...heads.map((head) => element("td", String(row[head] ?? "–")))));
-  const top = element("tr", null, ...heads.map((head) => element("th", head)));
+  const headings = [...new Set(rows.flatMap((row) => Object.keys(row)))];
+  const lines = rows.map((row) => element("tr", null, ...headings.map((head) => element("td", String(row[head] ?? "–")))));
+  const top = element("tr", null, ...headings.map((head) => element("th", head)));
   return element("table", null, element("thead", null, top), element("tbody", null, ...lines));
 }
 
@@ -32,13 +32,13 @@ function pairs(content) {
 }
 
 function recordOf(run) {
-  const found = details[run];
-  const box = element("div", null, element("h3", "The command that repeats it"), element("code", found.command));
+  const record = details[run];
+  const box = element("div", null, element("h3", "The command that repeats it"), element("code", record.command));
   box.className = "record";
-  if (found.error) box.append(element("h3", "Error"), element("pre", found.error));
+  if (record.error) box.append(element("h3", "Error"), element("pre", record.error));
   for (const part of ["scores", "costs", "stages", "data"])
-    if (found[part].length) box.append(element("h3", part), grid(found[part]));
-  box.append(element("h3", "settings"), pairs(found.config), element("h3", "made by"), pairs(found.made_by));
+    if (record[part].length) box.append(element("h3", part), grid(record[part]));
+  box.append(element("h3", "settings"), pairs(record.config), element("h3", "made by"), pairs(record.made_by));
   return box;
 }
 

@@ -1,21 +1,21 @@
 """Figures of scores: against a cost with the Pareto front, along a cost as curves, side by side as dots."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-from dsee_bench.report.cell import Cell
-from dsee_bench.report.figures.figure import Ink, ink
+from dsee_bench.report.figures.figure import PANEL, Ink, ink, panels
 from dsee_bench.report.spec import Figure
-from dsee_bench.report.tables import Row
+from dsee_bench.report.tables import Row, Table
 
 
 @dataclass(frozen=True)
 class Point:
-    """One cell against one of its costs; `group` is what its ink and its line stand for."""
+    """One cell against one of its costs; its ink and its line stand for `group`."""
 
     group: str
     x: float
@@ -23,20 +23,29 @@ class Point:
     spread: float | None
     better: Literal["higher", "lower"]
 
+    @property
+    def goodness(self) -> float:
+        return self.y if self.better == "higher" else -self.y
+
+
+def draw_scores(table: Table, rows: Sequence[Row], figure: Figure, path: Path) -> list[Path]:
+    """Draw a panel for each column, and for the average, in which some row has a cell."""
+    kinds: dict[str, Callable[..., bool]] = {"tradeoff": tradeoff, "curve": curve, "dots": dots}
+    places = [place for place in range(len(table.headings)) if any(row.cells[place] for row in rows)]
+    titles = [table.headings[place] for place in places]
+    size = (3.4, 0.5 + 0.22 * len(rows)) if figure.kind == "dots" else PANEL
+    with panels(titles, across=2 if figure.kind == "dots" else 3, size=size) as sheet:
+        drawn = [kinds[figure.kind](axes, rows, place, figure) for axes, place in zip(sheet.axes, places, strict=True)]
+        sheet.legend()
+        return sheet.save(path) if any(drawn) else []
+
 
 def tradeoff(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> bool:
-    """Every row's score in column `place` against a cost, and the Pareto front; False if there is nothing to draw."""
-    points = [point for row in rows if (point := _point(row, place, figure, row.label)) is not None]
+    """Draw every row's score in column `place` against a cost, and the Pareto front; False if there is no point."""
+    points = _points(rows, place, figure, [row.label for row in rows])
     front = pareto(points)
-    axes.step(
-        [p.x for p in front],
-        [p.y for p in front],
-        where="post",
-        color="0.6",
-        linewidth=1,
-        zorder=1,
-        label="Pareto front",
-    )
+    xs, ys = [point.x for point in front], [point.y for point in front]
+    axes.step(xs, ys, where="post", color="0.6", linewidth=1, zorder=1, label="Pareto front")
     for group, look in _inks([row.label for row in rows]).items():
         _with_errors(axes, [point for point in points if point.group == group], group, look, "")
     _cost_axis(axes, figure)
@@ -44,8 +53,8 @@ def tradeoff(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> boo
 
 
 def curve(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> bool:
-    """A line a method along a cost, its standard deviation as a band; a method with one point is a level."""
-    points = [point for row in rows if (point := _point(row, place, figure, row.method)) is not None]
+    """Draw a line a method along a cost, its standard deviation as a band; a method with one point is a level."""
+    points = _points(rows, place, figure, [row.method for row in rows])
     for group, look in _inks([row.method for row in rows]).items():
         line = sorted((point for point in points if point.group == group), key=lambda point: point.x)
         _with_errors(axes, line, group, look, look.line if len(line) > 1 else "")
@@ -60,36 +69,38 @@ def curve(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> bool:
 
 
 def dots(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> bool:
-    """Every seed a small dot, the mean a large one with its standard deviation; rows from top to bottom."""
-    had = [(row, cell) for row in rows if (cell := row.cells[place]) is not None]
-    for height, (row, cell) in enumerate(reversed(had)):
-        look = _inks([row.label for row in rows])[row.label]
+    """Draw every seed as a small dot, the mean as a large one with its standard deviation; rows from top to bottom."""
+    filled = [(row, cell) for row in reversed(rows) if (cell := row.cells[place]) is not None]
+    inks = _inks([row.label for row in rows])
+    for height, (row, cell) in enumerate(filled):
+        look = inks[row.label]
         axes.plot(cell.values, [height] * len(cell.values), ".", color=look.colour, alpha=0.5, markersize=4)
         axes.errorbar(
             cell.mean, height, xerr=cell.std or 0, fmt=look.marker, color=look.colour, markersize=5, capsize=2
         )
-    axes.set_yticks(range(len(had)), [row.label for row, _ in reversed(had)])
-    axes.set_ylim(-0.6, len(had) - 0.4)
-    return bool(had)
+    axes.set_yticks(range(len(filled)), [row.label for row, _ in filled])
+    axes.set_ylim(-0.6, len(filled) - 0.4)
+    return bool(filled)
 
 
 def pareto(points: Sequence[Point]) -> list[Point]:
-    """The points that no other equals or beats in both cost (lower) and score, by cost."""
+    """Return the points that no other equals or beats in both cost (lower) and score, by cost."""
     front: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.x, -_goodness(point))):
-        if not front or _goodness(point) > _goodness(front[-1]):
+    for point in sorted(points, key=lambda point: (point.x, -point.goodness)):
+        if not front or point.goodness > front[-1].goodness:
             front.append(point)
     return front
 
 
-def _goodness(point: Point) -> float:
-    return point.y if point.better == "higher" else -point.y
-
-
-def _point(row: Row, place: int, figure: Figure, group: str) -> Point | None:
-    cell: Cell | None = row.cells[place]
-    x = None if cell is None or figure.cost is None else cell.costs.get(figure.cost)
-    return None if cell is None or x is None else Point(group, x, cell.mean, cell.std, cell.better)
+def _points(rows: Sequence[Row], place: int, figure: Figure, groups: Sequence[str]) -> list[Point]:
+    """A point for each row that has both the score and the cost."""
+    points = []
+    for row, group in zip(rows, groups, strict=True):
+        cell = row.cells[place]
+        x = None if cell is None or figure.cost is None else cell.costs.get(figure.cost)
+        if cell is not None and x is not None:
+            points.append(Point(group, x, cell.mean, cell.std, cell.better))
+    return points
 
 
 def _inks(groups: Sequence[str]) -> dict[str, Ink]:

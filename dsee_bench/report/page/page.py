@@ -6,8 +6,9 @@ page is made; the figures are those that `dsee-report plots` left in the plots f
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import distribution
 from importlib.resources import files
 from pathlib import Path
@@ -18,46 +19,45 @@ from markupsafe import Markup
 
 from dsee_bench.record import Record
 from dsee_bench.report import render
-from dsee_bench.report.frame import frame
+from dsee_bench.report.records import GROUPS
+from dsee_bench.report.results import frame
+from dsee_bench.report.rows import variants
 from dsee_bench.report.tables import Table, cost_text
-from dsee_bench.report.terminal import number
-from dsee_bench.report.variants import variants
+from dsee_bench.report.terminal import number, short_facts
 
 COSTS = {"trainable_parameters": "count", "sparsity_masked": "percent", "flops_saved": "percent"}
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number in the table of runs: what is shown, and what is sorted by (None: below every number)."""
+    """A number in the table of runs: its text, and the key it is sorted by (None: below every number)."""
 
     shown: str
     order: float | None
 
 
 def page(records: Sequence[Record], tables: Iterable[Table], plots: Path) -> str:
-    """The whole file. `plots` is the folder with the figures as SVG, named after the tables."""
+    """Return the whole file. `plots` is the folder with the figures as SVG, named after the tables."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    here = files("dsee_bench.report")
-    bundle = files("itables") / "html"
+    own, bundle = files("dsee_bench.report.page"), files("itables") / "html"
     settings = _settings(records)
-    return environment.from_string((here / "page.html").read_text(encoding="utf-8")).render(
-        runs=[_line(record, settings.get(record.run_id, "")) for record in records],
+    return environment.from_string((own / "page.html").read_text(encoding="utf-8")).render(
+        runs=[_run(record, settings.get(record.run_id, "")) for record in records],
         sections=[(Markup(render.html(table)), _figures(plots, table.name)) for table in tables],
         details=_json({record.run_id: _details(record) for record in records}),
-        style=Markup((here / "page.css").read_text(encoding="utf-8")),
-        script=Markup((here / "page.js").read_text(encoding="utf-8")),
+        style=Markup((own / "page.css").read_text(encoding="utf-8")),
+        script=Markup((own / "page.js").read_text(encoding="utf-8")),
         library_style=Markup((bundle / "dt_bundle.css").read_text(encoding="utf-8")),
         library=base64.b64encode((bundle / "dt_bundle.js").read_bytes()).decode("ascii"),
         licence=distribution("itables").read_text("licenses/LICENSE") or "",
     )
 
 
-def _line(record: Record, settings: str) -> dict[str, Any]:
+def _run(record: Record, settings: str) -> dict[str, Any]:
     """One row of the table of runs; the first score is the one that chooses the checkpoint."""
-    names = {group: record.config.get(group, {}).get("name", "") for group in ("task", "backbone", "method")}
     score = record.scores[0] if record.scores else None
     costs = {cost.name: cost.value for cost in record.costs}
-    return names | {
+    return {group: record.config.get(group, {}).get("name", "") for group in GROUPS} | {
         "run_id": record.run_id,
         "status": record.status,
         "settings": settings,
@@ -66,39 +66,31 @@ def _line(record: Record, settings: str) -> dict[str, Any]:
         "checkpoint": record.checkpoint or "",
         "values": [
             _value(None if score is None else score.value, "{:.4f}".format),
-            *(_value(costs.get(name), lambda value, how=how: cost_text(value, how)) for name, how in COSTS.items()),
+            *(_value(costs.get(name), partial(cost_text, how=how)) for name, how in COSTS.items()),
             _value(record.made_by.get("seconds"), "{:,.0f}".format),
         ],
     }
 
 
-def _value(value: float | None, text: Any) -> Value:  # float -> str, with a bound default
+def _value(value: float | None, text: Callable[[float], str]) -> Value:
     return Value(render.DASH, None) if value is None else Value(text(value), value)
 
 
 def _settings(records: Sequence[Record]) -> dict[str, str]:
-    """run_id -> the settings that tell it from other runs of its method on its backbone."""
-    runs = frame(records)
-    found: dict[str, str] = {}
-    for _, part in runs.groupby(["backbone", "method"]):
-        for variant in variants(part):
-            found |= dict.fromkeys(variant.runs["run_id"], variant.label)
-    return found
+    """Return by run id the settings that tell a run from others of its method on its backbone."""
+    parts = [part for _, part in frame(records).groupby(["backbone", "method"])]
+    rows = [variant for part in parts for variant in variants(part)]
+    return {run_id: variant.label for variant in rows for run_id in variant.runs["run_id"]}
 
 
 def _details(record: Record) -> dict[str, Any]:
-    """The record without its curves and maps, which the figures show; numbers as text."""
-    stages = [
-        {"name": stage.name, "seconds": f"{stage.seconds:.1f}"}
-        | {key: value for key, value in stage.facts.items() if not isinstance(value, list | dict)}
-        for stage in record.stages
-    ]
+    """The record with numbers as text, without the curves and maps that the figures show."""
     return {
         "command": record.made_by.get("command", ""),
         "error": record.error,
         "scores": [asdict(score) | {"value": number(score.value)} for score in record.scores],
         "costs": [asdict(cost) | {"value": number(cost.value)} for cost in record.costs],
-        "stages": stages,
+        "stages": [{"name": s.name, "seconds": f"{s.seconds:.1f}"} | short_facts(s.facts) for s in record.stages],
         "data": [{"split": name} | split for name, split in record.data.items()],
         "config": record.config,
         "made_by": record.made_by,
@@ -106,7 +98,7 @@ def _details(record: Record) -> dict[str, Any]:
 
 
 def _json(content: object) -> Markup:
-    """JSON that may stand inside a <script>: no text in it can close the element."""
+    """JSON for the inside of a <script>: no text in it can close the element."""
     return Markup(json.dumps(content, ensure_ascii=False).replace("<", "\\u003c"))
 
 

@@ -1,0 +1,87 @@
+"""Records as one pandas frame: a row for each score of each finished run, with that run's costs as columns.
+
+Every number keeps what decides whether it may be compared with another: the checksum of the split it was scored on and
+of the training split, the number of examples, the checkpoint, the metric's signature, the schema.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from dsee_bench.pruning.surgery import neurons
+from dsee_bench.record import Cost, Record
+from dsee_bench.report.records import model_spec
+
+COLUMNS = [  # besides the costs
+    *("run_id", "backbone", "task", "method", "seed", "checkpoint", "schema", "settings", "train_sha256"),
+    *("commit", "dirty", "device", "counts"),
+    *("score", "split", "value", "unit", "better", "n", "signature", "sha256", "reason"),
+]
+
+
+def frame(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row for each (run, score) of the finished runs; costs are columns by their names, None where missing.
+
+    `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Three costs are
+    derived from the record: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed; `heads` and
+    `neurons`, how many are left in all layers.
+    """
+    results = [result for record in records if record.status == "finished" for result in _results(record)]
+    table = pd.DataFrame(results, dtype=object) if results else pd.DataFrame(columns=COLUMNS)
+    return table.sort_values("run_id", kind="stable", ignore_index=True)
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return `{"train": {"epochs": 3}}` as `{"train.epochs": 3}`; lists become tuples, which can be compared."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
+    return flat
+
+
+def _results(record: Record) -> Iterator[dict[str, Any]]:
+    settings = flatten(record.config)
+    costs = [*record.costs, *_derived(record)]
+    run = {cost.name: cost.value for cost in costs} | {  # a cost cannot take the place of what identifies the run
+        "run_id": record.run_id,
+        "backbone": settings["backbone.name"],
+        "task": settings["task.name"],
+        "method": settings["method.name"],
+        "seed": settings.pop("seed"),
+        "checkpoint": record.checkpoint,
+        "schema": record.schema,
+        "settings": settings,
+        "train_sha256": _checksum(record, "train"),
+        **{key: record.made_by.get(key) for key in ("commit", "dirty", "device")},
+        "counts": {cost.name: cost.counts for cost in costs},
+    }
+    for score in record.scores:
+        fields = {key: getattr(score, key) for key in ("split", "value", "unit", "better", "n", "signature", "reason")}
+        yield run | fields | {"score": score.name, "sha256": _checksum(record, score.split)}
+
+
+def _derived(record: Record) -> Iterator[Cost]:
+    costs = {cost.name: cost.value for cost in record.costs}
+    final, dense = costs.get("latency_ms"), costs.get("latency_dense_ms")
+    if final is not None and dense:
+        counts = "of the time of the untouched model, timed in turn with the final one"
+        yield Cost("latency_saved", 1 - final / dense, "share", counts)
+    try:
+        spec = model_spec(record)
+    except ValueError:  # settings of another release: the table prints a dash
+        return
+    heads, ffn = sum(spec.attention), sum(neurons(spec))
+    for stage in record.stages:
+        if {"heads", "neurons"} <= stage.facts.keys():
+            heads = spec.queries_per_key * sum(map(len, stage.facts["heads"]))
+            ffn = sum(stage.facts["neurons"])
+    yield Cost("heads", heads, "heads", "attention heads left, in all layers")
+    yield Cost("neurons", ffn, "neurons", "feed-forward neurons left, in all layers")
+
+
+def _checksum(record: Record, split: str) -> str | None:
+    return record.data.get(split, {}).get("sha256")
