@@ -95,7 +95,7 @@ def stages() -> str:
 
 def recipe() -> str:
     """The settings of a training recipe, from the type that checks them."""
-    return fields_table(config.Recipe)
+    return fields_table(config.recipes.Recipe)
 
 
 def recipes() -> str:

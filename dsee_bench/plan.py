@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsee_bench import config
-from dsee_bench.config import ConfigError, Recipe, recipes, validate
+from dsee_bench.config import ConfigError, recipes, validate
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Seed
+from dsee_bench.config.recipes import Recipe
 from dsee_bench.models import cost
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.spec import ModelSpec

@@ -9,20 +9,18 @@ import difflib
 import functools
 import hashlib
 import json
-import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from dsee_bench.config import recipes
 from dsee_bench.config.launch import Launch
-from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Share
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.files import LONGEST_NAME, plain
 
@@ -53,58 +51,6 @@ def default_results_dir() -> Path:
     """The project's results/ in a checkout, ./results elsewhere."""
     project = _PACKAGE.parent
     return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
-
-
-Rows = Annotated[int, Limits(ge=1, hint="null takes all rows")]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a tuning stage trains; science: the LoRA and DSEE recipes. Rates by what is tuned, epochs by stage."""
-
-    name: str
-    batch_size: Count  # rows a step, over all accumulated parts
-    gradient_accumulation_steps: Count  # parts a batch is split into, to save memory
-    lr_full: Positive  # learning rate where all weights are tuned
-    lr_adapter: Positive  # learning rate where only an update and the head are
-    epochs: Positive
-    retune_epochs: Positive
-    max_length: Count  # tokens; longer inputs are cut
-    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
-    warmup_ratio: Share  # share of all steps in which the rate rises
-    weight_decay: NotNegative
-    max_grad_norm: Annotated[float, Limits(gt=0, hint="max_grad_norm=null switches it off")] | None
-    betas: tuple[Share, Share]
-    eps: Positive
-    precision: Literal["auto", "fp32", "bf16"]
-    eval_strategy: Literal["epoch", "steps"]  # when a tuning is scored on dev
-    checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
-    max_rows: Rows | None  # train on the first rows only; None: all
-    eval_steps: Count | None = None  # steps between two evaluations, for eval_strategy=steps
-    warmup_steps: CountOrZero | None = None  # in place of warmup_ratio
-    dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
-    label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
-    adapter_dropout: Share | None = None  # on the input of an update; the methods with one read it
-    lr_retune: Positive | None = None  # of an update tuned again; None: lr_adapter
-
-    def __post_init__(self) -> None:
-        if self.batch_size % self.gradient_accumulation_steps:
-            raise ValueError(
-                f"batch_size {self.batch_size} must be a multiple of gradient_accumulation_steps "
-                f"{self.gradient_accumulation_steps}"
-            )
-        if (self.eval_strategy == "steps") != (self.eval_steps is not None):
-            raise ValueError(
-                f"eval_steps={self.eval_steps} does not go with eval_strategy={self.eval_strategy}; give "
-                "eval_strategy=steps and a number of eval_steps, or eval_strategy=epoch and eval_steps=null"
-            )
-
-    def rows_used(self, rows: int) -> int:
-        return rows if self.max_rows is None else min(rows, self.max_rows)
-
-    def steps(self, rows: int, epochs: float) -> int:
-        """Optimizer steps of a tuning over `rows` training rows, as transformers' Trainer counts them."""
-        return math.ceil(epochs * math.ceil(self.rows_used(rows) / self.batch_size))
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

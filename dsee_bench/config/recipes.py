@@ -1,21 +1,76 @@
-"""Which recipe belongs to a run, whose it is, and what it was made for (conf/recipes.yaml).
+"""The settings of a recipe; which recipe belongs to a run, whose it is, and what it was made for (conf/recipes.yaml).
 
 `train: auto` (conf/train/auto.yaml) takes every setting from the recipe that `belonging` names, so `train=` and single
 settings override it as they override any other recipe.
 """
 
 import functools
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
+
+from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Share
 
 SMALL, BASE = 50e6, 200e6  # weights in the layers below which a model is small, or base
 MANY = 20_000  # training rows from which on a task has many
 NAMED = ("backbone", "task", "method")  # what a recipe is made for
+
+
+Rows = Annotated[int, Limits(ge=1, hint="null takes all rows")]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Recipe of a tuning stage. Learning rates go by what is tuned, epochs by stage."""
+
+    name: str
+    batch_size: Count  # rows a step, over all accumulated parts
+    gradient_accumulation_steps: Count  # parts a batch is split into, to save memory
+    lr_full: Positive  # learning rate where all weights are tuned
+    lr_adapter: Positive  # learning rate where only an adapter and the head are
+    epochs: Positive
+    retune_epochs: Positive
+    max_length: Count  # tokens; longer inputs are cut
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "constant_with_warmup"]
+    warmup_ratio: Share  # share of all steps in which the rate rises
+    weight_decay: NotNegative
+    max_grad_norm: Annotated[float, Limits(gt=0, hint="max_grad_norm=null switches it off")] | None
+    betas: tuple[Share, Share]
+    eps: Positive
+    precision: Literal["auto", "fp32", "bf16"]
+    eval_strategy: Literal["epoch", "steps"]  # when a tuning is scored on dev
+    checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
+    max_rows: Rows | None  # train on the first rows only; None: all
+    eval_steps: Count | None = None  # steps between two evaluations, for eval_strategy=steps
+    warmup_steps: CountOrZero | None = None  # in place of warmup_ratio
+    dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
+    label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
+    adapter_dropout: Share | None = None  # on the input of an adapter
+    lr_retune: Positive | None = None  # of an adapter that is tuned again; None: lr_adapter
+
+    def __post_init__(self) -> None:
+        if self.batch_size % self.gradient_accumulation_steps:
+            raise ValueError(
+                f"batch_size {self.batch_size} must be a multiple of gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}"
+            )
+        if (self.eval_strategy == "steps") != (self.eval_steps is not None):
+            raise ValueError(
+                f"eval_steps={self.eval_steps} does not go with eval_strategy={self.eval_strategy}; give "
+                "eval_strategy=steps and a number of eval_steps, or eval_strategy=epoch and eval_steps=null"
+            )
+
+    def rows_used(self, rows: int) -> int:
+        return rows if self.max_rows is None else min(rows, self.max_rows)
+
+    def steps(self, rows: int, epochs: float) -> int:
+        """Optimizer steps of a tuning over `rows` training rows, as transformers' Trainer counts them."""
+        return math.ceil(epochs * math.ceil(self.rows_used(rows) / self.batch_size))
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.config import Recipe
+from dsee_bench.config.recipes import Recipe
 from dsee_bench.models.spec import ModelSpec, Site
 from dsee_bench.record import Report
 from dsee_bench.tasks.example import Split, Task

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
-from dsee_bench.config import Recipe
+from dsee_bench.config.recipes import Recipe
 from dsee_bench.metrics import score
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 from annotated_types import Ge
 
-from dsee_bench.config import Recipe
+from dsee_bench.config.recipes import Recipe
 from dsee_bench.record import Report
 from dsee_bench.tasks.example import Split, Task
 

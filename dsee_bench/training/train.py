@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from dsee_bench.config import Recipe
+from dsee_bench.config.recipes import Recipe
 from dsee_bench.monitoring.console import info
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed

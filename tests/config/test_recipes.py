@@ -193,4 +193,4 @@ def test_a_recipe_is_read_as_hydra_composes_it(name):
 def test_the_default_asks_for_every_setting():
     auto = OmegaConf.load(config.CONF / "train" / "auto.yaml")
     assert list(auto) == list(dict.fromkeys(auto))
-    assert set(auto) == {field.name for field in dataclasses.fields(config.Recipe)}
+    assert set(auto) == {field.name for field in dataclasses.fields(config.recipes.Recipe)}

@@ -140,7 +140,7 @@ def test_every_setting_stands_on_the_settings_page():
         "defaults",
         "_target_",
     }
-    recipe = {field.name for field in dataclasses.fields(config.Recipe)}
+    recipe = {field.name for field in dataclasses.fields(config.recipes.Recipe)}
     named = set(re.findall(r"^\| `([\w/-]+)`", page, flags=re.MULTILINE))
     assert (run | stages | recipe) - {"defaults", "_target_"} <= named
     assert set(config.options("task")) | set(config.options("backbone")) <= named
