@@ -117,7 +117,7 @@ def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
     return (Subset("", nlg.corpus_from_files(outputs.texts, columns, source=source)),)
 
 
-def _read(name: str, data_dir: Path | None, split: str) -> tuple[tuple[Generation, ...], str]:
+def _read(name: str, data_dir: Path | None, split: str) -> tuple[Sequence[Generation], str]:
     """The examples of a split and where they are from. Data of another size than published is allowed, and said."""
     from omegaconf import OmegaConf
 

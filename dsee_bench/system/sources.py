@@ -4,6 +4,9 @@ import gzip
 import re
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedIOBase
 from pathlib import Path
 
 LISTED = 20  # names of a folder that an error shows
@@ -48,12 +51,22 @@ def check_file(path: Path) -> Path:
     return path
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a file, unpacked if its name ends in .gz; ValueError for one that is no file or is damaged."""
-    content = check_file(path).read_bytes()
+@contextmanager
+def opened(path: Path) -> Iterator[BufferedIOBase]:
+    """Open a file, unpacked if its name ends in .gz; ValueError for one that is no file or is damaged."""
+    check_file(path)
     if path.suffix != ".gz":
-        return content
+        with path.open("rb") as stream:
+            yield stream
+        return
     try:
-        return gzip.decompress(content)
+        with gzip.open(path) as stream:
+            yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is not a whole gzip file: {error}; copy or pack it anew") from error
+
+
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked if its name ends in .gz."""
+    with opened(path) as stream:
+        return stream.read()

@@ -1,12 +1,13 @@
 """From examples to batches: tokens, batches of like length, padding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
+from dsee_bench.tasks.arrow import Columns, batches, mapped, rows_of, unzipped
 from dsee_bench.tasks.example import Example, Split
 from dsee_bench.tasks.generation import Completion
 
@@ -15,10 +16,27 @@ POOL = 50  # batches whose rows are sorted by length together
 NO_LOSS = -100  # the label of a token that is not learned, as torch's cross-entropy has it
 
 
-class Rows(list[Row]):
-    """Encoded examples, and how many of them were cut to fit."""
+class Rows(Sequence[Row]):
+    """Encoded examples in a data set on disk."""
 
-    cut: int = 0
+    def __init__(self, parts: Iterable[Columns]) -> None:
+        """Write `parts`, whose column `cut` says which rows were cut to fit."""
+        import pyarrow.compute as pc
+
+        self.dataset = mapped(parts)
+        self.cut: int = pc.sum(self.dataset.data["cut"]).as_py()
+        self.dataset = self.dataset.remove_columns("cut")
+        self.lengths: list[int] = pc.list_value_length(self.dataset.data["input_ids"]).to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[Row]:
+        return rows_of(self.dataset)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the row at an index, or a list of those of a slice or a list of indices."""
+        return self.dataset[index] if isinstance(index, int) else list(unzipped(self.dataset[index]))
 
 
 def encode_split(
@@ -34,11 +52,12 @@ def encode_split(
 def encode(
     examples: Sequence[Example] | Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> Rows:
-    """One row an example, cut to `max_length` tokens and not padded. The longer text of a pair is cut first, and the
-    context of a text that is to be written."""
-    if isinstance(examples[0], Completion):
-        return _encode_completions(examples, tokenizer, max_length)  # type: ignore[arg-type]
-    return _encode_texts(examples, tokenizer, max_length)  # type: ignore[arg-type]
+    """Return one row an example, cut to `max_length` tokens and not padded.
+
+    The longer text of a pair is cut first, and the context of a text that is to be written.
+    """
+    encode_batch: Any = _encode_completions if isinstance(examples[0], Completion) else _encode_texts
+    return Rows(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
 
 
 def prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[int]]:
@@ -52,40 +71,38 @@ def cut_prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max
     return sum(len(ids) > max_length - 1 for ids in _ids(contexts, tokenizer))
 
 
-def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Rows:
+def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Columns:
     """ids(context) [end] ids(" " + text) [end], the layout of LoRA's authors; labels on the text and its end only."""
     contexts = _ids([example.context for example in examples], tokenizer)
     texts = _ids([" " + example.text for example in examples], tokenizer)
     end = tokenizer.eos_token_id
-    encoded = Rows()
+    columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "cut": []}
     for context, text in zip(contexts, texts, strict=True):
         learned = [*text, end][: max_length - 1]
-        given = [*context[: max_length - 1 - len(learned)], end]
-        row = [*given, *learned]
-        labels = [NO_LOSS] * len(given) + learned
-        encoded.append({"input_ids": row, "attention_mask": [1] * len(row), "labels": labels})
-        encoded.cut += len(context) + len(text) + 2 > max_length
-    return encoded
+        prompt = [*context[: max_length - 1 - len(learned)], end]
+        row = [*prompt, *learned]
+        columns["input_ids"].append(row)
+        columns["attention_mask"].append([1] * len(row))
+        columns["labels"].append([NO_LOSS] * len(prompt) + learned)
+        columns["cut"].append(int(len(context) + len(text) + 2 > max_length))
+    return columns
 
 
 def _ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
 
-def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Rows:
+def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Columns:
     first = [example.texts[0] for example in examples]
     second = [example.texts[1] for example in examples] if len(examples[0].texts) == 2 else None
     encoded = tokenizer(first, second, truncation=True, max_length=max_length)
-    rows = Rows(dict(zip(encoded, values, strict=True)) for values in zip(*encoded.values(), strict=True))
     if encoded.encodings is None:  # a tokenizer in Python does not say what it cut
         whole = tokenizer(first, second)["input_ids"]
-        rows.cut = sum(len(ids) > len(row["input_ids"]) for ids, row in zip(whole, rows, strict=True))
+        cut = [len(ids) > len(row) for ids, row in zip(whole, encoded["input_ids"], strict=True)]
     else:
-        rows.cut = sum(bool(each.overflowing) for each in encoded.encodings)
-    for row, example in zip(rows, examples, strict=True):
-        if example.label is not None:
-            row["labels"] = example.label
-    return rows
+        cut = [bool(encoding.overflowing) for encoding in encoded.encodings]
+    labels = [example.label for example in examples]
+    return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": [int(was_cut) for was_cut in cut]}
 
 
 class GroupedByLength(Dataset):
@@ -98,7 +115,7 @@ class GroupedByLength(Dataset):
     Packing texts into full rows could save no more than that, and would change what a step sees (results/LOG.md).
     """
 
-    def __init__(self, rows: Sequence[Row], batch_size: int, seed: int) -> None:
+    def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         self.set_epoch(0)
 
@@ -108,7 +125,7 @@ class GroupedByLength(Dataset):
         pool = POOL * self.batch_size
         batches: list[list[int]] = []
         for start in range(0, len(shuffled), pool):
-            by_length = sorted(shuffled[start : start + pool], key=lambda row: -len(self.rows[row]["input_ids"]))
+            by_length = sorted(shuffled[start : start + pool], key=lambda row: -self.rows.lengths[row])
             batches += [by_length[at : at + self.batch_size] for at in range(0, len(by_length), self.batch_size)]
         # A short batch anywhere but at the end would shift all rows after it into other batches.
         full, short = batches[:-1], batches[-1:]
@@ -121,19 +138,27 @@ class GroupedByLength(Dataset):
     def __getitem__(self, index: int) -> Row:
         return self.rows[self.order[index]]
 
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows of a batch, which torch's DataLoader asks for at once."""
+        return self.rows[[self.order[index] for index in indices]]
+
 
 class SortedByLength(Dataset):
     """Rows from the longest to the shortest, for scoring; `restore` puts answers back into the rows' own order."""
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, rows: Rows) -> None:
         self.rows = rows
-        self.order = sorted(range(len(rows)), key=lambda row: -len(rows[row]["input_ids"]))
+        self.order = sorted(range(len(rows)), key=lambda row: -rows.lengths[row])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> Row:
         return self.rows[self.order[index]]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows of a batch, which torch's DataLoader asks for at once."""
+        return self.rows[[self.order[index] for index in indices]]
 
     def restore(self, answers: Sequence[Any]) -> list[Any]:
         """Answers in the order of `rows`, given in the order of this data set."""

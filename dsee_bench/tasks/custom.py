@@ -16,7 +16,7 @@ from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of, spelled
-from dsee_bench.tasks.table import FORMATS, class_names, read_rows
+from dsee_bench.tasks.rows import FORMATS, class_names, read_rows
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 

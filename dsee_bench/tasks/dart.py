@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from dsee_bench.metrics.nlg import Protocol
 from dsee_bench.tasks.generation import DataToText, Form, Generation, Read, linearise, read_json, rows_of
-from dsee_bench.tasks.table import read_parquet
+from dsee_bench.tasks.rows import read_rows
 from dsee_bench.tasks.webnlg import xml_entries, xml_triples
 
 
@@ -39,7 +39,7 @@ def read_release(files: Sequence[Path], split: str) -> Iterator[Generation]:
 
 def read_hub(files: Sequence[Path], split: str) -> Iterator[Generation]:
     """The hub's parquet files."""
-    for row in read_parquet(files[0]):
+    for row in read_rows(files[0]):
         cells: Any = row.cells
         yield _entry(cells["tripleset"], [str(text["text"]) for text in rows_of(cells["annotations"])])
 

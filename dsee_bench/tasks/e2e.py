@@ -18,7 +18,7 @@ from typing import ClassVar
 from dsee_bench.metrics.nlg import Protocol
 from dsee_bench.system.sources import read_content
 from dsee_bench.tasks.generation import DataToText, Form, Generation, Read
-from dsee_bench.tasks.table import read_lines, read_parquet
+from dsee_bench.tasks.rows import read_lines, read_rows
 
 CSV_FILES = {"train": "trainset.csv", "dev": "devset.csv", "test": "testset_w_refs.csv"}
 ATTRIBUTE = re.compile(r"\s*([^\[\],]+)\[([^\]]*)\]\s*(?:,|$)")
@@ -99,7 +99,7 @@ def read_copy(files: Sequence[Path], split: str) -> list[Generation]:
 def read_hub(files: Sequence[Path], split: str) -> list[Generation]:
     """The hub's parquet files, whose rows are the release's."""
     columns = ("meaning_representation", "human_reference")
-    rows = ((row.where, [row.cells.get(column) for column in columns]) for row in read_parquet(files[0]))
+    rows = ((row.where, [row.cells.get(column) for column in columns]) for row in read_rows(files[0]))
     pairs = []
     for where, cells in rows:
         if not all(isinstance(cell, str) for cell in cells):

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
 
 from dsee_bench.hub import Wanted
 from dsee_bench.system.errors import shown
+from dsee_bench.tasks.arrow import Columns, batches, mapped, rows_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 Kind = Literal["classification", "regression", "generation"]
 Item = TypeVar("Item")
@@ -22,16 +27,47 @@ class Example:
     label: int | float | None
 
 
+class Examples(Sequence[Example]):
+    """Examples in a data set on disk, made as they are asked for."""
+
+    def __init__(self, dataset: "Dataset") -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    @overload
+    def __getitem__(self, index: int) -> Example: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Examples": ...
+    def __getitem__(self, index: int | slice) -> "Example | Examples":
+        if isinstance(index, slice):
+            return Examples(self.dataset.select(range(*index.indices(len(self)))))
+        return _example(self.dataset[index])
+
+    def __iter__(self) -> Iterator[Example]:
+        return map(_example, rows_of(self.dataset))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+
+def _example(row: Mapping[str, Any]) -> Example:
+    return Example(tuple(row["texts"]), row["label"])
+
+
+def _columns(examples: Sequence[Example]) -> Columns:
+    return {"texts": [example.texts for example in examples], "label": [example.label for example in examples]}
+
+
 @dataclass(frozen=True)
 class Split(Generic[Item]):
     """The examples of one split in the order of their source; make it with `split_of`."""
 
     name: str
-    examples: tuple[Item, ...]
+    examples: Sequence[Item]
     sha256: str
-    source: str = field(
-        default="", compare=False
-    )  # which of a data set's published forms it is, for the signature of scores
+    source: str = field(default="", compare=False)  # the published form of the data set, for the signature of scores
     files: tuple[Path, ...] = field(default=(), compare=False)  # that it was read from
     encoded: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # its tokens
 
@@ -68,11 +104,17 @@ class Task(Protocol):
         ...
 
 
-def split_of(name: str, examples: Iterable[Item]) -> Split[Item]:
-    """A split and its checksum; ValueError if it has no example."""
-    items = tuple(examples)
-    if not items:
+def split_of(name: str, examples: Iterable[Any]) -> Split[Any]:
+    """Return a split and its checksum; ValueError if it has no example.
+
+    Texts with labels go to disk; the texts to write of a data-to-text task are 20 MB at most and stay in memory.
+    """
+    rest = iter(examples)
+    first = next(rest, None)
+    if first is None:
         raise ValueError(f"split {name!r} has no example; its file is empty or nothing in it was kept")
+    every = chain([first], rest)
+    items = Examples(mapped(map(_columns, batches(every)))) if isinstance(first, Example) else tuple(every)
     return Split(name, items, content_sha256(items))
 
 
@@ -86,14 +128,14 @@ def encodable(text: str) -> bool:
 
 
 def content_sha256(examples: Iterable[Any]) -> str:
-    """SHA-256 over the fields of `examples` (dataclasses) in order, one JSON array a line, UTF-8.
+    """Return the SHA-256 over the fields of `examples` (dataclasses) in order, one JSON array a line, UTF-8.
 
     The name of the split, the file format and the place it was read from are left out, so that the same rows have the
     same checksum wherever they come from. A label 1 and a label 1.0 differ.
     """
     digest = hashlib.sha256()
     for number, example in enumerate(examples, start=1):
-        line = json.dumps(astuple(example), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        line = json.dumps([*vars(example).values()], ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         if not encodable(line):
             raise ValueError(f"example {number} holds half a surrogate pair, which is no character: {shown(line)}")
         digest.update(line.encode() + b"\n")

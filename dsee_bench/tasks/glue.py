@@ -14,7 +14,7 @@ from dsee_bench.monitoring.console import info
 from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, split_of
 from dsee_bench.tasks.labelled import LabelKind, ReadLabel, check_task, class_of, examples, number_of
-from dsee_bench.tasks.table import BrokenRows, class_names, read_parquet, read_tsv
+from dsee_bench.tasks.rows import BrokenRows, class_names, read_rows
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Glue:
             (path,) = find_files(folder, file)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; data_dir=null takes {self.hub.repo} from the hub") from error
-        rows = read_tsv(path, self.tsv.columns, self.tsv.broken_rows)
+        rows = read_rows(path, self.tsv.columns, self.tsv.broken_rows)
         read = self._read_label(self.tsv.written)
         yield from examples(path, rows, texts=self.tsv.texts, label=self.tsv.label, read_label=read)
 
@@ -96,7 +96,7 @@ class Glue:
             names = class_names(path, self.hub.label)
             if names is not None and names != self.labels:
                 raise ValueError(f"{path} has the classes {list(names)}, the task's labels are {list(self.labels)}")
-            rows = read_parquet(path)
+            rows = read_rows(path)
             yield from examples(path, rows, texts=self.hub.texts, label=self.hub.label, read_label=read)
 
     def _read_label(self, written: Sequence[str]) -> ReadLabel:

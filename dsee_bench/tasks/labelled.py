@@ -8,7 +8,7 @@ from typing import Any, Literal
 from dsee_bench import metrics
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import Example, encodable
-from dsee_bench.tasks.table import Row
+from dsee_bench.tasks.rows import Row
 
 LabelKind = Literal["classification", "regression"]
 LISTED = 30  # classes that an error names

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsee_bench.tasks.table import read_lines
+from dsee_bench.tasks.rows import read_lines
 
 HEADER = re.compile(r"(mr|context|input|source|src|meaning_representation)", re.IGNORECASE)
 MENDED = {"Ł": "£", "Â£": "£", "Ã©": "é", "ã©": "é"}

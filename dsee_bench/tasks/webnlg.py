@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from dsee_bench.metrics.nlg import Protocol
 from dsee_bench.tasks.generation import DataToText, Form, Generation, Read, linearise, read_json, rows_of
-from dsee_bench.tasks.table import read_parquet
+from dsee_bench.tasks.rows import read_rows
 
 # The categories of the training set; the test set has five more, the "unseen" ones.
 SEEN = frozenset({"Airport", "Astronaut", "Building", "City", "ComicsCharacter"}) | frozenset(
@@ -78,7 +78,7 @@ def read_copy(files: Sequence[Path], split: str) -> Iterator[Generation]:
 
 def read_hub(files: Sequence[Path], split: str) -> Iterator[Generation]:
     """The hub's parquet files. Its test split also holds the entries without texts, and the unseen ones again."""
-    for row in read_parquet(files[0]):
+    for row in read_rows(files[0]):
         cells: Mapping[str, Any] = row.cells
         if split == "test" and cells["test_category"] != "testdata_with_lex":
             continue

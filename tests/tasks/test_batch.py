@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from dsee_bench.tasks.batch import GroupedByLength, SortedByLength
+from dsee_bench.tasks.batch import GroupedByLength, Rows, SortedByLength
 
 LENGTHS = [3 + (17 * row) % 40 for row in range(205)]
-ROWS = [{"input_ids": [row] * length} for row, length in enumerate(LENGTHS)]
+ROWS = Rows([{"input_ids": [[row] * length for row, length in enumerate(LENGTHS)], "cut": [0] * len(LENGTHS)}])
 BATCH = 8
 
 

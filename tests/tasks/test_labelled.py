@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dsee_bench.tasks.labelled import check_task, class_of, examples, number_of
-from dsee_bench.tasks.table import Row
+from dsee_bench.tasks.rows import Row
 
 ROW = Row(Path("a.jsonl"), 7, {"text": "a", "label": "no"})
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from dsee_bench.tasks.table import read_rows
+from dsee_bench.tasks.rows import read_rows
 
 # U+0085 and U+2028 end a line for str.splitlines, a lone carriage return for text mode; GLUE's format knows neither.
 ODD = "a\x85b\u2028c\rd"

@@ -1,0 +1,215 @@
+"""Rows of a file, one mapping from column to cell each, with the line it stands on: TSV, CSV, JSON, parquet.
+
+The text formats have Python's own readers, since those behind `datasets` cannot say on which line a bad row stands: the
+one for CSV (pandas) fills a short row up, and the one for JSON (pyarrow) takes an object that names a key twice.
+`datasets` would write the rows of a parquet file to disk once more; pyarrow gives them as they are asked for.
+"""
+
+import csv
+import json
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dsee_bench.system.errors import shown
+from dsee_bench.system.sources import check_file, opened
+
+BrokenRows = Literal["error", "drop"]
+NumberedFields = Iterable[tuple[int, list[str]]]  # line and fields
+FORMATS = ".tsv, .csv, .jsonl, .json (each also with .gz) and .parquet"
+SEPARATORS = {"\t": "TAB", ";": "';'", "|": "'|'", ",": "','"}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+csv.field_size_limit(2**31 - 1)  # Python's own limit is 131,072 characters; a long field is cut to tokens later
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row. `line` counts from 1; in a CSV file it is the line the row ends on, in `.parquet` and in a JSON array
+    the row's number."""
+
+    path: Path
+    line: int
+    cells: Mapping[str, object]
+    counted: Literal["line", "row"] = "line"
+
+    @property
+    def where(self) -> str:
+        return f"{self.path}, {self.counted} {self.line}"
+
+
+def read_rows(path: Path, columns: Sequence[str] | None = None, broken_rows: BrokenRows = "error") -> Iterator[Row]:
+    """Yield the rows of `path`, in a format told by its ending; `.gz` after it is unpacked.
+
+    TSV: quote characters are text, fields are split at TAB and rows at line feed only; an empty line at the end is no
+    row, unless there is one column alone. CSV: quoted as in RFC 4180, an empty line is no row. Both with a header,
+    unless `columns` names the columns of a file without one. JSON lines: one object a line, an empty line is no row.
+    JSON: an array of objects, or lines of them. `broken_rows` says what happens to a TSV row with too few or too many
+    fields.
+    """
+    match path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix:
+        case ".tsv":
+            return _rows(path, _tsv_fields(path, columns), columns, "\t", broken_rows)
+        case ".csv":
+            return _rows(path, _csv_fields(path), columns, ",", "error")
+        case ".jsonl":
+            return _json_lines(path)
+        case ".json":
+            return _json(path)
+        case ".parquet" if path.suffix == ".parquet":
+            return _parquet(path)
+    raise ValueError(f"{path} ends in {path.suffix!r}; the formats known are {FORMATS}")
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield each line with its number from 1, without byte order mark and line feed; ended by line feeds alone.
+
+    Not text mode and not str.splitlines: both also split at characters that stand inside GLUE's sentences.
+    """
+    with opened(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
+                return
+            try:
+                text = line.removesuffix(b"\n").decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise ValueError(
+                    f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
+                ) from error
+            if "\0" in text:
+                raise ValueError(f"{path}, line {number}: holds a NUL byte; save it as text in UTF-8 (UTF-16 has many)")
+            yield number, text
+
+
+def _rows(
+    path: Path, lines: NumberedFields, columns: Sequence[str] | None, separator: str, broken_rows: BrokenRows
+) -> Iterator[Row]:
+    dropped = 0
+    for number, fields in lines:
+        if columns is None:
+            columns = _header(f"{path}, line {number}", fields, separator)
+        elif len(fields) == len(columns):
+            yield Row(path, number, dict(zip(columns, fields, strict=True)))
+        elif broken_rows == "error":
+            start = " | ".join(fields)[:60]
+            raise ValueError(
+                f"{path}, line {number}: expected {len(columns)} fields ({', '.join(columns)}), found {len(fields)}: "
+                f"{start!r}"
+            )
+        else:
+            dropped += 1
+    if dropped:
+        logger.warning("%s: %d rows of too few or too many fields left out", path, dropped)
+
+
+def _tsv_fields(path: Path, columns: Sequence[str] | None) -> NumberedFields:
+    width, empty = len(columns or ()), []
+    for number, line in read_lines(path):
+        fields = line.removesuffix("\r").split("\t")
+        width = width or len(fields)
+        if fields == [""] and width > 1:
+            empty.append(number)  # no row if none follows
+            continue
+        yield from ((earlier, [""]) for earlier in empty)
+        empty.clear()
+        yield number, fields
+
+
+def _csv_fields(path: Path) -> NumberedFields:
+    reader = csv.reader((line + "\n" for _, line in read_lines(path)), strict=True)
+    try:
+        yield from ((reader.line_num, fields) for fields in reader if fields)
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not a row of CSV ({error})") from error
+
+
+def _header(where: str, fields: list[str], separator: str) -> list[str]:
+    """Return the names of the columns; ValueError for one twice, and for a header with another separator."""
+    if len(set(fields)) != len(fields):
+        raise ValueError(f"{where}: the header names a column twice: {', '.join(fields)}")
+    others = [mark for mark in SEPARATORS if mark != separator and len(fields) == 1 and mark in fields[0]]
+    if others:
+        raise ValueError(
+            f"{where}: the header {shown(fields[0])} is one column; its fields seem to be parted by "
+            f"{SEPARATORS[others[0]]}, this format parts them by {SEPARATORS[separator]}; "
+            "write it as .csv with commas or as .tsv with TABs"
+        )
+    return fields
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    for number, line in read_lines(path):
+        if line.strip():
+            where = f"{path}, line {number}"
+            yield Row(path, number, _cells(where, _parsed(where, line)))
+
+
+def _json(path: Path) -> Iterator[Row]:
+    text = "\n".join(line for _, line in read_lines(path))
+    if not text.lstrip().startswith("["):
+        yield from _json_lines(path)
+        return
+    rows = _parsed(str(path), text)
+    assert isinstance(rows, list)
+    for number, cells in enumerate(rows, start=1):
+        yield Row(path, number, _cells(f"{path}, row {number}", cells), "row")
+
+
+def _parsed(where: str, text: str) -> object:
+    """Return the JSON value that `text` spells; ValueError, beginning with `where`, for another text."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, character {error.colno}" if "\n" in text else f"character {error.pos + 1}"
+        raise ValueError(f"{where}: not JSON ({error.msg} at {place})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a name twice, deep nesting
+        raise ValueError(f"{where}: JSON that cannot be read ({error})") from error
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    cells = dict(pairs)
+    if len(cells) != len(pairs):
+        raise ValueError(f"an object names a key twice: {', '.join(name for name, _ in pairs)}")
+    return cells
+
+
+def _cells(where: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where}: expected a JSON object, found {shown(value)}")
+    return value
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(check_file(path)) as file:
+            names = file.schema_arrow.names
+            if len(set(names)) != len(names):
+                raise ValueError(f"it names a column twice: {', '.join(names)}")
+            rows = (cells for batch in file.iter_batches() for cells in batch.to_pylist())
+            for number, cells in enumerate(rows, start=1):
+                yield Row(path, number, cells, "row")
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a parquet file that can be read: {error}") from error
+
+
+def class_names(path: Path, column: str) -> tuple[str, ...] | None:
+    """Return the classes that a parquet file made by `datasets` names for `column`; None if it names none."""
+    if path.suffix != ".parquet":
+        return None
+    import pyarrow
+    from datasets import Features
+    from pyarrow import parquet
+
+    try:
+        schema = parquet.read_schema(check_file(path))
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a parquet file that can be read: {error}") from error
+    feature = Features.from_arrow_schema(schema).get(column)
+    return tuple(feature.names) if hasattr(feature, "names") else None
