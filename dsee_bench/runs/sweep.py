@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dsee_bench import config, plan
 from dsee_bench.config import ConfigError
 from dsee_bench.config.flags import check_composed
+from dsee_bench.models import auto
 from dsee_bench.runs import data_check
 from dsee_bench.runs.state import state_of
 
@@ -76,7 +77,7 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
         except ConfigError as error:
             raise ConfigError(f"{in_cell}{error}") from error
         try:
-            settings = config.resolve(composition)
+            settings = auto.resolve(composition)
             cells.append(Cell(overrides, plan.read(settings).run_id))
         except ConfigError as error:
             mistakes.append(ConfigError(f"{in_cell}{error}"))
@@ -123,7 +124,7 @@ def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:
     """Return what `config.compose(overrides)` resolves to."""
-    return config.resolve(composed(overrides))
+    return auto.resolve(composed(overrides))
 
 
 def composed(overrides: Sequence[str]) -> "DictConfig":

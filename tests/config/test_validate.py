@@ -126,7 +126,7 @@ def classes():
     for path in config.CONF.rglob("*.yaml"):
         target = OmegaConf.load(path).get("_target_")
         where = {"backbone": "backbone", "task": "task", "stage": "method"}.get(path.parent.name)
-        if target is not None and where is not None:
+        if target is not None and where is not None and path.stem != "auto":
             found.add(validate._class(target, where))
     return sorted(found, key=lambda cls: cls.__name__)
 

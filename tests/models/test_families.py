@@ -14,7 +14,7 @@ from dsee_bench.models.packaged import package_folder
 from dsee_bench.models.tiny import tiny_tokenizer
 from dsee_bench.tasks.toy_d2t import describe, every_context
 
-BACKBONES = config.options("backbone")
+BACKBONES = [name for name in config.options("backbone") if name != "auto"]
 TINY = [name for name in BACKBONES if name.startswith("tiny-")]
 RUN = ["full", "lora", "dsee", "dsee_structured", "earlybert"]  # one of each way to change a model
 

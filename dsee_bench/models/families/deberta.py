@@ -8,7 +8,7 @@ Version 1 has its biases of query and value beside the fused weight, and project
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dsee_bench.models.backbone import Backbone
+from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.spec import Kind, Relative
 
 CONTENT = "attention.self"
@@ -38,6 +38,7 @@ class Deberta(Backbone):
 
     model_types = ("deberta", "deberta-v2")
     pickled = True  # microsoft's repositories hold no safetensors
+    names = {**NAMES, "buckets": "position_buckets"}
     position_table = False
     layer = "deberta.encoder.layer.{}"
     fused = {".in_proj": ("query", "key", "value")}
@@ -86,5 +87,5 @@ class Deberta(Backbone):
             "pos_att_type": "p2c|c2p" if self.second else "c2p|p2c",
         }
         if self.second:
-            settings |= {"position_buckets": self.buckets, "share_att_key": True, "norm_rel_ebd": "layer_norm"}
+            settings |= {"share_att_key": True, "norm_rel_ebd": "layer_norm"}
         return super().config_settings() | settings

@@ -1,0 +1,96 @@
+"""`backbone=auto`: any checkpoint of a known family, with its numbers from its own config.json."""
+
+import copy
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsee_bench import config
+from dsee_bench.config import ConfigError, validate
+from dsee_bench.hub import Wanted, get
+from dsee_bench.models.families import families
+from dsee_bench.models.load import check_numbers, read_config
+from dsee_bench.system.errors import shown
+from dsee_bench.system.shell import shell_path
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Where the checkpoint is: `hub`, at a branch or commit, or the folder `path`."""
+
+    name: str | None  # in tables and run ids; None: the name of the repository or folder
+    hub: str | None
+    revision: str | None
+    path: str | None
+
+
+def resolve(composed: "DictConfig") -> dict[str, Any]:
+    """Return the plain values of a composed configuration, with the settings that `backbone=auto` stands for.
+
+    They come first, because recipes and methods refer to them.
+    """
+    target = composed.get("backbone", {}).get(validate.TARGET)
+    if target == f"{__name__}.{Auto.__name__}":
+        node = config.resolve(composed.backbone)
+        auto = validate.typed(Auto, {key: value for key, value in node.items() if key != validate.TARGET}, "backbone")
+        composed = copy.deepcopy(composed)
+        composed._set_flag("struct", False)
+        try:
+            composed.backbone = settings(auto)
+        except (ValueError, OSError) as error:
+            raise ConfigError(f"backbone=auto: {error}") from error
+    return config.resolve(composed)
+
+
+@functools.cache
+def settings(auto: Auto) -> dict[str, object]:
+    """Return the checkpoint's settings as a file of conf/backbone states them; a branch becomes its commit."""
+    if (auto.hub is None) == (auto.path is None):
+        raise ValueError("give one of backbone.hub=OWNER/NAME and backbone.path=DIR")
+    folder = _folder(auto)
+    content = read_config(folder)
+    family = families().get(str(content.get("model_type")))
+    if family is None:
+        raise ValueError(
+            f"{folder / 'config.json'} has model_type {shown(content.get('model_type'))}, and there is no table of "
+            f"paths for it; choose a checkpoint of {', '.join(sorted(families()))}, or add a file to "
+            "dsee_bench/models/families"
+        )
+    commit = folder.name if re.fullmatch("[0-9a-f]{40}", folder.name) else auto.revision
+    found = {
+        "name": auto.name or (auto.hub or folder.resolve().name).rstrip("/").rpartition("/")[2],
+        "model_type": content["model_type"],
+        "hub": auto.hub,
+        "revision": None if auto.hub is None else commit,
+        "package": None,
+        "path": auto.path,
+        "random": False,
+        **_numbers(family.names, content),
+    }
+    typed = validate.typed(family, found, "backbone")
+    check_numbers(typed, folder)
+    return {validate.TARGET: f"{family.__module__}.{family.__name__}", **found}
+
+
+def _folder(auto: Auto) -> Path:
+    """Return a folder that holds the checkpoint's config.json; nothing else is fetched."""
+    if auto.path is not None:
+        return shell_path(auto.path, "backbone.path")
+    local = "backbone.path=DIR with a folder that from_pretrained reads"
+    return get(Wanted(str(auto.hub), "model", auto.revision or "main", ("config.json",), local))
+
+
+def _numbers(names: Any, content: dict[str, Any]) -> dict[str, object]:
+    """Return the family's numbers; what the file leaves out has the default of transformers' class."""
+    from transformers import CONFIG_MAPPING
+
+    known = CONFIG_MAPPING[content["model_type"]].from_dict(content)
+    found: dict[str, Any] = {name: getattr(known, key, None) for name, key in names.items()}
+    if found.get("ffn") is None:
+        found["ffn"] = 4 * found["hidden"]  # as GPT-2 and GPT-Neo take it
+    return {name: value for name, value in found.items() if value is not None}
