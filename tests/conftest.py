@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before any import that reads it
@@ -18,6 +19,15 @@ def _frozen() -> None:
     0.3 s each over the half a million objects of torch and transformers."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def under_umask() -> Iterator[Callable[[int], object]]:
+    """`under_umask(0o077)`: the umask from there to the end of the test."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dsee_bench import config, record
+from dsee_bench.cli.bench import run
+from dsee_bench.config import ConfigError
+from dsee_bench.runs import sweep
+from dsee_bench.system.files import write_atomically
+
 RUN = ["backbone=tiny-bert", "train.max_rows=16", "train.epochs=1", "train.retune_epochs=1", "threads=1", "quiet=true"]
 RUN += ["task.rows.dev=16"]
 GROUP, FIRST, SECOND = 54321, 54322, 54323
@@ -33,10 +39,10 @@ def may_import(user):
         return False
 
 
-@pytest.mark.parametrize("umask", [0o002, pytest.param(0o077, marks=pytest.mark.slow)])
-def test_all_that_a_run_leaves_has_the_modes_of_the_umask(umask, tmp_path):
-    done = start(tmp_path, f"export={tmp_path}/model", "save_every=0", umask=umask)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("umask", [0o002, 0o077])
+def test_all_that_a_run_leaves_has_the_modes_of_the_umask(umask, tmp_path, under_umask):
+    under_umask(umask)
+    assert run(sweep.resolved([*RUN, f"results_dir={tmp_path}", f"export={tmp_path}/model", "save_every=0"])) == 0
     paths = [path for path in tmp_path.rglob("*") if path.parent != tmp_path or path.is_dir()]
     assert len(paths) > 20
     wrong = [
@@ -62,8 +68,8 @@ def test_two_users_of_a_group_share_a_folder(tmp_path):
     for user in (FIRST, SECOND):
         done = start(shared, "force=true", umask=0o002, user=user)
         assert done.returncode == 0, done.stderr
-    (record,) = (shared / "runs").glob("*.json")
-    assert record.stat().st_uid == SECOND
+    (made,) = (shared / "runs").glob("*.json")
+    assert made.stat().st_uid == SECOND
     for path in [*shared.rglob("*")]:
         assert path.stat().st_gid == GROUP
         assert not path.is_dir() or path.stat().st_mode & stat.S_ISGID, path
@@ -73,13 +79,7 @@ PLANTED = ["log.txt", "curve.jsonl", "run.lock", "answers.json", "wandb"]
 
 
 def test_a_pipe_or_link_in_the_place_of_a_work_file_is_named_at_the_start(tmp_path):
-    from omegaconf import OmegaConf
-
-    from dsee_bench import config
-    from dsee_bench.cli.bench import run
-    from dsee_bench.config import ConfigError
-
-    resolved = OmegaConf.to_container(config.compose([*RUN, f"results_dir={tmp_path}"]), resolve=True)
+    resolved = sweep.resolved([*RUN, f"results_dir={tmp_path}"])
     name = config.run_id(resolved)
     places = [*(tmp_path / "work" / name / each for each in PLANTED), tmp_path / "runs" / f"{name}.json"]
     for path in places:
@@ -94,8 +94,6 @@ def test_a_pipe_or_link_in_the_place_of_a_work_file_is_named_at_the_start(tmp_pa
 
 
 def test_a_results_folder_may_be_a_link(tmp_path):
-    from dsee_bench.system.files import write_atomically
-
     (tmp_path / "disk").mkdir()
     (tmp_path / "results").symlink_to(tmp_path / "disk")
     write_atomically(tmp_path / "results" / "page.html", "x")
@@ -103,10 +101,7 @@ def test_a_results_folder_may_be_a_link(tmp_path):
 
 
 def test_a_record_of_another_name_is_refused_by_name(tmp_path):
-    from dsee_bench import record
-    from dsee_bench.record import Record
-
-    path = record.write(Record("a-run", "failed", {}, {}), tmp_path)
+    path = record.write(record.Record("a-run", "failed", {}, {}), tmp_path)
     for name in ("../../x", "other", ".a-run", "x" * 101):
         path.write_text(path.read_text().replace("a-run", name))
         with pytest.raises(ValueError, match=rf"{path.name} says that it is the record of"):

@@ -67,6 +67,23 @@ def test_a_second_ctrl_c_does_not_lose_the_record(where, tmp_path, monkeypatch):
     assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "interrupted"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_of_a_tuning_stops_the_run(number, tmp_path, monkeypatch, capsys):
+    words = ["backbone=tiny-bert", "method=full", "train.max_rows=128", "train.epochs=2", f"results_dir={tmp_path}"]
+    content = sweep.resolved(words)
+    steps, ask = iter(range(100)), signals.raise_if_stopped
+
+    def check():
+        if next(steps) == 3:
+            os.kill(os.getpid(), number)
+        ask()
+
+    monkeypatch.setattr(signals, "raise_if_stopped", check)
+    assert command.run(content) == command.INTERRUPTED
+    assert record.read(record.path_of(config.run_id(content), tmp_path)).status == "interrupted"
+    assert "goes on" in capsys.readouterr().err
+
+
 def test_ctrl_c_while_a_good_record_is_written_ends_the_sweep_after_it(tmp_path, monkeypatch):
     words = ["backbone=tiny-bert", "method=full", "train.max_rows=32", "train.epochs=1"]
     content = sweep.resolved([*words, f"results_dir={tmp_path}"])
