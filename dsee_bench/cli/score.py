@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from dsee_bench.metrics import nlg
 from dsee_bench.metrics.nlg.meteor import find_java
@@ -119,13 +119,10 @@ def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
 
 def _read(name: str, data_dir: Path | None, split: str) -> tuple[Sequence[Generation], str]:
     """The examples of a split and where they are from. Data of another size than published is allowed, and said."""
-    from omegaconf import OmegaConf
-
-    from dsee_bench.config import CONF
+    from dsee_bench.config import option
     from dsee_bench.config.validate import build
 
-    node: Any = OmegaConf.to_object(OmegaConf.load(CONF / "task" / f"{name}.yaml"))
-    published = build(node, f"task={name}")
+    published = build(option("task", name), f"task={name}")
     task: DataToText = replace(published, counts=None)
     read = task.read(data_dir, split)
     examples = read.examples

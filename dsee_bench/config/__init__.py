@@ -68,6 +68,11 @@ def options(group: str) -> list[str]:
     return sorted({str(path.relative_to(each).with_suffix("")) for each in folders for path in each.rglob("*.yaml")})
 
 
+def option(group: str, name: str) -> dict[str, Any]:
+    """Return the settings of an option of conf/, those that its `defaults` name included."""
+    return OmegaConf.to_container(recipes.option(group, name, CONF))  # type: ignore[return-value]
+
+
 def check_overrides(overrides: Sequence[str]) -> None:
     """ConfigError for an unknown option or key among command-line overrides. Hydra's own settings are left to Hydra."""
     parsed = [parse(override) for override in overrides]

@@ -189,15 +189,16 @@ def _at(config: Any, key: str) -> object:
 @functools.cache
 def read(name: str, task: str, conf: Path) -> dict[str, Any]:
     """The settings of a recipe as they are for a task."""
-    composed = OmegaConf.create({"task": {"name": task}, "train": _file(name, conf)})
+    composed = OmegaConf.create({"task": {"name": task}, "train": option("train", name, conf)})
     return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
 
 
-def _file(name: str, conf: Path) -> Any:
-    """conf/train/<name>.yaml over those that its `defaults` name, as Hydra composes it, but faster."""
-    content: Any = OmegaConf.load(conf / "train" / f"{name}.yaml")
-    parents = [parent for parent in content.pop("defaults", ()) if parent != "_self_"]
-    return OmegaConf.merge(*(_file(parent, conf) for parent in parents), content)
+def option(group: str, name: str, conf: Path) -> Any:
+    """Return conf/<group>/<name>.yaml over the files that its `defaults` name, as Hydra composes it, but faster."""
+    content: Any = OmegaConf.load(conf / group / f"{name}.yaml")
+    parents = [parent.removesuffix("@_here_") for parent in content.pop("defaults", ()) if parent != "_self_"]
+    files = [parent[1:].split("/", 1) if parent.startswith("/") else (group, parent) for parent in parents]
+    return OmegaConf.merge(*(option(*file, conf) for file in files), content)
 
 
 @functools.cache

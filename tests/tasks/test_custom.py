@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF, ConfigError
+from dsee_bench.config import ConfigError, option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.custom import Custom
 from dsee_bench.tasks.example import Example
@@ -16,7 +16,7 @@ EXAMPLES = tuple(Example((text,), ["no", "yes"].index(label)) for text, label in
 
 
 def task(**changes: object) -> Custom:
-    node = OmegaConf.to_container(OmegaConf.load(CONF / "task" / "custom.yaml"))
+    node = option("task", "custom")
     return build({**node, "labels": ["no", "yes"], **changes}, "task")
 
 

@@ -1,14 +1,13 @@
 import json
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.dart import read_release
 from dsee_bench.tasks.generation import Generation, pairs
 
-TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "dart.yaml")), "task=dart")
+TASK = build(option("task", "dart"), "task=dart")
 COUNTS = {"dev": (2768, 6980), "test": (5097, 12552)}  # the release's README, v1.1.1
 
 
@@ -39,7 +38,7 @@ def test_the_hubs_rows_are_the_releases(real_data, tmp_path):
     path = tmp_path / "default" / "validation" / "0000.parquet"
     path.parent.mkdir(parents=True)
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    settings = OmegaConf.to_container(OmegaConf.load(CONF / "task" / "dart.yaml"))
+    settings = option("task", "dart")
     task = build(settings | {"hub": settings["hub"] | {"repo": str(tmp_path)}}, "task")
     assert task.read(None, "dev") == TASK.read(real_data, "dev")
 

@@ -1,14 +1,13 @@
 import zipfile
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.e2e import context_of, read_copy, read_release, read_zip
 from dsee_bench.tasks.generation import Generation, pairs
 
-TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "e2e.yaml")), "task=e2e")
+TASK = build(option("task", "e2e"), "task=e2e")
 COUNTS = {"train": (4862, 42061), "dev": (547, 4672), "test": (630, 4693)}  # the challenge's paper, Table 1
 
 
@@ -46,7 +45,7 @@ def test_the_hubs_rows_are_the_releases(real_data, tmp_path):
         path = tmp_path / "default" / folder / "0000.parquet"
         path.parent.mkdir(parents=True)
         parquet.write_table(pyarrow.table(columns), path)
-    settings = OmegaConf.to_container(OmegaConf.load(CONF / "task" / "e2e.yaml"))
+    settings = option("task", "e2e")
     task = build(settings | {"hub": settings["hub"] | {"repo": str(tmp_path)}}, "task")
     for split in ("dev", "test"):
         assert task.read(None, split) == release[split]

@@ -2,9 +2,8 @@ import gzip
 import json
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.e2e import CSV_FILES
 from dsee_bench.tasks.generation import Generation, linearise, pairs, read_json, rows_of, scorable
@@ -13,7 +12,7 @@ NAMES = ("e2e", "webnlg", "dart")
 
 
 def node(name, **changes):
-    return OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{name}.yaml")) | changes
+    return option("task", name) | changes
 
 
 @pytest.mark.parametrize("name", NAMES)

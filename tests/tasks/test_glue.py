@@ -7,9 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF, ConfigError
+from dsee_bench.config import CONF, ConfigError, option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.glue import Glue
 
@@ -17,7 +16,7 @@ NAMES = ("cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "qnli", "rte", "wnli")
 
 
 def task(name: str, **changes: object) -> Glue:
-    node = OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{name}.yaml"))
+    node = option("task", name)
     return build({**node, **changes}, "task")
 
 

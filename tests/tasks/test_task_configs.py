@@ -7,12 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from dsee_bench import metrics
-from dsee_bench.config import CONF, options
+from dsee_bench.config import compose, option, options
 from dsee_bench.config.validate import build
 
 
 def node(name: str) -> dict:
-    content = OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{name}.yaml"))
+    content = option("task", name)
     return content | ({"train": "a.csv", "dev": "b.csv"} if name == "custom" else {})
 
 
@@ -35,15 +35,19 @@ def test_contract(name):
     assert task == build(node(name), "task"), "two builds of the same settings are one task"
 
 
+@pytest.mark.parametrize("name", options("task"))
+def test_an_option_is_read_as_hydra_composes_it(name):
+    assert option("task", name) == OmegaConf.to_container(compose([f"task={name}"]).task)
+
+
 def test_building_them_imports_nothing_heavy():
     heavy = ("torch", "transformers", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "pyarrow")
     code = f"""
 import sys
-from omegaconf import OmegaConf
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 for name in {LABELLED!r}:
-    node = OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{{name}}.yaml"))
+    node = option("task", name)
     build(node | ({{"train": "a.csv", "dev": "b.csv"}} if name == "custom" else {{}}), "task")
 print([name for name in {heavy!r} if name in sys.modules])
 """

@@ -4,9 +4,8 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks import toy
 from dsee_bench.tasks.toy import Toy
@@ -20,7 +19,7 @@ CHECKSUMS = {
 
 
 def task(name: str) -> Toy:
-    return build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / f"{name}.yaml")), "task")
+    return build(option("task", name), "task")
 
 
 @pytest.fixture(scope="module", params=NAMES)

@@ -1,12 +1,11 @@
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.generation import pairs
 from dsee_bench.tasks.toy_d2t import REFERENCES, describe
 
-NODE = OmegaConf.to_container(OmegaConf.load(CONF / "task" / "toy_d2t.yaml"))
+NODE = option("task", "toy_d2t")
 
 
 def test_splits():

@@ -1,12 +1,11 @@
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench.config import CONF
+from dsee_bench.config import option
 from dsee_bench.config.validate import build
 from dsee_bench.tasks.generation import Generation, pairs
 from dsee_bench.tasks.webnlg import is_seen, read_copy, read_xml, split_triple
 
-TASK = build(OmegaConf.to_container(OmegaConf.load(CONF / "task" / "webnlg.yaml")), "task=webnlg")
+TASK = build(option("task", "webnlg"), "task=webnlg")
 # The challenge's entries; texts less the 77 and 10 marked "toFix".
 COUNTS = {"train": (6940, 18102 - 77), "dev": (872, 2268 - 10), "test": (1862, 4928)}
 
@@ -57,7 +56,7 @@ def test_the_hubs_rows_are_the_releases(real_data, tmp_path, shape):
     path = tmp_path / "webnlg_challenge_2017" / "test" / "0000.parquet"
     path.parent.mkdir(parents=True)
     parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-    settings = OmegaConf.to_container(OmegaConf.load(CONF / "task" / "webnlg.yaml"))
+    settings = option("task", "webnlg")
     task = build(settings | {"hub": settings["hub"] | {"repo": str(tmp_path)}}, "task")
     assert task.read(None, "test") == release
 
