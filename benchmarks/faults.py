@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import config, record
 from dsee_bench.cli.bench import run
-from dsee_bench.system.seal import SEAL
+from dsee_bench.system.folders import SEAL
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TINY = [

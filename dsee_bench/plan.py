@@ -4,9 +4,10 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from dsee_bench import config
+from dsee_bench import config, record
 from dsee_bench.config import ConfigError, recipes, validate
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Seed
@@ -59,6 +60,25 @@ class Settings:
     source: recipes.Source  # whose recipe it is, and what it was made for
     launch: Launch
     config: dict[str, Any]  # the resolved settings that change a result, for the record
+
+    @property
+    def results_dir(self) -> Path:
+        return (self.launch.results_dir or config.default_results_dir()).resolve()
+
+    @property
+    def work(self) -> Path:
+        """The folder of the run's own files."""
+        return self.results_dir / "work" / self.run_id
+
+    @property
+    def states(self) -> Path:
+        """The folder of cached states, for all runs."""
+        return self.results_dir / "work" / "states"
+
+    @property
+    def record(self) -> Path:
+        """The file of the run's record."""
+        return record.path_of(self.run_id, self.results_dir)
 
     @property
     def labels(self) -> int | None:

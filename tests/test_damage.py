@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from dsee_bench import config, record
 from dsee_bench.cli.bench import run
 from dsee_bench.system import signals
-from dsee_bench.system.damaged import SUFFIX
-from dsee_bench.system.seal import SEAL, seal
+from dsee_bench.system.files import DAMAGED
+from dsee_bench.system.folders import SEAL, seal
 from dsee_bench.training import checkpoint, decode
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "faults.py"
@@ -258,7 +258,7 @@ def test_what_is_set_aside_takes_no_part(left, tmp_path, caplog):
     faults._replace_by_folder(curve)
     check(words, expected, again, caplog)
     assert curve.is_file()
-    assert curve.with_name(f"curve.jsonl{SUFFIX}").is_dir()
+    assert curve.with_name(f"curve.jsonl{DAMAGED}").is_dir()
 
 
 def test_what_a_killed_process_left_half_written_goes_with_the_next_start(left, tmp_path, caplog):

@@ -1,6 +1,7 @@
-"""Start from another run's update, as LoRA does: MRPC, RTE and STS-B from the adapter of the MNLI run."""
+"""Start from another run's adapter, as LoRA does: MRPC, RTE and STS-B from that of the MNLI run."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,21 +9,22 @@ from safetensors import safe_open
 
 from dsee_bench import record
 from dsee_bench.cache.listing import TENSORS
-from dsee_bench.cache.store import Store, keys
+from dsee_bench.cache.store import keys
 from dsee_bench.config import digest
 from dsee_bench.config.validate import build
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
+from dsee_bench.system.folders import is_whole
 
 
 def start_from(
-    state: RunState, run_id: str, config: Mapping[str, Any], store: Store, inputs: Mapping[str, Any]
+    state: RunState, run_id: str, config: Mapping[str, Any], states: Path, inputs: Mapping[str, Any]
 ) -> None:
-    """Give the update that stands in `state` the values of that run's last tuning; the task head stays new.
+    """Give the adapter in `state` the values of that run's last tuning; the task head stays new.
 
-    The positions of the sparse entries come with it. ValueError where that run, its kept state or its shapes differ.
+    The positions of the sparse entries come with it. ValueError where that run, its cached state or its shapes differ.
     """
-    path = record.path_of(run_id, store.folder.parents[1])
+    path = record.path_of(run_id, states.parents[1])
     if not path.is_file():
         raise ValueError(f"init_from={run_id}: there is no record {path}; run that experiment first")
     source = record.read(path)
@@ -31,38 +33,38 @@ def start_from(
     if digest(source.config["backbone"]) != digest(config["backbone"]):
         raise ValueError(
             f"init_from={run_id} is of backbone {source.config['backbone']['name']} or other settings of it, this run "
-            f"of {config['backbone']['name']}; an update fits the weights it was made for"
+            f"of {config['backbone']['name']}; an adapter fits the weights it was made for"
         )
     data = {name: split["sha256"] for name, split in source.data.items()}
     stages = source.config["method"]["stages"]
     after = zip(keys(source.config, {**inputs, "data": data}), stages.items(), strict=True)
     tuned = [key for key, (name, stage) in after if isinstance(build(stage, f"method.stages.{name}"), Tune)]
-    if not tuned or not store.has(tuned[-1]):
+    if not tuned or not is_whole(states / tuned[-1]):
         raise ValueError(
-            f"init_from={run_id}: its last state is gone from {store.folder}, or damaged; run it again with force=true"
+            f"init_from={run_id}: its last state is gone from {states}, or damaged; run it again with force=true"
         )
     theirs, ours = _alpha(stages), _alpha(config["method"]["stages"])
     if theirs != ours:
         raise ValueError(
-            f"init_from={run_id}: alpha is {theirs} there and {ours} here, which scales the update; use one"
+            f"init_from={run_id}: alpha is {theirs} there and {ours} here, which scales the adapter; use one"
         )
-    assert state.tuner is not None  # the plan saw an update
-    update = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
-    with safe_open(store.folder / tuned[-1] / TENSORS, framework="pt") as file:
-        there = set(file.keys())
-        for name, value in update.items():
-            shape = tuple(file.get_slice(name).get_shape()) if name in there else None
+    assert state.tuner is not None  # the plan saw an adapter
+    adapter = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
+    with safe_open(states / tuned[-1] / TENSORS, framework="pt") as file:
+        names = set(file.keys())
+        for name, value in adapter.items():
+            shape = tuple(file.get_slice(name).get_shape()) if name in names else None
             if shape != tuple(value.shape):
                 raise ValueError(
-                    f"init_from={run_id} has no {name} of shape {tuple(value.shape)} but {shape}; use the same update "
-                    "settings (rank, kept, kinds) in both"
+                    f"init_from={run_id} has no {name} of shape {tuple(value.shape)} but {shape}; use the same "
+                    "settings of the adapter (rank, num_entries, kinds) in both"
                 )
         with torch.no_grad():
-            for name, value in update.items():
+            for name, value in adapter.items():
                 value.copy_(file.get_tensor(name))
 
 
 def _alpha(stages: Mapping[str, Any]) -> float | None:
-    """What the update is scaled by, before the rank divides it; None where its method has no such number."""
-    found = [stage.get("alpha", (stage.get("settings") or {}).get("lora_alpha")) for stage in stages.values()]
-    return next((alpha for alpha in found if alpha is not None), None)
+    """Return what the adapter is scaled by, before the rank divides it; None where its method has no such number."""
+    alphas = [stage.get("alpha", (stage.get("settings") or {}).get("lora_alpha")) for stage in stages.values()]
+    return next((alpha for alpha in alphas if alpha is not None), None)

@@ -3,26 +3,19 @@ checked, so that help, plans and mistakes answer at once.
 """
 
 import importlib
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from dsee_bench import config, plan, record
+from dsee_bench import config
 from dsee_bench.config import ConfigError, flags
 from dsee_bench.models import auto
 from dsee_bench.monitoring import console
-from dsee_bench.plan import Settings
-from dsee_bench.runs import data_check, lifecycle, worker
 from dsee_bench.runs.launching import share_of
-from dsee_bench.system import distributed, files, secrets, shell, signals, terminal
-from dsee_bench.system.locks import lock_at, run_lock
+from dsee_bench.runs.lifecycle import run
+from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
 # First words that are no run; each module has a main(words).
@@ -112,117 +105,6 @@ def _job(composed: DictConfig) -> None:
         sys.exit(code)
     if code:
         raise RuntimeError(f"failed: dsee-bench {' '.join(overrides)}")  # the other runs of the sweep go on
-
-
-def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
-    """One run from its resolved configuration: 0 done or done before, 1 failed, 130 stopped.
-
-    Raises ConfigError for settings that cannot be. Everything else that goes wrong is recorded.
-    """
-    settings = plan.read(resolved)
-    if secrets.starred(settings.run_id) != settings.run_id:
-        raise ConfigError(
-            f"a secret, or a value of the environment, would stand in the name of the run: {settings.run_id}; write "
-            "the names of task, backbone and method out"
-        )
-    planned = plan.plan(settings)
-    if settings.launch.plan:
-        if distributed.is_main_process():
-            console.output(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
-        return 0
-    results_dir = (settings.launch.results_dir or config.default_results_dir()).resolve()
-    work = results_dir / "work" / settings.run_id
-    if distributed.world_size() > 1:
-        lifecycle.before_imports()
-        worker.join(settings)
-    if not distributed.is_main_process():
-        return worker.run(settings, work, results_dir / "work" / "states")
-    _check_export(settings)
-    if _left(settings, results_dir) is None:
-        return worker.announce(None)
-    with _alone(settings, results_dir, work):
-        left = _left(settings, results_dir)  # another process may have done it while we waited
-        worker.announce(left)
-        if left == "run":
-            return lifecycle.run_and_record(settings, planned, results_dir, work, overrides)
-        return 0 if left is None else lifecycle.rebuild_and_record(settings, results_dir, work, overrides)
-
-
-@contextmanager
-def _alone(settings: Settings, results_dir: Path, work: Path) -> Iterator[None]:
-    """No other process works on the run until the end of the block; ConfigError where nothing can be written."""
-    from filelock import Timeout
-
-    try:
-        files.check_file(record.path_of(settings.run_id, results_dir))
-        files.check_folder(results_dir / "work" / "states")
-        files.check_own_folder(work)
-        for folder in (work, results_dir / "runs"):
-            files.check_folder(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
-        lock = lock_at(run_lock(work))
-        lock.acquire(timeout=0)
-    except Timeout:
-        print(f"{settings.run_id} is being worked on by another process; waiting for it", file=sys.stderr)
-        try:
-            lock.acquire()
-        except KeyboardInterrupt:
-            sys.exit(INTERRUPTED)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    except OSError as error:
-        raise ConfigError(f"nothing can be written to results_dir={results_dir}: {error}; give another") from error
-    with lock:
-        _clear(results_dir / "runs", f".{settings.run_id}.json.")
-        _clear(work, ".")
-        yield
-
-
-def _clear(folder: Path, start: str) -> None:
-    """Remove the temporary files that a process of this run left when it was killed; its lock is held now."""
-    for path in folder.iterdir():
-        if path.name.startswith(start) and path.name.endswith(".tmp"):
-            with suppress(OSError):
-                path.unlink()
-
-
-def _left(settings: Settings, results_dir: Path) -> worker.Task:
-    """What is left to do: the run; of one that is done and not to be forced, its model once more, to export or measure
-    it; or nothing, and then it says where the record is."""
-    path = record.path_of(settings.run_id, results_dir)
-    work = results_dir / "work" / settings.run_id
-    if os.path.lexists(path) and not path.is_file():
-        raise ConfigError(f"{path} should be a record and is no file; move it away, and give the same command again")
-    if settings.launch.force or not path.is_file():
-        return "run"
-    try:
-        found = record.read(path)
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-    if found.status != "finished":
-        return "run"
-    if data_check.doubtful(work, settings.launch.data_dir, found):
-        data_check.check_rows(settings, found, work)
-    if settings.launch.export is not None or lifecycle.to_measure(settings, found):
-        return "rebuild"
-    again = "; measure=again times it again" if settings.launch.measure else ""
-    console.output(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
-    return None
-
-
-def _check_export(settings: Settings) -> None:
-    """ConfigError before anything is trained if the folder for the export is taken, or ONNX cannot be written."""
-    from dsee_bench.deploy.manifest import check_target
-    from dsee_bench.deploy.onnx_file import check_onnx
-
-    if settings.launch.export is not None:
-        try:
-            check_target(settings.launch.export, settings.launch.force, settings.run_id)
-            if settings.launch.export_onnx:
-                check_onnx(settings.task.kind)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
 
 
 if __name__ == "__main__":

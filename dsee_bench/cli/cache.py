@@ -12,7 +12,7 @@ from tabulate import tabulate
 
 from dsee_bench.cache.listing import NAMED, Kept, kept, leftovers, remove, size
 from dsee_bench.config import default_results_dir
-from dsee_bench.system.damaged import remove as remove_path
+from dsee_bench.system.files import remove as remove_path
 from dsee_bench.system.shell import argument_path
 
 SECONDS = {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}

@@ -27,8 +27,8 @@ from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.fused import join, split
 from dsee_bench.models.spec import ModelSpec
-from dsee_bench.system.files import half_name, kind, share
-from dsee_bench.system.staging import half_made
+from dsee_bench.system.files import kind
+from dsee_bench.system.folders import half_made, half_name, share
 from dsee_bench.tasks.example import Task
 
 

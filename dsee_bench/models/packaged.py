@@ -6,10 +6,9 @@ import os
 from pathlib import Path
 
 from dsee_bench.system.checksum import sha256
-from dsee_bench.system.damaged import set_aside
 from dsee_bench.system.extras import extra_with
-from dsee_bench.system.seal import is_whole, seal
-from dsee_bench.system.staging import half_made
+from dsee_bench.system.files import set_aside
+from dsee_bench.system.folders import half_made, is_whole, seal
 
 
 def package_folder(package: str) -> Path:

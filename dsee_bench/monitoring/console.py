@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dsee_bench.system import secrets
-from dsee_bench.system.damaged import make_room, set_aside
-from dsee_bench.system.files import opener
+from dsee_bench.system.files import make_room, opener, set_aside
 
 OURS = "dsee_bench"
 LIBRARIES = ("transformers", "datasets", "huggingface_hub", "torch")  # these print on stderr by handlers of their own

@@ -15,7 +15,7 @@ from dsee_bench.config import ConfigError
 from dsee_bench.monitoring import console
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record, write_atomically
-from dsee_bench.system.damaged import make_room
+from dsee_bench.system.files import make_room
 from dsee_bench.tasks.example import Split
 
 NAME = "rows.json"  # in the run's work folder, which is nobody else's: records name no machine's paths

@@ -1,4 +1,4 @@
-"""One attempt at a run: told while it goes on, and recorded however it ends."""
+"""One run from settings to an exit code: skip what is done, lock, run, and record however it ends."""
 
 import datetime
 import os
@@ -6,194 +6,248 @@ import shlex
 import time
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from dsee_bench import plan, record
+from dsee_bench.config import ConfigError
 from dsee_bench.monitoring import console
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
-from dsee_bench.runs.state import last_line
-from dsee_bench.stages import forced
-from dsee_bench.system import distributed, errors, signals
+from dsee_bench.runs import data_check, state, worker
+from dsee_bench.system import distributed, errors, secrets, signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.signals import INTERRUPTED
 
-OTHER_ENDED = "interrupted: another process of the run ended"
+CODES = {"finished": 0, "failed": 1, "interrupted": INTERRUPTED}
+UNCHANGED = "its record stays as it was"
 
 
-def run_and_record(
-    settings: Settings, planned: plan.Plan, results_dir: Path, work: Path, overrides: Sequence[str]
-) -> int:
-    """Run and write the record, also of a run that fails or is stopped; then print what came out."""
-    command = shlex.join(["dsee-bench", *overrides])
-    with console.logging_to(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
-        console.info(plan.as_text(planned))
-        tracker = Tracker(settings.launch.tracking, settings.run_id, work)
-        errors.forget(work)
+def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
+    """Run from a resolved configuration; return 0 if the run is finished, 1 if it failed, 130 if it was interrupted.
+
+    ConfigError for settings that cannot be. Everything else that goes wrong is recorded.
+    """
+    settings = plan.read(resolved)
+    if secrets.starred(settings.run_id) != settings.run_id:
+        raise ConfigError(
+            f"a secret, or a value of the environment, would stand in the name of the run: {settings.run_id}; write "
+            "the names of task, backbone and method out"
+        )
+    planned = plan.plan(settings)
+    if settings.launch.plan:
+        if distributed.is_main_process():
+            console.output(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
+        return 0
+    before_imports()
+    if distributed.world_size() > 1:
+        worker.join(settings)
+    if not distributed.is_main_process():
+        return worker.run(settings)
+    _check_export(settings)
+    if _to_do(settings) is None:
+        worker.announce(None)
+        return 0
+    with state.locked(settings):
+        task = _to_do(settings)  # another process may have finished it while this one waited
+        worker.announce(task)
+        if task is None:
+            return 0
+        command = shlex.join(["dsee-bench", *overrides])
+        with console.logging_to(settings.work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
+            signals.listen()
+            return _run(settings, planned, overrides) if task == "run" else _rebuild(settings, overrides)
+
+
+def _to_do(settings: Settings) -> worker.Task:
+    """Decide what to do: "run" (no finished record, or force), "rebuild" (export or timing is asked for), or None."""
+    path = settings.record
+    if os.path.lexists(path) and not path.is_file():
+        raise ConfigError(f"{path} should be a record and is no file; move it away, and give the same command again")
+    if settings.launch.force or not path.is_file():
+        return "run"
+    try:
+        found = record.read(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    if found.status != "finished":
+        return "run"
+    if data_check.doubtful(settings.work, settings.launch.data_dir, found):
+        data_check.check_rows(settings, found, settings.work)
+    if settings.launch.export is not None or _to_measure(settings, found):
+        return "rebuild"
+    again = "; measure=again times it again" if settings.launch.measure else ""
+    console.output(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
+    return None
+
+
+def _to_measure(settings: Settings, found: Record) -> bool:
+    """Return whether the model of a finished run is to be timed: its record has no time, or measure=again."""
+    timed = any(cost.name == "latency_ms" for cost in found.costs)
+    return settings.launch.measure == "again" or bool(settings.launch.measure and not timed)
+
+
+def _check_export(settings: Settings) -> None:
+    """ConfigError before anything is trained if the folder for the export is taken, or ONNX cannot be written."""
+    from dsee_bench.deploy.manifest import check_target
+    from dsee_bench.deploy.onnx_file import check_onnx
+
+    if settings.launch.export is not None:
         try:
-            finished, path = _recorded(settings, results_dir, work, overrides, tracker)
-        except UserError as error:
-            return _refused(settings, error, work, tracker)
-        except OSError as error:
-            console.error(f"{settings.run_id}: its record could not be written: {error}")
-            console.error("Once it can, the same command writes it; stages whose states are kept are not repeated.")
-            return 1
-        if finished.status == "finished":
-            from dsee_bench.monitoring.run_table import run_table
-
-            console.output(f"{run_table(finished)}\n{settings.source.line()}\nrecord: {path}")
-        else:
-            _explain(finished, path, work)
-        if finished.status == "interrupted":
-            console.error("The same command goes on where it was.")
-        code = {"finished": 0, "failed": 1, "interrupted": INTERRUPTED}[finished.status]
-        signals.resume()
-        tracker.finish(finished, code)
-        if code == INTERRUPTED:
-            signals.defer()  # the process ends now, and one more Ctrl-C would end it with a traceback
-    return code
+            check_target(settings.launch.export, settings.launch.force, settings.run_id)
+            if settings.launch.export_onnx:
+                check_onnx(settings.task.kind)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
-def _explain(finished: Record, path: Path, work: Path) -> None:
-    """Say on one line why the run did not end well; the traceback of an error goes to the log file alone."""
-    if finished.status == "failed":
-        console.debug(finished.error or "")
-        last = errors.one_line(last_line(finished))
-        console.error(f"{finished.run_id} failed: {last}; the traceback is in {work / 'log.txt'}, the record is {path}")
+def _run(settings: Settings, planned: plan.Plan, overrides: Sequence[str]) -> int:
+    """Run, write the record however the run ends, and print the result."""
+    console.info(plan.as_text(planned))
+    tracker = Tracker(settings.launch.tracking, settings.run_id, settings.work)
+    errors.forget(settings.work)
+    try:
+        outcome = _recorded(settings, overrides, tracker)
+    except UserError as error:
+        return _refused(settings, error, tracker)
+    except OSError as error:
+        console.error(f"{settings.run_id}: its record could not be written: {error}")
+        console.error("Once it can, the same command writes it; stages whose states are cached are not repeated.")
+        return 1
+    if outcome.status == "finished":
+        from dsee_bench.monitoring.run_table import run_table
+
+        console.output(f"{run_table(outcome)}\n{settings.source.line()}\nrecord: {settings.record}")
     else:
-        console.error(f"{finished.error}\n{finished.run_id} {finished.status}: {path}")
+        _explain(settings, outcome, f"the record is {settings.record}")
+    if outcome.status == "interrupted":
+        console.error("The same command goes on where it was.")
+    signals.resume()
+    tracker.finish(outcome, CODES[outcome.status])
+    if outcome.status == "interrupted":
+        signals.defer()  # the process ends now, and one more Ctrl-C would end it with a traceback
+    return CODES[outcome.status]
 
 
-def _refused(settings: Settings, error: UserError, work: Path, tracker: Tracker) -> int:
-    """Say what the user got wrong, without a record; the exit code."""
+def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) -> Record:
+    """Run, and write the record. A finished record of before stays where its repeat (force=true) fails."""
+    started = time.time()
+    before = state.state_of(settings.run_id, settings.results_dir).name
+    repeat = settings.launch.force and before in ("finished", "unreadable")
+
+    def work() -> Record:
+        from dsee_bench.runs.pipeline import execute
+
+        console.capture_libraries()
+        tracker.start(settings.config, _experiment(overrides), anew=repeat)
+        return execute(settings, tracker, repeat=repeat)
+
+    outcome = _outcome(settings, work)
+    outcome = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
+    if outcome.status == "failed":
+        state.put_record_back(settings.record, settings.work)
+    if outcome.status != "finished" and state.is_finished(settings.record):
+        console.info(f"the earlier record of this run is kept: {settings.record}")
+    else:
+        outcome = _written(outcome, settings.results_dir)
+    if outcome.status == "finished":
+        state.earlier(settings.record, settings.work).unlink(missing_ok=True)
+    return outcome
+
+
+def _written(outcome: Record, results_dir: Path) -> Record:
+    """Write the record and return it; one of a failed run where JSON cannot hold it."""
+    try:
+        record.write(outcome, results_dir)
+    except (TypeError, ValueError):
+        outcome = Record(outcome.run_id, "failed", outcome.config, outcome.made_by, error=traceback.format_exc())
+        record.write(outcome, results_dir)
+    return outcome
+
+
+def _outcome(settings: Settings, work: Callable[[], Record]) -> Record:
+    """Return the record that `work` makes, or one of its failure; signals are deferred from its end on."""
+    try:
+        try:
+            return work()
+        finally:
+            signals.defer()
+    except UserError:
+        raise
+    except KeyboardInterrupt:
+        signals.defer()
+        return Record(settings.run_id, "interrupted", settings.config, {}, error="interrupted by a signal")
+    except Exception as error:
+        reason = traceback.format_exc()
+        if not distributed.other_ended(error):
+            return Record(settings.run_id, "failed", settings.config, {}, error=reason)
+        console.debug(reason)
+        reason = "interrupted: another process of the run ended"
+        return Record(settings.run_id, "interrupted", settings.config, {}, error=reason)
+
+
+def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
+    """Export and time, as asked, the model of a finished run; the times go into its record, all else there stays."""
+    started = time.time()
+    found = record.read(settings.record)
+
+    def work() -> Record:
+        from dsee_bench.runs.pipeline import rebuild
+
+        console.capture_libraries()
+        measured = rebuild(settings, found, measure=_to_measure(settings, found))
+        if measured:
+            signals.defer()
+            names = {cost.name for cost in measured}
+            costs = (*(cost for cost in found.costs if cost.name not in names), *measured)
+            made_by = {**found.made_by, "measured": _made_by(settings, overrides, started)}
+            record.write(replace(found, costs=costs, made_by=made_by), settings.results_dir)
+            values = ", ".join(f"{cost.name} {cost.value:,.1f}" for cost in measured)
+            console.output(f"{settings.run_id}: {values}\nrecord: {settings.record}")
+        return found
+
+    try:
+        outcome = _outcome(settings, work)
+    except UserError as error:
+        console.debug(traceback.format_exc())
+        console.error(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
+        return 1
+    if outcome.status != "finished":
+        _explain(settings, outcome, UNCHANGED)
+    return CODES[outcome.status]
+
+
+def _explain(settings: Settings, outcome: Record, end: str) -> None:
+    """Say on one line why the run did not finish; the traceback of an error goes to the log file alone."""
+    if outcome.status == "failed":
+        console.debug(outcome.error or "")
+        last = errors.one_line(state.last_line(outcome))
+        console.error(f"{settings.run_id} failed: {last}; the traceback is in {settings.work / 'log.txt'}, {end}")
+    else:
+        console.error(f"{settings.run_id}: {outcome.error}; {end}")
+
+
+def _refused(settings: Settings, error: UserError, tracker: Tracker) -> int:
+    """Say what the user got wrong, without a record; return the exit code."""
     console.debug("".join(traceback.format_exception(error)))
     console.error(f"dsee-bench: {error}")
-    errors.remember(work, error)
+    errors.remember(settings.work, error)
     signals.resume()
     tracker.finish(Record(settings.run_id, "failed", settings.config, {}, error=str(error)), 1)
     return 1
 
 
-def _recorded(
-    settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str], tracker: Tracker
-) -> tuple[Record, Path]:
-    """What came of the run, and its record's place. It is written unless an earlier run's good one is there, and no
-    signal is heard meanwhile."""
-    started = time.time()
-    before_imports()
-    signals.listen()
-    try:
-        outcome = _outcome(settings, results_dir, work, overrides, tracker)
-    except KeyboardInterrupt:
-        signals.defer()
-        outcome = Record(settings.run_id, "interrupted", settings.config, {}, error="interrupted by a signal")
-    finished = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
-    path = record.path_of(settings.run_id, results_dir)
-    if finished.status != "finished" and _is_good(path):
-        console.info(f"the earlier record of this run is kept: {path}")
-    else:
-        finished = _written(finished, results_dir)
-    if finished.status == "finished":
-        forced.end(work)
-    return finished, path
-
-
-def _written(finished: Record, results_dir: Path) -> Record:
-    """The record as it was written: a failed run's, where what came out is nothing that JSON holds."""
-    try:
-        record.write(finished, results_dir)
-    except (TypeError, ValueError):
-        finished = Record(finished.run_id, "failed", finished.config, finished.made_by, error=traceback.format_exc())
-        record.write(finished, results_dir)
-    return finished
-
-
-def _is_good(path: Path) -> bool:
-    """Whether there is a record of a run that ended well."""
-    try:
-        return path.is_file() and record.read(path).status == "finished"
-    except ValueError:  # damaged, or of another release
-        return False
-
-
-def _outcome(settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str], tracker: Tracker) -> Record:
-    """The record of the run or of its failure, without `made_by`; signals are held from its end on."""
-    try:
-        from dsee_bench.runs.pipeline import execute
-
-        console.capture_libraries()
-        anew = settings.launch.force and forced.read(work) is None
-        tracker.start(settings.config, _experiment(overrides), anew=anew)
-        return execute(settings, work, results_dir / "work" / "states", tracker)
-    except UserError:
-        raise
-    except Exception as error:
-        if distributed.other_ended(error):
-            console.debug(traceback.format_exc())
-            return Record(settings.run_id, "interrupted", settings.config, {}, error=OTHER_ENDED)
-        return Record(settings.run_id, "failed", settings.config, {}, error=traceback.format_exc())
-    finally:
-        signals.defer()
-
-
 def _experiment(overrides: Sequence[str]) -> str | None:
-    """The name of the chosen experiment file, as the words of the command have it."""
-    chosen = [word.partition("=")[2] for word in overrides if word.startswith("experiment=")]
-    return chosen[-1] if chosen else None
-
-
-def to_measure(settings: Settings, found: Record) -> bool:
-    """Whether the model of a run that is done is to be timed: where its record has no time, or by measure=again."""
-    timed = any(cost.name == "latency_ms" for cost in found.costs)
-    return settings.launch.measure == "again" or bool(settings.launch.measure and not timed)
-
-
-def rebuild_and_record(settings: Settings, results_dir: Path, work: Path, overrides: Sequence[str]) -> int:
-    """Export and measure, as asked, a run that is done; what is measured goes into its record, all else there stays."""
-    started = time.time()
-    found = record.read(record.path_of(settings.run_id, results_dir))
-    measure = to_measure(settings, found)
-    before_imports()
-    signals.listen()
-    command = shlex.join(["dsee-bench", *overrides])
-    with console.logging_to(work / "log.txt", settings.run_id, command, quiet=settings.launch.quiet):
-        try:
-            from dsee_bench.runs.pipeline import rebuild
-
-            console.capture_libraries()
-            measured = rebuild(settings, found, work, results_dir / "work" / "states", measure=measure)
-            signals.defer()
-            if measured:
-                new = {cost.name for cost in measured}
-                costs = (*(cost for cost in found.costs if cost.name not in new), *measured)
-                made_by = {**found.made_by, "measured": _made_by(settings, overrides, started)}
-                path = record.write(replace(found, costs=costs, made_by=made_by), results_dir)
-                told = [f"{cost.name} {cost.value:,.1f}" for cost in measured]
-                console.output(f"{settings.run_id}: {', '.join(told)}\nrecord: {path}")
-        except KeyboardInterrupt:
-            console.error(f"{settings.run_id}: interrupted by a signal; its record stays as it was")
-            return INTERRUPTED
-        except UserError as error:
-            console.debug(traceback.format_exc())
-            console.error(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
-            return 1
-        except Exception as error:
-            console.debug(traceback.format_exc())
-            if distributed.other_ended(error):
-                console.error(f"{settings.run_id}: {OTHER_ENDED}; its record stays as it was")
-                return INTERRUPTED
-            met = errors.one_line(f"{type(error).__name__}: {error}")
-            console.error(f"{settings.run_id}: {met}; its record is unchanged; the traceback is in {work / 'log.txt'}")
-            return 1
-    return 0
+    """Return the name of the chosen experiment file; None where the command names none."""
+    names = [word.partition("=")[2] for word in overrides if word.startswith("experiment=")]
+    return names[-1] if names else None
 
 
 def before_imports() -> None:
-    """Settings that libraries read when they are imported."""
+    """Set what libraries read when they are imported."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # transformers warns of names that transformers and PEFT use themselves; a user can do nothing about it.

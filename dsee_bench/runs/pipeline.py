@@ -6,7 +6,6 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
@@ -16,9 +15,8 @@ from typing import Any
 import torch
 from transformers import set_seed
 
-from dsee_bench import record
 from dsee_bench.cache.listing import about
-from dsee_bench.cache.store import Store, keys
+from dsee_bench.cache.store import Cache, keys
 from dsee_bench.cache.warm_start import start_from
 from dsee_bench.deploy.export import detached, export
 from dsee_bench.deploy.manifest import Manifest
@@ -28,38 +26,37 @@ from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
-from dsee_bench.record import Cost, Record, StageLog
+from dsee_bench.record import Cost, Record, Score, StageLog
 from dsee_bench.runs import notices
 from dsee_bench.runs.data_check import note, other_rows
-from dsee_bench.stages import forced
+from dsee_bench.runs.state import set_record_aside
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed, jsonl
-from dsee_bench.system.damaged import remove
 from dsee_bench.system.errors import UserError, as_mistake
+from dsee_bench.system.files import remove
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.decode import check_splits, decode_and_score
 from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 
 
-def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> Record:
-    """The record of the run, without `made_by`. Work files go to `work`, states for other runs to `states`."""
-    state, inputs = prepare(settings, work)
+def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
+    """Return the record of the run, without `made_by`; with `repeat`, nothing of the earlier run is reused."""
+    state, inputs = prepare(settings, settings.work)
     cut = notices.cut_rows(state, tuned=any(isinstance(stage, Tune) for stage in settings.stages.values()))
     for line in notices.of_data(state, cut):
         warn(line)
-    if settings.launch.force and forced.read(work) is None:
-        remove(work / "curve.jsonl")
-        forced.begin(work)
-    state.curve = _curve(settings, state, work, tracker)
-    logs = run_stages(settings, state, work, states, inputs)
-    done = Record(
+    if repeat:
+        _start_over(settings, inputs)
+    state.curve = _curve(settings, state, tracker)
+    logs = run_stages(settings, state, settings.states, inputs)
+    finished = Record(
         run_id=settings.run_id,
         status="finished",
         config=settings.config,
         made_by={},
         checkpoint=_checkpoint(settings, logs),
-        scores=_score(state, work),
+        scores=_score(state, settings.work),
         costs=_costs(settings, state),
         stages=tuple(logs),
         data={
@@ -69,45 +66,57 @@ def execute(settings: Settings, work: Path, states: Path, tracker: Tracker) -> R
     )
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
-    return done
+    return finished
 
 
-def _checkpoint(settings: Settings, logs: list[StageLog]) -> str | None:
-    """Which weights the scores are of: those that the last tuning chose, which may have found none better than the
-    last (`why_last` in its facts says why)."""
-    if not settings.stages:
-        return None
-    tuned = [log.facts for log in logs if "best_step" in log.facts]
-    found = not tuned or tuned[-1]["best_step"] is not None
-    return "best dev" if settings.recipe.checkpoint == "best" and found else "last"
+def rebuild(settings: Settings, found: Record, *, measure: bool) -> tuple[Cost, ...]:
+    """Build the model of a finished run again, export it if asked for, and return what was measured of it.
 
-
-def _curve(settings: Settings, state: RunState, work: Path, tracker: Tracker) -> Curve:
-    """The run's curve, which the tracker sees too."""
-    rows = len(state.data["train"])
-    epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
-    steps = [settings.recipe.steps(rows, each) for each in epochs.values()]
-    before = dict(zip(epochs, accumulate(steps, initial=0), strict=False))
-    tracker.place(before, points(work / "curve.jsonl"))
-    return Curve(work / "curve.jsonl", tracker.add)
-
-
-def rebuild(settings: Settings, found: Record, work: Path, states: Path, *, measure: bool) -> tuple[Cost, ...]:
-    """The model of a run that is done, once more: exported if asked for, and what was measured of it. Its stages are
-    taken from the kept states, or repeated where these are gone. ValueError where the rows are others by now."""
-    state, inputs = prepare(settings, work)
+    Its stages come from the cached states, or are repeated where these are gone. UserError where the rows differ.
+    """
+    state, inputs = prepare(settings, settings.work)
     names = other_rows(found, state.data)
     if names:
         raise UserError(
             f"the rows of {names} are not those of the record; give their data_dir, or force=true to run on these"
         )
-    logs = run_stages(settings, state, work, states, inputs)
-    tuned = [log.name for log in logs if "curve" in log.facts and "reused" not in log.facts]
-    if tuned:
-        info(f"  {', '.join(tuned)}: made anew, as the kept state is gone; the record has the scores of the first one")
+    logs = run_stages(settings, state, settings.states, inputs)
+    again = [log.name for log in logs if isinstance(settings.stages[log.name], Tune) and "reused" not in log.facts]
+    if again:
+        info(f"  {', '.join(again)}: tuned again, as the cached state is gone; the record has the scores of before")
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
     return _measured(settings, state) if measure else ()
+
+
+def _start_over(settings: Settings, inputs: Mapping[str, Any]) -> None:
+    """Drop the cached states of the run and set its record aside, so that it goes on here if it is interrupted."""
+    remove(settings.work / "curve.jsonl")
+    Cache(settings.states, settings.stages, {}).drop(keys(settings.config, inputs))
+    set_record_aside(settings.record, settings.work)
+
+
+def _checkpoint(settings: Settings, logs: list[StageLog]) -> str | None:
+    """Return which weights the scores are of; None for an untouched model.
+
+    A tuning that was to end with the best weights ends with the last where no evaluation chose any (`why_last`).
+    """
+    if not settings.stages:
+        return None
+    best_steps = [log.facts["best_step"] for log in logs if isinstance(settings.stages[log.name], Tune)]
+    is_best = settings.recipe.checkpoint == "best" and (not best_steps or best_steps[-1] is not None)
+    return "best dev" if is_best else "last"
+
+
+def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
+    """Return the run's curve, whose points the tracker gets too."""
+    rows = len(state.data["train"])
+    epochs = {name: stage.epochs if isinstance(stage, Tune) else 0 for name, stage in settings.stages.items()}
+    steps = [settings.recipe.steps(rows, count) for count in epochs.values()]
+    before = dict(zip(epochs, accumulate(steps, initial=0), strict=False))
+    file = settings.work / "curve.jsonl"
+    tracker.place(before, points(file))
+    return Curve(file, tracker.add)
 
 
 def _export(settings: Settings, state: RunState, folder: Path) -> None:
@@ -141,7 +150,7 @@ def _costs(settings: Settings, state: RunState) -> tuple[Cost, ...]:
 
 
 def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
-    """Latency and disk of the model in the form that `export` gives it."""
+    """Return latency and size on disk of the model in the form that `export` gives it."""
     final, update, _ = detached(state.model, state.tuner, state.spec, settings.launch.export_adapter)
     clocked = latencies(
         state.model if update == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
@@ -152,7 +161,7 @@ def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
 
 
 def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
-    """The state before the first stage, and what it was made from: checksums of weights and data."""
+    """Return the state before the first stage, and what it was made from: checksums of weights and data."""
     with as_mistake():
         data = settings.task.load(settings.launch.data_dir, settings.seed)
         if settings.task.kind == "generation":
@@ -181,13 +190,14 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
         save_every=settings.launch.save_every,
         fresh=lambda: _load(settings).model,
     )
-    return state, {"weights": loaded.weights, "data": inputs, "made_with": _made_with(settings)}
+    return state, {"weights": loaded.weights, "data": inputs, "made_with": _made_with(settings.launch.device)}
 
 
-def _made_with(settings: Settings) -> dict[str, Any]:
-    """What else the numbers of a state depend on, beside settings, weights and rows; but for the number of threads,
-    which moves the last digits."""
-    device = settings.launch.device
+def _made_with(device: str) -> dict[str, Any]:
+    """Return the remaining inputs of a cached state: package versions and device.
+
+    The thread count is left out: it changes only the last digits.
+    """
     return {
         "packages": {name: version(name) for name in ("torch", "transformers", "peft", "accelerate")},
         "on_cpu": on_cpu(device),
@@ -203,51 +213,26 @@ def _load(settings: Settings) -> Loaded:
         return settings.backbone.load(settings.labels, settings.task.kind == "regression")
 
 
-def run_stages(
-    settings: Settings, state: RunState, work: Path, states: Path, inputs: Mapping[str, Any]
-) -> list[StageLog]:
-    """Every stage in turn, from the last state that is kept; states after tuning stages are kept for others."""
-    store = Store(states)
-    names = list(settings.stages)
-    after = dict(zip(names, keys(settings.config, inputs), strict=True))
-    kept = [name for name in names if isinstance(settings.stages[name], Tune)]
-    logs: list[StageLog] = []
-    under_force = distributed.from_main_process(partial(forced.read, work)) if settings.launch.force else None
-
-    def usable(name: str) -> bool:
-        """Whether the state after a stage may be taken if it is whole; a forced run takes those that it made itself."""
-        return under_force is None or after[name] in under_force.made
-
-    def latest() -> str | None:
-        return next((name for name in reversed(kept) if usable(name) and store.has(after[name])), None)
-
-    def made_meanwhile(name: str) -> bool:
-        """Whether another run made it while this one waited for the lock."""
-        return usable(name) and store.has_under_lock(after[name])
-
-    ready = distributed.from_main_process(latest)
-    if ready is not None:
-        logs = store.load(after[ready], state, settings.stages, built=0)
+def run_stages(settings: Settings, state: RunState, states: Path, inputs: Mapping[str, Any]) -> list[StageLog]:
+    """Run every stage in turn, from the last cached state on; the states after tunings are cached for other runs."""
+    cache = Cache(states, settings.stages, about(settings.config))
+    after = dict(zip(settings.stages, keys(settings.config, inputs), strict=True))
+    tunings = [name for name, stage in settings.stages.items() if isinstance(stage, Tune)]
+    logs = cache.restore_latest([after[name] for name in tunings], state)
+    if logs:
         info(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
-    for name in names[len(logs) :]:
-        if name not in kept:
-            logs.append(_run_stage(settings, state, name, work))
-            continue
-        with store.lock(after[name]) if distributed.is_main_process() else nullcontext():
-            if distributed.from_main_process(partial(made_meanwhile, name)):
-                logs = store.load(after[name], state, settings.stages, built=len(logs))
-            else:
-                if settings.init_from is not None and name == kept[0]:
-                    with as_mistake():
-                        start_from(state, settings.init_from, settings.config, store, inputs)
-                if under_force is not None and distributed.is_main_process() and after[name] not in under_force.begun:
-                    remove(store.tuning(after[name]))
-                    under_force = under_force.with_begun(after[name])
-                logs.append(_run_stage(settings, state, name, store.tuning(after[name])))
-                distributed.barrier()  # the best weights are read by all before they are moved
-                if distributed.is_main_process():
-                    store.save(after[name], state, logs, about(settings.config))
-                    under_force = None if under_force is None else under_force.with_made(after[name])
+
+    def make(name: str, folder: Path) -> StageLog:
+        if settings.init_from is not None and name == tunings[0]:
+            with as_mistake():
+                start_from(state, settings.init_from, settings.config, states, inputs)
+        return _run_stage(settings, state, name, folder)
+
+    for name in list(settings.stages)[len(logs) :]:
+        if name in tunings:
+            logs = cache.get_or_make(after[name], state, logs, partial(make, name))
+        else:
+            logs.append(_run_stage(settings, state, name, state.folder))
     return logs
 
 
@@ -263,34 +248,30 @@ def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> 
     report = settings.stages[name].run(state)
     seconds = time.perf_counter() - started
     info(f"  {name}: done in {seconds:.1f} s")
-    memory = torch.cuda.max_memory_allocated() if on_gpu else _largest()
+    memory = torch.cuda.max_memory_allocated() if on_gpu else _largest_size()
     return StageLog(name, round(seconds, 3), memory, report.facts())
 
 
-def _largest() -> int:
-    """Bytes: the largest resident size of this process so far, whatever it did before."""
+def _largest_size() -> int:
+    """Return the largest resident size of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage: kilobytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _score(state: RunState, work: Path) -> tuple[record.Score, ...]:
-    """The scores on every split but the training one; the answers are kept beside the work files. Of a task that
-    writes text, the splits that it names."""
+def _score(state: RunState, work: Path) -> tuple[Score, ...]:
+    """Return the scores on every split but train, or on those that a text task names; write the answers to `work`."""
     if state.task.kind == "generation":
         return decode_and_score(state.model, state.tokenizer, state.task, state.data, work)
-    scores: list[record.Score] = []
-    kept = {}
-    for found in answered(state, work):
-        scores += found.scores
-        for line in notices.of_scores(found.scores):
-            warn(line)
-        kept[found.split] = {"answers": found.answers, "references": found.references}
-    jsonl.write(work / "answers.json", [kept])
-    return tuple(scores)
+    answers = list(answer_splits(state, work))
+    for line in notices.of_scores([score for split in answers for score in split.scores]):
+        warn(line)
+    content = {split.split: {"answers": split.answers, "references": split.references} for split in answers}
+    jsonl.write(work / "answers.json", [content])
+    return tuple(score for split in answers for score in split.scores)
 
 
-def answered(state: RunState, work: Path) -> Iterator[Answers]:
-    """The answers on every split but the training one."""
+def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:
+    """Yield the answers on every split but train."""
     for name, split in state.data.items():
         if name != "train":
             yield evaluate(

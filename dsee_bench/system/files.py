@@ -6,13 +6,15 @@ another disk is one.
 """
 
 import hashlib
+import logging
 import os
 import re
+import shutil
 import stat
 import uuid
 from pathlib import Path
 
-HALF = ".half"  # the end of the name of a folder that is being made
+DAMAGED = ".damaged"  # ends the name of what is set aside
 LONGEST_NAME = 100  # characters of a file's name, before its ending
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
@@ -23,6 +25,7 @@ KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFREG: "a file",
 }
+_logger = logging.getLogger(__name__)
 
 
 def kind(path: Path) -> str | None:
@@ -86,22 +89,6 @@ def opener(path: str, flags: int) -> int:
     return number
 
 
-def share(folder: Path) -> None:
-    """Give the files in a new folder the modes that the umask has for new files, as the folder itself has them:
-    safetensors writes files that nobody but their owner reads."""
-    bits = stat.S_IMODE(folder.stat().st_mode) & 0o666
-    for path in folder.iterdir():
-        if kind(path) == "a file" and stat.S_IMODE(path.stat().st_mode) != bits:
-            path.chmod(bits)
-        elif kind(path) == "a folder":
-            share(path)
-
-
-def half_name(folder: Path) -> Path:
-    """A hidden name beside `folder` for what is renamed to it when it is whole."""
-    return folder.with_name(f".{folder.name[:LONGEST_NAME]}.{uuid.uuid4().hex[:8]}{HALF}")
-
-
 def plain(text: str) -> str:
     """`text` with nothing but letters, digits, `_`, `-` and dots, and no dot in front, which would hide a file."""
     return re.sub(r"^\.", "_", re.sub(r"[^A-Za-z0-9_.-]+", "_", text))
@@ -114,3 +101,41 @@ def file_name(text: str, longest: int = LONGEST_NAME) -> str:
         return text
     mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
     return f"{plain(text)[: longest - len(mark) - 1]}-{mark}"
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Rename `path` to `<path>.damaged`, in the place of an earlier one, and say so in one line of the log."""
+    aside = path.with_name(f"{path.name}{DAMAGED}")
+    remove(aside)
+    os.rename(path, aside)
+    _logger.warning(f"{path} {why}; it is set aside as {aside.name}, and what is whole is used")
+
+
+def discard(path: Path, why: str) -> None:
+    """Remove a damaged file or folder that is made anew anyhow, and say so in one line of the log."""
+    try:
+        remove(path)
+    except OSError:  # a folder whose files nobody may list
+        set_aside(path, why)
+    else:
+        _logger.warning(f"{path} {why}; it is removed, and made anew")
+
+
+def make_room(path: Path) -> None:
+    """Set aside what lies where a file is to be written or read, and is no file: a folder, a pipe, a broken link."""
+    if os.path.lexists(path) and not path.is_file():
+        set_aside(path, "is no file")
+
+
+def make_room_for_folder(path: Path) -> None:
+    """Set aside what lies where a folder is to be, and is none."""
+    if os.path.lexists(path) and not path.is_dir():
+        set_aside(path, "is no folder")
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

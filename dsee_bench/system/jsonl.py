@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.system.damaged import make_room, set_aside
-from dsee_bench.system.files import write_atomically
+from dsee_bench.system.files import make_room, set_aside, write_atomically
 
 CHECKSUM = "crc32"  # the last key of a line
 

@@ -4,7 +4,7 @@ import fcntl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsee_bench.system.damaged import make_room
+from dsee_bench.system.files import make_room
 
 if TYPE_CHECKING:
     from filelock import FileLock

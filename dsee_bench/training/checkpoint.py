@@ -16,8 +16,8 @@ from transformers.trainer_pt_utils import safe_globals
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from transformers.utils import SAFE_WEIGHTS_NAME
 
-from dsee_bench.system.damaged import discard, make_room_for_folder, remove
-from dsee_bench.system.seal import damage, is_whole, seal
+from dsee_bench.system.files import discard, make_room_for_folder, remove
+from dsee_bench.system.folders import damage, is_whole, seal
 
 STATE = "trainer_state.json"
 HOOKS = "hooks.safetensors"  # what the step hooks keep

@@ -31,8 +31,7 @@ from dsee_bench.monitoring.console import draws_bars, info
 from dsee_bench.monitoring.progress import REPORT_EVERY
 from dsee_bench.record import Score
 from dsee_bench.system import jsonl
-from dsee_bench.system.damaged import make_room
-from dsee_bench.system.files import opener
+from dsee_bench.system.files import make_room, opener
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import Decoding, Generation

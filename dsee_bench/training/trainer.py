@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from dsee_bench.system import distributed
-from dsee_bench.system.seal import seal
+from dsee_bench.system.folders import seal
 from dsee_bench.training import checkpoint
 from dsee_bench.training.job import StepHook
 

@@ -46,7 +46,7 @@ def test_the_update_is_that_of_the_other_run(source, monkeypatch):
         return real(settings, state, name, work)
 
     monkeypatch.setattr(pipeline, "_run_stage", watch)
-    pipeline.run_stages(settings, state, folder / "work" / "x", folder / "work" / "states", inputs)
+    pipeline.run_stages(settings, state, folder / "work" / "states", inputs)
     (kept,) = [
         path for path in (folder / "work" / "states").glob("*/model.safetensors") if _is_of(path, "toy_pairs", folder)
     ]
@@ -73,8 +73,11 @@ def test_it_is_part_of_the_identity(source):
 REFUSED = [
     # overrides,                                                        the error says
     (["method=dsee_update", "init_from=mnli-s0"], "there is no record"),
-    (["method=dsee_update", "method.stages.sparse.num_entries=8", "init_from=RUN"], "use the same update settings"),
-    (["method=dsee_update", "backbone=tiny-roberta", "init_from=RUN"], "an update fits the weights it was made for"),
+    (
+        ["method=dsee_update", "method.stages.sparse.num_entries=8", "init_from=RUN"],
+        "use the same settings of the adapter",
+    ),
+    (["method=dsee_update", "backbone=tiny-roberta", "init_from=RUN"], "an adapter fits the weights it was made for"),
     (["method=dsee_update", "method.stages.low_rank.alpha=8", "init_from=RUN"], "alpha is 32 there and 8 here"),
 ]
 

@@ -72,7 +72,7 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     planned = plan.plan(settings).final
     state, inputs = pipeline.prepare(settings, tmp_path)
     before = {name: value.clone() for name, value in state.model.named_parameters()}
-    logs = pipeline.run_stages(settings, state, tmp_path, tmp_path / "states", inputs)
+    logs = pipeline.run_stages(settings, state, tmp_path / "states", inputs)
     assert [log.name for log in logs] == list(settings.stages)
 
     after = {name.replace("base_layer.", ""): value for name, value in state.model.named_parameters()}
@@ -201,12 +201,12 @@ def test_a_common_first_stage_is_tuned_once_and_changes_nothing(tmp_path):
     assert alone.stages[-1].facts["curve"] == shared.stages[-1].facts["curve"]
 
 
-def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
-    """Stopped in its second tuning, at the fourth look for a signal; then given once more."""
+def test_a_forced_run_that_was_interrupted_goes_on(tmp_path, monkeypatch, capsys):
+    """Interrupted in its second tuning, at the fourth look for a signal; then given again, with and without force."""
     overrides = ("method=dsee", "save_every=0")
     _, path = run_tiny(tmp_path, *overrides)
     before = record.read(path)
-    for _ in range(2):
+    for again in (["force=true"], []):
         left = [4]
 
         def check(left=left):
@@ -217,16 +217,14 @@ def test_a_forced_run_that_was_stopped_goes_on(tmp_path, monkeypatch, capsys):
         with monkeypatch.context() as patch:
             patch.setattr(signals, "raise_if_stopped", check)
             assert run_tiny(tmp_path, *overrides, "force=true")[0] == INTERRUPTED
-        assert record.read(path).made_by["started"] == before.made_by["started"], "the good record stays"
-        assert run_tiny(tmp_path, *overrides)[0] == 0
-        assert "done already" in capsys.readouterr().out, "without force, the good record counts"
-        assert run_tiny(tmp_path, *overrides, "force=true")[0] == 0
-        said = capsys.readouterr().err
-        assert "low_rank, sparse, tune: reused" in said, "the tuning that the forced run had done"
+        assert "reused" not in capsys.readouterr().err
+        assert record.read(path).status == "interrupted", "the good record is set aside"
+        assert run_tiny(tmp_path, *overrides, *again)[0] == 0
+        assert "low_rank, sparse, tune: reused" in capsys.readouterr().err, "the tuning that the forced run had done"
         after = record.read(path)
         assert after.scores == before.scores
-        before = after
-        assert not (tmp_path / "work" / after.run_id / "forced.json").exists()
+        assert after.made_by["started"] >= before.made_by["started"]
+        assert not (tmp_path / "work" / path.stem / path.name).exists(), "nothing is left of the record set aside"
 
 
 def rows_of(folder, texts):
@@ -359,6 +357,7 @@ def test_a_failed_repeat_does_not_replace_a_good_record(tmp_path, monkeypatch):
     code, _ = run_tiny(tmp_path, "method=full", "force=true")
     assert code == 1
     assert path.read_text() == before
+    assert not list((tmp_path / "work" / "states").glob("*/")), "its cached states are dropped"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def finished(tmp_path_factory):
             settings = plan.read(sweep.resolved(asked))
             folder = tmp_path_factory.mktemp("run")
             state, inputs = pipeline.prepare(settings, folder)
-            pipeline.run_stages(settings, state, folder, folder / "states", inputs)
+            pipeline.run_stages(settings, state, folder / "states", inputs)
             done[key] = settings, state
         return done[key]
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from dsee_bench import plan
 from dsee_bench.runs import pipeline, sweep
 from dsee_bench.system import signals
-from dsee_bench.system.seal import SEAL, is_whole, seal
+from dsee_bench.system.folders import SEAL, is_whole, seal
 from dsee_bench.training import checkpoint
 
 QUICK = (
@@ -31,7 +31,7 @@ def finish(folder, *overrides):
     """The scores, and every tensor of the final model."""
     settings = plan.read(sweep.resolved([*QUICK, *overrides]))
     state, inputs = pipeline.prepare(settings, folder / "work")
-    pipeline.run_stages(settings, state, folder / "work", folder / "states", inputs)
+    pipeline.run_stages(settings, state, folder / "states", inputs)
     scores = pipeline._score(state, folder / "work")
     return [(score.name, score.value) for score in scores], state.model.state_dict()
 

@@ -226,7 +226,7 @@ def test_masks_are_cut_along():
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_kept_state_is_rebuilt(name, tmp_path):
+def test_a_cached_state_is_rebuilt(name, tmp_path):
     """restore gives the modules that the saved tensors fit, and the same spec."""
     from safetensors.torch import load_model, save_model
 
@@ -246,9 +246,9 @@ def test_a_kept_state_is_rebuilt(name, tmp_path):
     assert torch.equal(again.model(**inputs_of(state)).logits, state.model(**inputs_of(state)).logits)
 
 
-def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path):
+def test_a_cached_state_is_described_alike_where_a_mask_covers_the_update(tmp_path):
     """Masked, then narrowed: what merging fills decides the FLOPs and how the model is exported."""
-    from dsee_bench.cache.store import Store
+    from dsee_bench.cache.store import Cache
     from dsee_bench.stages.prune import PruneWeights
 
     pruning = PruneWeights(
@@ -269,10 +269,10 @@ def test_a_kept_state_is_described_alike_where_a_mask_covers_the_update(tmp_path
     logs = []
     for name, stage in stages.items():
         logs.append(StageLog(name, 0.0, None, json.loads(json.dumps(step(straight, stage)))))
-    store = Store(tmp_path)
-    store.save("key", straight, logs, {})
+    cache = Cache(tmp_path, stages, {})
+    cache.save("key", straight, logs)
     again = state_of("tiny-bert", [])
-    store.load("key", again, stages, built=0)
+    cache.restore_latest(["key"], again)
     assert again.spec == straight.spec
     assert all(weight.merges for weight in again.spec.weights)
 

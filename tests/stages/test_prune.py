@@ -8,7 +8,7 @@ import torch
 
 from dsee_bench import plan
 from dsee_bench.adapters.protocol import ADAPTER
-from dsee_bench.cache.store import Store
+from dsee_bench.cache.store import Cache
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy import measure
 from dsee_bench.models.access import module_at, weight_of
@@ -194,13 +194,13 @@ def test_a_masked_update_trains_where_it_may(tmp_path):
     assert layer.dsee_u[ADAPTER].grad.abs().sum() > 0
 
 
-def test_a_kept_state_brings_the_masks_of_the_update_back(tmp_path):
+def test_a_cached_state_brings_the_masks_of_the_update_back(tmp_path):
     settings, state, logs = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
-    store = Store(tmp_path / "states")
-    store.folder.mkdir()
-    store.save("key", state, logs, {})
+    (tmp_path / "states").mkdir()
+    cache = Cache(tmp_path / "states", settings.stages, {})
+    cache.save("key", state, logs)
     again, _ = pipeline.prepare(settings, tmp_path)
-    store.load("key", again, settings.stages, built=0)
+    cache.restore_latest(["key"], again)
     assert torch.equal(logits(again), logits(state))
     assert again.spec == state.spec
 

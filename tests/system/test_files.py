@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from dsee_bench.system import files
+from dsee_bench.system import files, folders
 
 
 def _pipe(path):
@@ -124,10 +124,10 @@ def test_names_of_files_are_plain_short_and_unique(text, start, why, tmp_path):
 @pytest.mark.parametrize("umask", [0o002, 0o022, 0o077])
 def test_shared_files_have_the_modes_of_the_umask(umask, tmp_path, under_umask):
     under_umask(umask)
-    folder = files.half_name(tmp_path / "x")
+    folder = folders.half_name(tmp_path / "x")
     (folder / "inner").mkdir(parents=True)
     for place in (folder, folder / "inner"):
         save_file({"x": torch.zeros(1)}, place / "x.safetensors")
-    files.share(folder)
+    folders.share(folder)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*.safetensors")}
     assert modes == {0o666 & ~umask}

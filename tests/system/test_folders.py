@@ -5,9 +5,7 @@ import time
 
 import pytest
 
-from dsee_bench.system.files import HALF
-from dsee_bench.system.seal import SEAL, damage, is_whole, seal
-from dsee_bench.system.staging import dead, half_made
+from dsee_bench.system.folders import HALF, SEAL, damage, dead, half_made, is_whole, seal
 
 
 @pytest.fixture
