@@ -38,7 +38,7 @@ class Composition(Launch):
     """A whole configuration as conf/ composes it; what has a `_target_` is still plain values."""
 
     seed: Seed
-    init_from: str | None  # id of the run whose update this one starts from
+    init_from: str | None  # id of the run whose adapter this one starts from
     backbone: Mapping[str, Any]
     task: Mapping[str, Any]
     method: Method
@@ -51,7 +51,7 @@ class Settings:
 
     run_id: str
     seed: int
-    init_from: str | None  # id of the run whose update this one starts from
+    init_from: str | None  # id of the run whose adapter this one starts from
     backbone: Backbone
     task: Task
     method: str
@@ -186,7 +186,7 @@ def plan(settings: Settings) -> Plan:
     tuned = [step for step in steps if isinstance(settings.stages[step.name], Tune)]
     if settings.init_from is not None and not (tuned and tuned[0].spec.adapter):
         raise ConfigError(
-            f"init_from={settings.init_from} gives an update to start from, but method {settings.method} has none; "
+            f"init_from={settings.init_from} gives an adapter to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
         )
     return Plan(settings.run_id, settings.source, before, tuple(steps))

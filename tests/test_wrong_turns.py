@@ -61,7 +61,7 @@ def test_an_empty_pool_or_nothing_to_prune_does_not_crash(asked, zeros, why, tmp
 
 @pytest.mark.parametrize("score_name", ["W", "UV", "update", "W+UV", "W+update", "inverse_update", "random"])
 def test_scoring_does_not_lose_the_pretrained_weight(score_name, tmp_path):
-    """The field: the update is added into W to score it, and W is restored from the scores."""
+    """The field: the adapter is added into W to score it, and W is restored from the scores."""
     settings = settings_of("method=dsee", f"method.stages.prune.score={score_name}")
     state, _ = pipeline.prepare(settings, tmp_path)
     first = {w.site: weight_of(state.model, w.site).clone() for w in state.spec.weights}
@@ -84,7 +84,7 @@ def test_no_backbone_is_forgotten_in_a_name_test(backbone, tmp_path):
     """The field: only names that start with "bert" are frozen, so RoBERTa trains as a whole."""
     asked = [f"backbone={backbone}", "method=dsee_update", "method.stages.low_rank.rank=4"]
     _, state = untuned(tmp_path, *asked)
-    choose_trainable(state, "update")
+    choose_trainable(state, "adapter")
     head = head_parameters(state)
     trained = {name for name, value in state.model.named_parameters() if value.requires_grad}
     assert head < trained
@@ -101,7 +101,7 @@ def test_a_pruned_model_loads_again(tmp_path):
         state.task,
         tmp_path / "out",
         backbone=settings.backbone.name,
-        update="merged",
+        folding="merged",
         storage="bitmask",
         force=False,
     )

@@ -29,8 +29,8 @@ METHODS = {
     # Two vectors; the random matrices that they scale are shared and frozen.
     "VERA": PeftMethod(("r",), lambda w, s: replace(w, frozen_rank=s["r"], extra=s["r"] + w.outputs)),
     # As many single entries as a low rank of r would have.
-    "SHIRA": PeftMethod(("r",), lambda w, s: replace(w, entries=s["r"] * (w.outputs + w.inputs))),
+    "SHIRA": PeftMethod(("r",), lambda w, s: replace(w, num_entries=s["r"] * (w.outputs + w.inputs))),
     "SUPERTUNING": PeftMethod(
-        ("r", "sparsity"), lambda w, s: replace(w, rank=s["r"], entries=int((1 - s["sparsity"]) * w.size))
+        ("r", "sparsity"), lambda w, s: replace(w, rank=s["r"], num_entries=int((1 - s["sparsity"]) * w.size))
     ),
 }

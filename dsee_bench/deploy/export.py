@@ -1,6 +1,6 @@
 """A finished model in a folder of its own: smaller on disk where it has zeros, narrow where parts are gone.
 
-A folder that is neither narrowed, compressed nor has its update apart loads with transformers' own from_pretrained;
+A folder that is neither narrowed, compressed nor has its adapter apart loads with transformers' own from_pretrained;
 `load` reads all of them. In the others the weights are in `weights.safetensors`, which from_pretrained does not look
 for: it must fail there rather than give back half a model.
 """
@@ -34,14 +34,14 @@ from dsee_bench.tasks.example import Task
 
 def export(
     model: PreTrainedModel,
-    tuner: Any,  # PEFT's, None where no update is attached
+    tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     folder: Path,
     *,
     backbone: str,
-    update: Folding,
+    folding: Folding,
     storage: Storage,
     force: bool,
     run_id: str | None = None,
@@ -50,7 +50,7 @@ def export(
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
-    plain, folded, adapter = detached(model, tuner, spec, update)
+    plain, folded, adapter = detached(model, tuner, spec, folding)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
         _name_labels(plain, task)
@@ -61,7 +61,7 @@ def export(
         if adapter is not None:
             _save_adapter(adapter, making / ADAPTER)
         sites = _sites(plain, spec)
-        if adapter is None:  # an update that lies apart sits on the parts of a fused weight
+        if adapter is None:  # an adapter that lies apart sits on the parts of a fused weight
             join(plain)
         parameters, attributes = _narrowed(plain, _head(task), parts=adapter is not None)
         by_transformers = storage == "dense" and adapter is None and not parameters
@@ -92,18 +92,18 @@ def export(
 
 
 def detached(
-    model: PreTrainedModel, tuner: Any, spec: ModelSpec, update: Folding
-) -> tuple[PreTrainedModel, manifest.Update, Any]:
-    """A copy of the model without adapter modules, what became of the update, and its tuner where it lies apart."""
+    model: PreTrainedModel, tuner: Any, spec: ModelSpec, folding: Folding
+) -> tuple[PreTrainedModel, manifest.Folded, Any]:
+    """A copy of the model without adapter modules, what became of the adapter, and its tuner where it lies apart."""
     if tuner is None:
         return copy.deepcopy(model), "none", None
     copied = copy.deepcopy(tuner)
-    fold = update == "merged" or (update == "auto" and all(w.merges for w in spec.weights if w.update))
+    fold = folding == "merged" or (folding == "auto" and all(w.merges for w in spec.weights if w.adapter))
     return (copied.merge_and_unload(), "merged", None) if fold else (copied.unload(), "apart", tuner)
 
 
 def _merged(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> PreTrainedModel:
-    """A copy with the update merged, in transformers' own modules."""
+    """A copy with the adapter merged, in transformers' own modules."""
     plain, _, _ = detached(model, tuner, spec, "merged")
     join(plain)
     return plain
@@ -121,7 +121,7 @@ def _name_labels(model: PreTrainedModel, task: Task) -> None:
 
 
 def _save_adapter(tuner: Any, folder: Path) -> None:
-    """The update as PeftModel.from_pretrained reads it."""
+    """The adapter as PeftModel.from_pretrained reads it."""
     from peft import get_peft_model_state_dict
 
     folder.mkdir()

@@ -21,7 +21,7 @@ from dsee_bench.deploy.storage import PARTS, expand
 from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, refused
 from dsee_bench.models.fused import split
 
-ADAPTER = "adapter"  # the folder of an update that lies apart, in PEFT's form
+ADAPTER = "adapter"  # the folder of an adapter that lies apart, in PEFT's form
 HEADS: Mapping[str, Any] = {"classifier": AutoModelForSequenceClassification, "language_model": AutoModelForCausalLM}
 
 
@@ -135,7 +135,7 @@ def _fill(model: PreTrainedModel, tensors: dict[str, Tensor], folder: Path) -> N
 
 
 def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with the update of `folder` beside its weights; PEFT only warns of tensors that are not there."""
+    """The model with the adapter of `folder` beside its weights; PEFT only warns of tensors that are not there."""
     from peft import get_peft_model, set_peft_model_state_dict
 
     adapted = get_peft_model(model, adapter_config(folder))
@@ -144,5 +144,5 @@ def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     prefix = adapted.base_model.prefix
     odd = [*(name for name in found.missing_keys if prefix in name), *found.unexpected_keys]
     if odd:
-        raise ValueError(f"the update in {folder} does not fit the model: {odd[0]} ({len(odd)} in all)")
+        raise ValueError(f"the adapter in {folder} does not fit the model: {odd[0]} ({len(odd)} in all)")
     return adapted.base_model.model

@@ -20,7 +20,7 @@ from dsee_bench.system.files import check_folder, kind
 NAME = "manifest.json"
 FORMAT, VERSION = "dsee-bench export", 1
 
-Update = Literal["none", "merged", "apart"]
+Folded = Literal["none", "merged", "apart"]
 
 
 class Stated(TypedDict):
@@ -52,7 +52,7 @@ class Manifest:
     backbone: str
     task: Answered
     head: Literal["classifier", "language_model"]
-    update: Update  # folded into the weights, or apart in adapter/
+    update: Folded  # the adapter: merged into the weights, or apart in adapter/
     storage: Storage
     weights: str  # the file
     compressed: tuple[str, ...]  # parameters that are stored in the layout `storage`; the others are plain

@@ -20,7 +20,7 @@ from dsee_bench.record import Cost
 
 def costs(
     model: PreTrainedModel,
-    tuner: Any,  # PEFT's, None where no update is attached
+    tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     dense: ModelSpec,
     masks: Mapping[Site, Tensor],
@@ -39,13 +39,13 @@ def costs(
             "adapter_parameters",
             spec.adapter,
             "parameters",
-            "the update's, without the task head (the paper's convention)",
+            "the adapter's, without the task head (the paper's convention)",
         ),
         Cost("head_parameters", spec.head, "parameters", "the task head's, always trained"),
         Cost(
             "trainable_parameters", trainable - held, "parameters", "with a gradient in the last tuning, head included"
         ),
-        Cost("total_parameters", spec.total, "parameters", "backbone, update and head"),
+        Cost("total_parameters", spec.total, "parameters", "backbone, adapter and head"),
         Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
         Cost("optimizer_entries", 2 * trainable, "entries", "AdamW's two moments of each trained parameter"),
         *_sparsities(model, tuner, spec),
@@ -54,21 +54,21 @@ def costs(
             "flops_final",
             flops.final,
             "FLOPs",
-            f"zeros skipped, the update merged or beside, whichever is cheaper, {at}",
+            f"zeros skipped, the adapter merged or beside, whichever is cheaper, {at}",
         ),
         Cost("flops_saved", flops.saved, "share", "of flops_dense"),
     )
 
 
 def _sparsities(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> tuple[Cost, ...]:
-    """The share of zeros three ways: in W, in W with the update merged in, and in the whole model."""
+    """The share of zeros three ways: in W, in W with the adapter merged in, and in the whole model."""
     zeros, entries = _zeros(model, spec)
     merged = zeros
     if tuner is not None:
         merged, _ = _zeros(detached(model, tuner, spec, "merged")[0], spec)
     return (
         Cost("sparsity_masked", zeros / entries, "share", "zeros in the pretrained weights W of all sites"),
-        Cost("sparsity_merged", merged / entries, "share", "zeros in W with the update merged in"),
+        Cost("sparsity_merged", merged / entries, "share", "zeros in W with the adapter merged in"),
         Cost("sparsity_model", zeros / spec.total, "share", "zeros in W over all parameters, embeddings included"),
     )
 
@@ -132,7 +132,7 @@ def _spread(times: Sequence[float]) -> str:
 
 
 def disk_bytes(described: Manifest) -> Cost:
-    """Bytes of the weights of an exported model, the update's included."""
+    """Bytes of the weights of an exported model, the adapter's included."""
     weights = sum(stated["bytes"] for name, stated in described.files.items() if name.endswith(".safetensors"))
-    stored = f"{described.storage}, update {described.update}"
+    stored = f"{described.storage}, adapter {described.update}"
     return Cost("disk_bytes", weights, "bytes", f"safetensors of the exported model: {stored}; no tokenizer")

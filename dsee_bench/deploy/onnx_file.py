@@ -1,6 +1,6 @@
 """A finished classifier as an ONNX file beside its weights, for runtimes without torch: any batch, any length.
 
-torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The update is merged
+torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The adapter is merged
 into it, whatever `export_adapter` says. A language model is left out: it would need its cache among the inputs.
 """
 

@@ -34,7 +34,7 @@ UNLISTED = (
     "conv_groups",
     "conv_act",
 )
-UPDATES = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
+ADAPTERS = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
 IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
 FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",
                 "lora_alpha")  # fmt: skip  # those that make nothing larger
@@ -134,11 +134,11 @@ def check_memory(entries: int, path: Path) -> None:
 
 
 def adapter_config(folder: Path) -> Any:
-    """PEFT's configuration of an update. Its names are names, never regular expressions, which PEFT would run over the
+    """PEFT's configuration of an adapter. Its names are names, never regular expressions, which PEFT would run over the
     modules; its ranks are no larger than the tensors that come with it."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    import dsee_bench.adapters.dsee  # noqa: F401  # makes the DSEE update known to PEFT
+    import dsee_bench.adapters.dsee  # noqa: F401  # makes the DSEE adapter known to PEFT
 
     path = folder / "adapter_config.json"
     content = read_json(path)
@@ -147,8 +147,8 @@ def adapter_config(folder: Path) -> Any:
     if content.get("auto_mapping") is not None:
         raise ValueError(f"{path} sets auto_mapping, which names code; export the model again")
     peft_type = content.get("peft_type")
-    if peft_type not in UPDATES:
-        raise ValueError(f"{path} has peft_type {peft_type!r:.40}; there is {', '.join(UPDATES)}")
+    if peft_type not in ADAPTERS:
+        raise ValueError(f"{path} has peft_type {peft_type!r:.40}; there is {', '.join(ADAPTERS)}")
     for name in ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules"):
         value = content.get(name) or []
         if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):

@@ -1,6 +1,8 @@
-"""DeBERTa under bfloat16 autocast: where a query comes out in float32 (version 1 adds float32 biases to it, and so does
-VeRA's update) beside bfloat16 scores, transformers masks the scores with float32's smallest number, which overflows and
-raises. Its attention computes in float32 here.
+"""DeBERTa under bfloat16 autocast.
+
+Where a query comes out in float32 (version 1 adds float32 biases to it, and so does VeRA's adapter) beside bfloat16
+scores, transformers masks the scores with float32's smallest number, which overflows and raises. Its attention computes
+in float32 here.
 """
 
 from typing import Any

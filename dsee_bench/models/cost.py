@@ -5,9 +5,9 @@ FLOPs of one forward pass over T tokens, a multiply and an add counted as two (a
   attention of a layer with H heads   4 T^2 H D    (scores and the weighted sum; D features a head)
   DeBERTa's attention, P position rows  4 T P H D more; a weight that projects positions has P inputs more than,
     or (kind `position`) instead of, T             (He et al. 2021, equation 4; as transformers computes it)
-  an update of rank R with K entries  2 T (R (O + I) + K)
+  an adapter of rank R with K entries  2 T (R (O + I) + K)
 Not counted: embedding look-ups, LayerNorm, activations, softmax, biases, and the task head, which every method has.
-An update is counted merged into its weight or beside it, whichever is cheaper: a dense weight takes it in for nothing,
+An adapter is counted merged into its weight or beside it, whichever is cheaper: a dense weight takes it in for nothing,
 a masked one keeps it apart, since merging would fill its zeros.
 """
 
@@ -24,15 +24,15 @@ class Flops:
 
     @property
     def saved(self) -> float:
-        """Share of the dense count that is saved; negative where the update costs more than the zeros save."""
+        """Share of the dense count that is saved; negative where the adapter costs more than the zeros save."""
         return 1 - self.final / self.dense
 
 
 def weight_flops(weight: LinearSpec, tokens: int) -> int:
-    """FLOPs of one weight with its update, merged or beside it, over `tokens` tokens."""
+    """FLOPs of one weight with its adapter, merged or beside it, over `tokens` tokens."""
     rank = weight.rank + weight.frozen_rank
-    beside = weight.nnz + rank * (weight.outputs + weight.inputs) + weight.entries
-    touched = rank > 0 or weight.entries > 0
+    beside = weight.nnz + rank * (weight.outputs + weight.inputs) + weight.num_entries
+    touched = rank > 0 or weight.num_entries > 0
     merged = (weight.nnz if weight.merges else weight.size) if touched else weight.nnz
     return 2 * tokens * min(beside, merged)
 
@@ -59,7 +59,7 @@ def _rows(weight: LinearSpec, spec: ModelSpec, tokens: int) -> int:
 
 def position_bits(spec: ModelSpec) -> int:
     """Bits to store where the sparse entries sit: K positions of ceil(log2(O I)) bits for each weight."""
-    return sum(weight.entries * (weight.size - 1).bit_length() for weight in spec.weights)
+    return sum(weight.num_entries * (weight.size - 1).bit_length() for weight in spec.weights)
 
 
 def sparsity(spec: ModelSpec) -> float:

@@ -1,8 +1,8 @@
 """A model as numbers: its sites, and what each stage makes of them. Pure Python, so that a plan needs no weights.
 
 A site is one weight that a stage may touch, always seen as (outputs, inputs): BERT's query, or the query third of
-GPT-2's `c_attn`, which is split when it is loaded (fused.py). An spec is the whole model after some stages: the
-shape of each weight, how many of its entries are kept, and the update that stands beside it. Stages map specs to
+GPT-2's `c_attn`, which is split when it is loaded (fused.py). A spec is the whole model after some stages: the
+shape of each weight, how many of its entries are not zero, and the adapter that stands beside it. Stages map specs to
 specs; `cost.py` reads them.
 """
 
@@ -39,22 +39,22 @@ class LinearSpec:
     inputs: int
     nnz: int  # non-zero entries of W
     bias: int  # 0 or O
-    rank: int = 0  # R of the low-rank update, 0 where there is none
-    entries: int = 0  # K, trainable entries of the sparse update
-    extra: int = 0  # trainable parameters of an update that is neither (IA3's vectors, say)
-    frozen_rank: int = 0  # rank of an update whose two factors do not train (VeRA's)
+    rank: int = 0  # R of the low-rank adapter, 0 where there is none
+    num_entries: int = 0  # K, trainable entries of the sparse part
+    extra: int = 0  # trainable parameters of an adapter that is neither (IA3's vectors, say)
+    frozen_rank: int = 0  # rank of an adapter whose two factors do not train (VeRA's)
     coefficients: int = 0  # trained factors on its inputs: one a head or a neuron (stages/coefficients.py)
-    update_type: str | None = None  # DSEE, or PEFT's name of the update's method; None where there is no update
-    merges: bool = True  # merging the update into W leaves W's zeros as they are
+    adapter_type: str | None = None  # DSEE, or PEFT's name of the method; None where there is no adapter
+    merges: bool = True  # merging the adapter into W leaves W's zeros as they are
 
     @property
     def size(self) -> int:
         return self.outputs * self.inputs
 
     @property
-    def update(self) -> int:
-        """Trainable parameters of the update on this weight: R (O + I) + K, and what else the method has."""
-        return self.rank * (self.outputs + self.inputs) + self.entries + self.extra
+    def adapter(self) -> int:
+        """Trainable parameters of the adapter on this weight: R (O + I) + K, and what else the method has."""
+        return self.rank * (self.outputs + self.inputs) + self.num_entries + self.extra
 
 
 def dense(site: Site, outputs: int, inputs: int, *, bias: bool = True) -> LinearSpec:
@@ -111,8 +111,8 @@ class ModelSpec:
 
     @property
     def adapter(self) -> int:
-        """Parameters of the update: the paper's convention for "trainable", without the task head."""
-        return sum(weight.update for weight in self.weights)
+        """Parameters of all adapters: the paper's convention for "trainable", without the task head."""
+        return sum(weight.adapter for weight in self.weights)
 
     @property
     def coefficients(self) -> int:

@@ -6,7 +6,7 @@ U = Q of QR((W - S) Vᵀ), V = Uᵀ (W - S), S = threshold(W - U V) are repeated
 |S|; U, V and the values of S are thrown away.
 
 Authors' code: run_glue_prune_with_WAB.py, VITA-Group/DSEE at 61844c3. Its constants are the placement `authors`. By
-default (ours) the rank ends at that of the update instead of 496, a rank ends when its residual no longer moves, and
+default (ours) the rank ends at that of the adapter instead of 496, a rank ends when its residual no longer moves, and
 the threshold has no scale: S keeps the K largest residuals of each pass. In both, exactly K positions come out.
 
 Letters: O outputs, I inputs, K kept entries.
@@ -47,7 +47,7 @@ def place(
     count: int,  # K
     how: Placement,
     *,
-    rank: int,  # of the update
+    rank: int,  # of the adapter
     generator: torch.Generator,
     gradient: Tensor | None = None,  # (O, I), d loss / d W
     name: str,  # of the weight, for errors

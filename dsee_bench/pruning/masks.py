@@ -36,7 +36,7 @@ _AUTHORS: Mapping[str, _Score] = {
 def entry_scores(
     name: ScoreName,
     weight: Tensor,  # (O, I)
-    low_rank: Tensor | None,  # (O, I), U V without s; None where the weight has no update
+    low_rank: Tensor | None,  # (O, I), U V without s; None where the weight has no adapter
     sparse: Tensor | None,  # (O, I), S2 without s; None means zero
     scale: float,  # alpha / R
     *,
@@ -57,7 +57,7 @@ def entry_scores(
             raise ValueError("score 'random' needs a torch.Generator, got None; pass generator=")
         return torch.rand(weight.shape, generator=generator, device=generator.device).to(weight.device)
     if low_rank is None:
-        raise ValueError(f"score {name!r} needs the update U V of every weight, got None; score by 'W' or 'random'")
+        raise ValueError(f"score {name!r} needs U V of every weight's adapter, got None; score by 'W' or 'random'")
     s2 = torch.zeros_like(low_rank) if sparse is None else sparse
     return (_AUTHORS if authors else _SCORES)[name](weight, low_rank, s2, scale)
 

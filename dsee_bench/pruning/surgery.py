@@ -61,7 +61,7 @@ def narrowed(spec: ModelSpec, heads: Sequence[int], ffn: Sequence[int]) -> Model
             inputs=inputs,
             nnz=round(weight.nnz * share),
             bias=outputs if weight.bias else 0,
-            entries=round(weight.entries * share),
+            num_entries=round(weight.num_entries * share),
             coefficients=0,
         )
 

@@ -1,4 +1,4 @@
-"""Put an update beside frozen weights: the DSEE update in two stages, or any PEFT method in one."""
+"""Put an adapter beside frozen weights: the DSEE adapter in two stages, or any PEFT method in one."""
 
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ class LowRankReport(Report):
 class LowRank(Stage):
     """U V with U = 0, V ~ N(0, 0.02) beside each weight of these kinds (paper, Section 3); s = alpha / rank."""
 
-    rank: Annotated[int, Limits(ge=1, hint="for no low-rank update leave the stage out")]
+    rank: Annotated[int, Limits(ge=1, hint="for no low-rank adapter leave the stage out")]
     alpha: Positive
     dropout: Share
     kinds: tuple[Kind, ...]
@@ -38,7 +38,7 @@ class LowRank(Stage):
                     f"rank {self.rank} is more than {weight.site.path} ({weight.outputs} x {weight.inputs}) allows; "
                     f"use at most {min(weight.outputs, weight.inputs)}"
                 )
-            return replace(weight, rank=self.rank, update_type="DSEE")
+            return replace(weight, rank=self.rank, adapter_type="DSEE")
 
         return spec.change(self.kinds, attach)
 
@@ -70,7 +70,7 @@ class SparseReport(Report):
 
 @dataclass(frozen=True)
 class SparseEntries(Stage):
-    """S2: exactly `num_entries` trainable entries at fixed positions of each weight that has a low-rank update.
+    """S2: exactly `num_entries` trainable entries at fixed positions of each weight that has a low-rank adapter.
 
     `placement` says how the positions are chosen; `batches` of the training set give the gradient for `gradient`.
     """
@@ -84,9 +84,9 @@ class SparseEntries(Stage):
         return 0 if self.placement == "none" else self.num_entries
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        sites = tuple(weight.site for weight in spec.weights if weight.update_type == "DSEE")
+        sites = tuple(weight.site for weight in spec.weights if weight.adapter_type == "DSEE")
         if not sites:
-            raise ValueError("sparse entries stand beside a low-rank update; put a low_rank stage before them")
+            raise ValueError("sparse entries stand beside a low-rank adapter; put a low_rank stage before them")
         return sites
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
@@ -98,7 +98,7 @@ class SparseEntries(Stage):
                     f"num_entries {self.entries} is more than the {weight.size} entries of {weight.site.path} "
                     f"({weight.outputs} x {weight.inputs}); use a smaller number"
                 )
-            return replace(weight, entries=self.entries)
+            return replace(weight, num_entries=self.entries)
 
         return replace(spec, weights=tuple(attach(w) if w.site in chosen else w for w in spec.weights))
 
@@ -153,7 +153,7 @@ class Peft(Stage):
     def plan(self, spec: ModelSpec) -> ModelSpec:
         def attach(weight: LinearSpec) -> LinearSpec:
             _refuse_second(weight)
-            return replace(METHODS[self.type].count(weight, self.settings), update_type=self.type)
+            return replace(METHODS[self.type].count(weight, self.settings), adapter_type=self.type)
 
         return spec.change(self.kinds, attach)
 
@@ -162,7 +162,7 @@ class Peft(Stage):
         from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
         from transformers import set_seed
 
-        from dsee_bench.stages.tune import update_parameters
+        from dsee_bench.stages.tune import adapter_parameters
 
         if state.spec.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
             set_seed(state.seed)  # before from a kept state has drawn less
@@ -171,7 +171,7 @@ class Peft(Stage):
         targets = [site.path for site in sites]
         config = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](target_modules=targets, **settings)
         state.tuner = get_peft_model(state.model, config).base_model
-        found = update_parameters(state)
+        found = adapter_parameters(state)
         trained = sum(parameter.numel() for name, parameter in state.model.named_parameters() if name in found)
         if trained != state.spec.adapter:
             raise ValueError(
@@ -185,7 +185,7 @@ class Peft(Stage):
 
 
 def _refuse_second(weight: LinearSpec) -> None:
-    if weight.update:
-        raise ValueError(f"{weight.site.path} has an update already; attach one only")
+    if weight.adapter:
+        raise ValueError(f"{weight.site.path} has an adapter already; attach one only")
     if weight.coefficients:  # they are multiplied in before the outermost module
-        raise ValueError(f"{weight.site.path} has coefficients; attach the update in a stage before them")
+        raise ValueError(f"{weight.site.path} has coefficients; attach the adapter in a stage before them")

@@ -36,7 +36,7 @@ class GenericStart(Stage):
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
         if not self.sites(spec):
-            raise ValueError("there is no update to start; put low_rank and sparse stages before")
+            raise ValueError("there is no adapter to start; put low_rank and sparse stages before")
         return spec
 
     def run(self, state: RunState) -> GenericStartReport:

@@ -94,5 +94,5 @@ class Schedule:
         sites = {weight.site.path: weight.site for weight in self._state.spec.weights}
         self._state.masks.update({sites[name]: mask for name, mask in tensors.items()})
         apply_masks(self._state.model, self._state.masks)
-        if self._prune.mask_adapter and tensors:  # before the first are taken the update has none
+        if self._prune.mask_adapter and tensors:  # before the first are taken the adapter has none
             mask_adapters(self._state.model, self._state.spec.weights, self._state.masks)

@@ -1,6 +1,6 @@
 """Structured pruning: whole attention heads and feed-forward neurons are removed for good (paper, Section 3).
 
-The model is then smaller and faster, and equals the one in which their outputs were zeroed. An update on the narrowed
+The model is then smaller and faster, and equals the one in which their outputs were zeroed. An adapter on the narrowed
 weights (DSEE or LoRA) is narrowed with them and goes on training; masks are cut along.
 """
 
@@ -73,7 +73,7 @@ class Narrow(Stage):
         """Sparse and masked entries are taken to lie evenly over what stays and what goes."""
         sites = {*self.sites(spec)}
         touched = [weight for weight in spec.weights if weight.site in sites]
-        sparse = any(weight.entries for weight in touched)
+        sparse = any(weight.num_entries for weight in touched)
         masked = any(weight.nnz < weight.size for weight in touched)
         names = {"adapter": sparse, "nnz": sparse or masked, "flops": masked}
         return frozenset(name for name, guessed in names.items() if guessed)
@@ -122,7 +122,7 @@ class Narrow(Stage):
         return NarrowReport(
             heads=[kept.tolist() for kept in choice[0]],
             neurons=[len(kept) for kept in choice[1]],
-            entries={w.site.path: w.entries for w in state.spec.weights if w.entries},
+            entries={w.site.path: w.num_entries for w in state.spec.weights if w.num_entries},
         )
 
     def restore(self, state: RunState, facts: Facts) -> None:
@@ -133,9 +133,9 @@ class Narrow(Stage):
         left = NarrowReport(**facts)
         heads, neurons = [torch.tensor(kept) for kept in left.heads], [torch.arange(count) for count in left.neurons]
         spec = remove(state.model, state.spec, state.masks, heads, neurons)
-        weights = tuple(replace(weight, entries=left.entries.get(weight.site.path, 0)) for weight in spec.weights)
+        weights = tuple(replace(weight, num_entries=left.entries.get(weight.site.path, 0)) for weight in spec.weights)
         state.spec = replace(spec, weights=weights)
-        set_positions(state.model, {w.site: torch.arange(w.entries) for w in weights if w.update_type == "DSEE"})
+        set_positions(state.model, {w.site: torch.arange(w.num_entries) for w in weights if w.adapter_type == "DSEE"})
 
 
 def _rounded(count: int, share: float, name: str, whose: str, most: int) -> int:
@@ -149,16 +149,16 @@ def _rounded(count: int, share: float, name: str, whose: str, most: int) -> int:
 
 
 def _refuse(
-    spec: ModelSpec, share: float, score: str, updated: Sequence[Kind], scaled: Sequence[Kind], name: str
+    spec: ModelSpec, share: float, score: str, adapted: Sequence[Kind], scaled: Sequence[Kind], name: str
 ) -> None:
-    """ValueError for a score that this spec cannot give, or an update that cannot be narrowed."""
-    if any(weight.update_type not in (None, "DSEE", "LORA") for weight in spec.weights):
-        raise ValueError("an update other than DSEE's or LoRA's cannot be narrowed; attach one of these, or none")
+    """ValueError for a score that this spec cannot give, or an adapter that cannot be narrowed."""
+    if any(weight.adapter_type not in (None, "DSEE", "LORA") for weight in spec.weights):
+        raise ValueError("an adapter other than DSEE's or LoRA's cannot be narrowed; attach one of these, or none")
     if not share:
         return
-    if "update" in score and not any(w.update for w in spec.weights if w.site.kind in updated):
+    if "update" in score and not any(w.adapter for w in spec.weights if w.site.kind in adapted):
         raise ValueError(
-            f"{name}={score} ranks by the update on {', '.join(updated)}, but there is none; attach one before, "
+            f"{name}={score} ranks by the adapter on {', '.join(adapted)}, but there is none; attach one before, "
             f"or use {name}=magnitude"
         )
     if score == "coefficient" and not any(w.coefficients for w in spec.weights if w.site.kind in scaled):

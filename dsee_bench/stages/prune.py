@@ -1,6 +1,6 @@
 """S1: zero weights in one shot, ranked over all layers together in two pools (paper, Section 3; authors' prune step).
 
-The pools are the weights that carry the update (query and value in the paper), ranked by a score of the update, and
+The pools are the weights that carry the adapter (query and value in the paper), ranked by a score of its delta, and
 the rest, ranked by size. Embeddings, biases, LayerNorms and the task head are no sites, so they are never pruned.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-WITHOUT_UPDATE = ("W", "random", *get_args(DataScore))  # scores of weights that carry none
+WITHOUT_ADAPTER = ("W", "random", *get_args(DataScore))  # scores of weights that carry none
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class PruneWeights(Stage):
     kinds_qv: tuple[Kind, ...]
     kinds_rest: tuple[Kind, ...]
     scope: Scope
-    mask_adapter: bool | None = None  # the mask covers the update as well, so the merged weight keeps its zeros
+    mask_adapter: bool | None = None  # the mask covers the adapter as well, so the merged weight keeps its zeros
     batches: Count | None = None  # of the training set, for the scores that read it
 
     def __post_init__(self) -> None:
@@ -101,23 +101,23 @@ class PruneWeights(Stage):
         """Each weight keeps its pool's share: where the zeros fall in a pool is known only from the weights."""
         self.sites(spec)
         if self.mask_adapter:
-            updated = [weight for weight in spec.weights if weight.update]
-            _refuse_without_dsee("mask_adapter=true masks the update", "leave it out", updated)
+            adapted = [weight for weight in spec.weights if weight.adapter]
+            _refuse_without_dsee("mask_adapter=true masks the adapter", "leave it out", adapted)
         kept: dict[Site, int] = {}
         for pool in self.pools(spec):
-            if pool.score not in WITHOUT_UPDATE:
-                _refuse_without_dsee(f"score={pool.score} ranks by the update", "use score=W", pool.weights)
+            if pool.score not in WITHOUT_ADAPTER:
+                _refuse_without_dsee(f"score={pool.score} ranks by the adapter", "use score=W", pool.weights)
             planned = self._planned(pool)
             kept |= {weight.site: min(planned[weight.site], weight.nnz) for weight in pool.weights}
         return with_nnz(spec, kept, self.mask_adapter)
 
     def estimates(self, spec: ModelSpec) -> frozenset[str]:
-        """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an update, and costs what merging
+        """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an adapter, and costs what merging
         it costs at most, and where weights multiply different numbers of tokens (a pooler, DeBERTa's positions)."""
         uneven = [pool for pool in self.pools(spec) if pool.sparsity and self.scope == "model"]
         weights = [weight for pool in uneven if len(pool.weights) > 1 for weight in pool.weights]
         unlike = spec.relative is not None or any(weight.site.kind == "pooler" for weight in weights)
-        return frozenset({"flops"} if weights and (unlike or any(weight.update for weight in weights)) else ())
+        return frozenset({"flops"} if weights and (unlike or any(weight.adapter for weight in weights)) else ())
 
     def run(self, state: RunState) -> PruneReport:
         """Masks over W; the spec then says how many entries each weight really kept."""
@@ -210,7 +210,7 @@ class PruneWeights(Stage):
         else:
             low_rank = sparse = None
             scale = 1.0
-            adapter = None if score in WITHOUT_UPDATE else adapter_of(module_at(state.model, weight.site))
+            adapter = None if score in WITHOUT_ADAPTER else adapter_of(module_at(state.model, weight.site))
             if adapter is not None:
                 low_rank = adapter.low_rank_delta().float().cpu()
                 sparse = adapter.sparse_delta().float().cpu()
@@ -221,10 +221,10 @@ class PruneWeights(Stage):
 
 
 def _refuse_without_dsee(asked: str, way_out: str, weights: Sequence[LinearSpec]) -> None:
-    """ValueError unless the DSEE update stands beside these weights."""
-    types = {weight.update_type for weight in weights}
+    """ValueError unless the DSEE adapter stands beside these weights."""
+    types = {weight.adapter_type for weight in weights}
     others = sorted(found for found in types if found not in (None, "DSEE"))
     if others:
-        raise ValueError(f"{asked}: it needs the DSEE update (low_rank and sparse stages), not {others[0]}; {way_out}")
+        raise ValueError(f"{asked}: it needs the DSEE adapter (low_rank and sparse stages), not {others[0]}; {way_out}")
     if types != {"DSEE"}:
         raise ValueError(f"{asked}, but there is none; attach one before, or {way_out}")

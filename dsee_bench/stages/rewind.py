@@ -26,7 +26,7 @@ class Rewind(Stage):
     def plan(self, spec: ModelSpec) -> ModelSpec:
         if spec.adapter:
             raise ValueError(
-                "there is an update beside the weights, which rewinding would leave; tune parameters=all instead"
+                "there is an adapter beside the weights, which rewinding would leave; tune parameters=all instead"
             )
         if all(weight.nnz == weight.size for weight in spec.weights):
             raise ValueError("nothing is pruned before, so rewinding would only undo the tuning; prune first")

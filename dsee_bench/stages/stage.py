@@ -43,7 +43,7 @@ class RunState:
     save_every: float = math.inf  # seconds between points that a stopped tuning goes on from
     fresh: "Callable[[], PreTrainedModel] | None" = None  # makes the model of before the first stage once more
     curve: "Curve | None" = None  # where loss and dev scores go while a tuning runs
-    tuner: Any = None  # PEFT's tuner, once an update is attached
+    tuner: Any = None  # PEFT's tuner, once an adapter is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is kept
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
 

@@ -1,4 +1,4 @@
-"""Train: the update and the task head, or all weights, or the biases or LayerNorms alone."""
+"""Train: the adapter and the task head, or all weights, or the biases or LayerNorms alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,14 +23,14 @@ class Tune(Stage):
     learning_rate: Positive
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return tuple(w.site for w in spec.weights if self.parameters != "adapter" or w.update)
+        return tuple(w.site for w in spec.weights if self.parameters != "adapter" or w.adapter)
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
         if self.parameters == "adapter" and not spec.adapter:
-            raise ValueError("parameters=adapter needs an update; attach one before, or tune parameters=all")
+            raise ValueError("parameters=adapter needs an adapter; attach one before, or tune parameters=all")
         if self.parameters == "bias" and not spec.biases:
             raise ValueError(
-                "parameters=bias needs biases, and this backbone has none; tune parameters=norm, or attach an update"
+                "parameters=bias needs biases, and this backbone has none; tune parameters=norm, or attach an adapter"
             )
         return replace(spec, tuned=self.parameters)
 
@@ -73,14 +73,14 @@ class Tune(Stage):
 def choose_trainable(state: RunState, parameters: str) -> None:
     """Set which parameters have gradients: the task head and coefficients always, and those that `parameters` names."""
     head = head_parameters(state)
-    update = update_parameters(state)
+    adapter = adapter_parameters(state)
     norms = _norm_parameters(state.model)
     for name, parameter in state.model.named_parameters():
         parameter.requires_grad_(
             name in head
-            or name in update
+            or name in adapter
             or ".coefficient." in name
-            or (parameters == "all" and name not in update)
+            or (parameters == "all" and name not in adapter)
             or (parameters == "bias" and name.endswith("bias"))
             or (parameters == "norm" and name in norms)
         )
@@ -95,7 +95,7 @@ def head_parameters(state: RunState) -> set[str]:
     }
 
 
-def update_parameters(state: RunState) -> set[str]:
+def adapter_parameters(state: RunState) -> set[str]:
     """Names of the parameters that PEFT's tuner says are its own and trainable."""
     from dsee_bench.adapters.adalora import RANK_COUNT
 

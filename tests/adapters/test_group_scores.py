@@ -13,7 +13,7 @@ from dsee_bench.runs import pipeline, sweep
 from dsee_bench.tasks.batch import collator, encode
 
 TASK = {"tiny-gpt2": "toy_d2t", "tiny-llama": "toy_d2t"}  # else: toy_sentences
-KINDS = "[query, value, out, ffn_in, ffn_out]"  # of an update, so that it must be scored with what it is beside
+KINDS = "[query, value, out, ffn_in, ffn_out]"  # of an adapter, so that it must be scored with what it is beside
 
 
 def settings_of(*overrides):
@@ -22,7 +22,7 @@ def settings_of(*overrides):
 
 
 def prepared(name, folder, *overrides):
-    """The state of dsee_structured before its `narrow` stage, with an update that is not zero."""
+    """The state of dsee_structured before its `narrow` stage, with an adapter that is not zero."""
     task = TASK.get(name, "toy_sentences")
     settings = settings_of(f"backbone={name}", f"task={task}", "method=dsee_structured", *overrides)
     state, _ = pipeline.prepare(settings, folder)
@@ -88,7 +88,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
 def test_what_nothing_reads_goes_first(tmp_path):
     """Heads and neurons whose columns of the weight out are zero are those that are removed."""
     settings, state = prepared(
-        "tiny-bert", tmp_path, "method.stages.low_rank.kinds=[query,value]",  # no update reads the columns either
+        "tiny-bert", tmp_path, "method.stages.low_rank.kinds=[query,value]",  # no adapter reads the columns either
         *(f"method.stages.narrow.{item}" for item in ("score=gradient", "score_ffn=gradient", "batches=1")),
     )  # fmt: skip
     dead = {"out": slice(8, 16), "ffn_out": slice(16, 32)}  # head 1 of 4; a quarter of 64 neurons

@@ -112,7 +112,7 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     assert costs["trainable_parameters"] == found.trainable
     assert trained == found.trainable + (found.total - found.nnz if found.tuned == "all" else 0)
     # Exact, but for the sparse entries that stand in removed rows: how many go is known from the run alone.
-    unsure = sum(weight.entries for weight in planned.weights) if any(log.name == "narrow" for log in logs) else 0
+    unsure = sum(weight.num_entries for weight in planned.weights) if any(log.name == "narrow" for log in logs) else 0
     marked = plan.plan(settings).steps[-1].estimates if settings.stages else ()
     for name in ("adapter", "trainable", "nnz", "total"):
         assert getattr(found, name) == getattr(planned, name) or name in marked, f"{name} is no exact number"

@@ -94,7 +94,7 @@ PLANS = [
     ),
     (["method.stages.low_rank.rank=385"], ["rank 385", "use at most 384"]),
     (["method.stages.low_rank.kinds=[pooler]", "backbone=tiny-roberta"], ["no site of kind pooler", "query"]),
-    (["method=full", "method.stages.tune.parameters=adapter"], ["method.stages.tune", "needs an update"]),
+    (["method=full", "method.stages.tune.parameters=adapter"], ["method.stages.tune", "needs an adapter"]),
     (["method=omp", "method.stages.prune.score=update"], ["score=update", "use score=W"]),
 ]
 

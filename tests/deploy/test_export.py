@@ -44,7 +44,7 @@ def finished(tmp_path_factory):
     return get
 
 
-def write(run, folder, *, update="merged", storage="dense", force=False):
+def write(run, folder, *, folding="merged", storage="dense", force=False):
     settings, state = run
     return export(
         state.model,
@@ -54,7 +54,7 @@ def write(run, folder, *, update="merged", storage="dense", force=False):
         state.task,
         folder,
         backbone=settings.backbone.name,
-        update=update,
+        folding=folding,
         storage=storage,
         force=force,
     )
@@ -80,7 +80,7 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
     run = finished(method, *ON_TINY.get(method, ()))
     before = logits(run[1].model, run[1].tokenizer)
     for update in ("merged", "apart"):
-        described = write(run, tmp_path / update, update=update)
+        described = write(run, tmp_path / update, folding=update)
         assert described.update == ("none" if run[1].tuner is None else update)
         loaded = dsee_bench.load(tmp_path / update)
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / update)
@@ -98,7 +98,7 @@ def test_adalora_comes_back_after_ranks_were_taken_from_it(finished, tmp_path):
         for name, value in run[1].model.named_parameters():
             if "lora_" in name:  # no rank is zero, as at an earlier step
                 value.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
-    write(run, tmp_path / "apart", update="apart")
+    write(run, tmp_path / "apart", folding="apart")
     before = logits(run[1].model, run[1].tokenizer)
     torch.testing.assert_close(logits(dsee_bench.load(tmp_path / "apart"), run[1].tokenizer), before, **CLOSE)
 
@@ -108,7 +108,7 @@ def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tm
     run = finished(method, "backbone.new_pooler=true")
     before = logits(run[1].model, run[1].tokenizer)
     for update in ("merged", "apart"):
-        write(run, tmp_path / update, update=update)
+        write(run, tmp_path / update, folding=update)
         torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
 
 
@@ -116,7 +116,7 @@ QUICK_ONES = ("tiny-bert", "tiny-gpt2")
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
 NARROWED = [
     # method, and its settings: parts removed,                                           what else is there
-    ("dsee_structured", "low_rank.rank=4", "an update"),
+    ("dsee_structured", "low_rank.rank=4", "an adapter"),
     ("earlybert", "search.epochs=1", "coefficients, folded"),
 ]
 
@@ -134,20 +134,20 @@ def test_every_family_comes_back_narrowed(backbone, method, setting, what, finis
     run = finished(method, f"method.stages.{setting}", backbone=backbone)
     before = logits(run[1].model, run[1].tokenizer)
     for update in ("merged", "apart"):
-        described = write(run, tmp_path / update, update=update, storage="bitmask")
+        described = write(run, tmp_path / update, folding=update, storage="bitmask")
         assert described.narrowed, what
         loaded = dsee_bench.load(tmp_path / update)
         torch.testing.assert_close(logits(loaded, run[1].tokenizer), before, **CLOSE)
 
 
 def test_a_masked_update_is_narrowed_and_comes_back(finished, tmp_path):
-    """dsee_masked, and heads and neurons removed after it: the masks of the update lose the same rows and columns."""
+    """dsee_masked, and heads and neurons removed after it: the masks of the adapter lose the same rows and columns."""
     settings = OmegaConf.to_container(OmegaConf.load(config.CONF / "stage" / "narrow.yaml"))
     narrow = "+method.stages.narrow={" + ", ".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()) + "}"
     run = finished("dsee_masked", narrow)
     before = logits(run[1].model, run[1].tokenizer)
     for update in ("merged", "apart"):
-        write(run, tmp_path / update, update=update)
+        write(run, tmp_path / update, folding=update)
         torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
 
 
@@ -160,7 +160,7 @@ def test_a_merged_model_loads_with_plain_transformers(finished, tmp_path):
 
 
 def test_plain_transformers_does_not_give_half_a_model(finished, tmp_path):
-    write(finished("dsee"), tmp_path / "out", update="apart")
+    write(finished("dsee"), tmp_path / "out", folding="apart")
     with pytest.raises(OSError, match=r"no file named model\.safetensors"):
         AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
 
@@ -174,7 +174,7 @@ AUTO = [
 
 @pytest.mark.parametrize(("method", "folded", "why"), AUTO)
 def test_auto_merges_where_no_zero_is_filled(method, folded, why, finished, tmp_path):
-    assert write(finished(method), tmp_path / "out", update="auto").update == folded, why
+    assert write(finished(method), tmp_path / "out", folding="auto").update == folded, why
 
 
 @pytest.mark.parametrize("storage", ["bitmask", "csr"])
@@ -261,7 +261,7 @@ def test_nothing_is_lost_where_the_folder_is_taken(finished, tmp_path):
 def test_an_export_is_replaced_under_force_and_an_empty_folder_is_used(finished, tmp_path):
     folder = tmp_path / "out"
     folder.mkdir()
-    write(finished("dsee"), folder, update="apart")
+    write(finished("dsee"), folder, folding="apart")
     write(finished("dsee"), folder, force=True)
     assert manifest.read(folder).update == "merged"
     assert not (folder / "adapter").exists()

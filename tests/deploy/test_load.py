@@ -17,7 +17,7 @@ from dsee_bench.runs import sweep
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """A pruned model, compressed and with its update apart: a folder of every kind of file."""
+    """A pruned model, compressed and with its adapter apart: a folder of every kind of file."""
     folder = tmp_path_factory.mktemp("exports")
     quick = ["backbone=tiny-bert", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1"]
     whole = [f"export={folder}/out", "export_adapter=apart", "export_storage=bitmask"]

@@ -15,7 +15,7 @@ from dsee_bench.runs import sweep
 QUICK = ["train.max_rows=32", "train.epochs=1", "train.retune_epochs=1", "train.lr_adapter=1e-2"]
 MODELS = [
     # backbone,       method,            update,   why
-    ("tiny-bert", "dsee_structured", "apart", "narrowed; the update is merged there though it lies apart beside it"),
+    ("tiny-bert", "dsee_structured", "apart", "narrowed; the adapter is merged there though it lies apart beside it"),
     ("tiny-roberta", "dsee_structured", "merged", "no token types, positions from the padding"),
     ("tiny-deberta", "dsee_structured", "merged", "fused weights, put together again"),
 ]

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from dsee_bench import config, plan
+from dsee_bench.adapters.peft_methods import METHODS
 from dsee_bench.models import cost
 from dsee_bench.models.fused import split
 from dsee_bench.models.spec import Site, dense
 from dsee_bench.runs import sweep
-from dsee_bench.stages.attach import COUNTS
 
 
 def planned(*overrides):
@@ -42,7 +42,7 @@ def test_adapter_parameters(overrides, adapter, origin):
 
 
 def test_the_structured_update_of_bert_base_is_half_a_percent_of_it():
-    """The abstract's figures, 25 % of FLOPs saved with 0.5 % trained, worked by hand: an update of rank 4 on every
+    """The abstract's figures, 25 % of FLOPs saved with 0.5 % trained, worked by hand: an adapter of rank 4 on every
     weight. Sparse entries that lose their row go with it, so after the removal the plan has their expected number."""
     _, found = planned("task=rte", "backbone=bert-base", "method=dsee_structured")
     width, ffn, heads_left, ffn_left = 768, 3072, 576, 2304
@@ -78,7 +78,7 @@ def test_plan_json_has_the_names_that_other_tools_rely_on():
 
 
 def test_pruning_saves_the_share_that_the_formula_gives():
-    """BERT-base at 20 %: each masked q or v weight keeps 471,859 entries and an update of 24,576 + 64 beside it."""
+    """BERT-base at 20 %: each masked q or v weight keeps 471,859 entries and an adapter of 24,576 + 64 beside it."""
     _, found = planned("task=rte", "backbone=bert-base", "method=dsee")
     spec = found.final
     qv, rest = 24 * 768 * 768, 12 * (2 * 768 * 768 + 2 * 768 * 3072) + 768 * 768
@@ -99,8 +99,8 @@ def test_a_dense_weight_takes_its_update_in_for_nothing_and_a_masked_one_keeps_i
 
 def test_frozen_factors_beside_a_masked_weight_are_multiplied_by_too():
     """VeRA trains two vectors of 8 and 64 numbers around frozen matrices (8, 32) and (64, 8)."""
-    weight = COUNTS["VERA"](dense(Site("q", "query", 0), 64, 32), {"r": 8})
-    assert weight.update == 8 + 64
+    weight = METHODS["VERA"].count(dense(Site("q", "query", 0), 64, 32), {"r": 8})
+    assert weight.adapter == 8 + 64
     assert cost.weight_flops(weight, 1) == 2 * 64 * 32, "merged"
     assert cost.weight_flops(replace(weight, nnz=1000, merges=False), 1) == 2 * (1000 + 8 * (64 + 32))
 
@@ -204,7 +204,7 @@ ESTIMATES = [
     ("method=full", [], "nothing is removed"),
     ("method=dsee_structured", ["adapter", "trainable", "nnz", "total"], "sparse entries of removed rows go along"),
     ("method=dsee_structured method.stages.sparse.placement=none", [], "low rank alone loses a known share"),
-    ("method=dsee", ["flops"], "where zeros fall decides how much an update beside them costs"),
+    ("method=dsee", ["flops"], "where zeros fall decides how much an adapter beside them costs"),
     ("method=dsee_masked", ["flops"], "the pooler sees one token, the others all"),
     ("method=omp backbone=gpt2 task=e2e", [], "every weight sees all tokens, no update"),
     ("method=omp method.stages.prune.scope=row", [], "each row keeps its share"),

@@ -71,7 +71,7 @@ def test_the_layers_get_the_positions(state):
     state.spec = stage.plan(state.spec)
     stage.run(state)
     for weight in state.spec.weights:
-        if weight.entries:
+        if weight.num_entries:
             layer = module_at(state.model, weight.site)
             largest = layer.base_layer.weight.abs().flatten().topk(9).indices.sort().values
             rows, columns = layer.dsee_positions["default"].long()

@@ -15,8 +15,8 @@ def settings_of(*overrides):
 
 REFUSED = [
     # overrides,                                                     the error says
-    ("method=lora_omp method.stages.prune.score=update", "score=update .* needs the DSEE update .* not LORA"),
-    ("method=lora_omp method.stages.prune.mask_adapter=true", "mask_adapter=true .* DSEE update .* not LORA"),
+    ("method=lora_omp method.stages.prune.score=update", "score=update .* needs the DSEE adapter .* not LORA"),
+    ("method=lora_omp method.stages.prune.mask_adapter=true", "mask_adapter=true .* DSEE adapter .* not LORA"),
     ("method=lora method.stages.lora.type=ADALORA", r"ADALORA needs settings.init_r"),
     ("method=lora +method.stages.lora.settings.bias=all", "settings.bias=all has no effect here"),
     ("method=peft/ia3 method.stages.ia3.type=LORA", r"LORA needs settings.r"),

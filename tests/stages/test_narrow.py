@@ -1,4 +1,4 @@
-"""Narrowed equals masked, on every family, with and without an update; the counts; what cannot be asked for."""
+"""Narrowed equals masked, on every family, with and without an adapter; the counts; what cannot be asked for."""
 
 import json
 
@@ -57,7 +57,7 @@ def state_of(name, stages, *, lm=False, **changed):
     for name_, parameter in state.model.named_parameters():
         if any(part in name_ for part in ("lora_", "dsee_", "coefficient", "bias")):
             torch.nn.init.normal_(parameter, std=0.1)
-    choose_trainable(state, "update" if state.tuner is not None else "all")
+    choose_trainable(state, "adapter" if state.tuner is not None else "all")
     state.model.double()  # sums over fewer terms are taken in another order
     return state
 

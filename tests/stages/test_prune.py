@@ -25,7 +25,7 @@ def settings_of(*overrides):
 
 
 def pruned(folder, *overrides):
-    """The state after every stage but the tunings, with an update that is not zero."""
+    """The state after every stage but the tunings, with an adapter that is not zero."""
     settings = settings_of(*overrides)
     state, _ = pipeline.prepare(settings, folder)
     logs = []
@@ -209,8 +209,8 @@ REFUSED = [
     # method,    settings,                                       the error says
     ("dsee", "scope=2:4", r"zeroes 0\.5 of a pool, got sparsity 0\.2; set sparsity=0\.5"),
     ("dsee", "score=wanda", "is read off training batches; set batches, as batches=8"),
-    ("omp", "mask_adapter=true", "masks the update, but there is none"),
-    ("omp", "score=update", "ranks by the update, but there is none"),
+    ("omp", "mask_adapter=true", "masks the adapter, but there is none"),
+    ("omp", "score=update", "ranks by the adapter, but there is none"),
     ("omp", "sparsity=1", r"sparsity must lie in \[0, 1\), got 1"),
     ("omp", "kinds_rest=[query]", "kinds_qv and kinds_rest both name query"),
     ("omp", "kinds_qv=[] kinds_rest=[]", "no site of kind"),

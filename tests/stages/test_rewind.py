@@ -50,7 +50,7 @@ def test_a_second_pruning_keeps_the_zeros_of_the_first(tmp_path):
 
 REFUSED = [
     # stages before,                      the error says
-    ("method=dsee", "there is an update beside the weights"),
+    ("method=dsee", "there is an adapter beside the weights"),
     ("method=full", "nothing is pruned before"),
 ]
 

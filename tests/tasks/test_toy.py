@@ -110,7 +110,7 @@ def test_more_rows_than_there_are_is_an_error(monkeypatch):
 
 
 def test_the_length_of_a_pair_tells_nothing_about_its_label():
-    """Where it does, batches of like length hold one class each, and an update of few parameters hardly learns."""
+    """Where it does, batches of like length hold one class each, and an adapter of few parameters hardly learns."""
     train = task("toy_pairs").load(None, seed=0)["train"]
     lengths = {tuple(len(text.split()) for text in example.texts) for example in train.examples}
     assert lengths == {(9, 12)}

@@ -1,4 +1,4 @@
-"""The DSEE update as a PEFT method: import this package, then use DseeConfig as any other PEFT configuration.
+"""The DSEE adapter as a PEFT method: import this package, then use DseeConfig as any other PEFT configuration.
 
     model = get_peft_model(model, DseeConfig(target_modules=["query", "value"], num_entries=64))
 

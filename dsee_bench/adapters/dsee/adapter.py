@@ -28,7 +28,7 @@ class DseeAdapter:
 
     @property
     def num_entries(self) -> int:
-        return self.layer.entries(self.name)
+        return self.layer.num_entries(self.name)
 
     def low_rank_delta(self) -> Tensor:
         return self.layer.low_rank_delta(self.name).detach()
@@ -99,7 +99,7 @@ def set_positions(
 
 def mask_adapters(model: nn.Module, weights: Iterable[LinearSpec], masks: Mapping[Site, Tensor]) -> None:
     """Put the mask of each weight on its adapter, too: all true where the weight has none."""
-    for site in (weight.site for weight in weights if weight.update):
+    for site in (weight.site for weight in weights if weight.adapter):
         layer = dsee_layer(model, site)
         everything = torch.ones(layer.oriented_weight.shape, dtype=torch.bool)
         layer.set_mask(ADAPTER, masks[site].clone() if site in masks else everything)

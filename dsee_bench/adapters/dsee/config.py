@@ -1,4 +1,4 @@
-"""The settings of one DSEE update, as PEFT keeps them: in code, and in adapter_config.json beside the weights."""
+"""The settings of one DSEE adapter, as PEFT keeps them: in code, and in adapter_config.json beside the weights."""
 
 import math
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ class DseeConfig(PeftConfig):
     row_blocks: dict[str, list[list[int]]] | None = None  # name ending -> output rows [start, stop) adapted; None: all
     dropout: float = 0.0  # on the input of U V, as in LoRA
     init_std: float = 0.02  # of V at the start
-    masked: bool = False  # the update is masked as W is; the masks come with saved weights
+    masked: bool = False  # the adapter is masked as W is; the masks come with saved weights
     seed: int = 0  # of V and of the positions
     modules_to_save: list[str] | None = None  # trained and saved whole: the task head
     exclude_modules: list[str] | str | None = None

@@ -1,10 +1,10 @@
-"""The sparse part of the update: K trained values at K fixed positions, never a dense matrix.
+"""S2, the sparse part of a DSEE adapter: K trained values at K fixed positions, never a dense matrix.
 
 y += x S2ᵀ for S2 (O, I) with S2[row_k, column_k] = value_k: gather K input columns, multiply, scatter-add into K output
 columns. The gathered columns are gathered again in the backward rather than kept, so the only memory that S2 asks for
 is the positions and the values (and N x K numbers for a moment).
 
-Letters: N tokens, O outputs, I inputs, K kept entries.
+Letters: N tokens, O outputs, I inputs, K entries.
 """
 
 from typing import Any

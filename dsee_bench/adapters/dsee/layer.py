@@ -1,4 +1,4 @@
-"""One weight with its DSEE update beside it: W' = W + s (U V + S2) (paper, Section 3), for Linear and GPT-2's Conv1D.
+"""One weight with its DSEE adapter beside it: W' = W + s (U V + S2) (paper, Section 3), for Linear and GPT-2's Conv1D.
 
 Start: U = 0, V ~ N(0, 0.02), S2 = 0, so nothing changes before the first step. S2 keeps K values and K positions and is
 never a matrix, except on demand for merging and scoring (`sparse_delta`). With K = 0 there is no S2, and this is LoRA.
@@ -25,7 +25,7 @@ from dsee_bench.pruning.decomposition import place
 
 
 class DseeLayer(nn.Module, BaseTunerLayer):
-    """A frozen module and its updates, by adapter name; PEFT switches, saves and merges them."""
+    """A frozen module and its adapters, by adapter name; PEFT switches, saves and merges them."""
 
     adapter_layer_names = ("dsee_u", "dsee_v", "dsee_s2")
     other_param_names = ("dsee_positions", "dsee_masks", "dsee_dropout", "scaling", "blocks", "config")
@@ -44,7 +44,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         self.dsee_v = nn.ParameterDict()  # (B R, I)
         self.dsee_s2 = nn.ParameterDict()  # (K,), values; absent where K = 0
         self.dsee_positions = BufferDict(persistent=True)  # (2, K), int32, rows and columns; absent where K = 0
-        self.dsee_masks = BufferDict(persistent=True)  # (O, I), bool; absent where the update is not masked
+        self.dsee_masks = BufferDict(persistent=True)  # (O, I), bool; absent where the adapter is not masked
         self.dsee_dropout = nn.ModuleDict()
         self.scaling: dict[str, float] = {}  # s = alpha / R
         self.blocks: dict[str, list[tuple[int, int]]] = {}  # output rows [start, stop), B of them
@@ -52,7 +52,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         self.merged_adapters: list[str] = []
 
     def add_adapter(self, adapter: str, config: DseeConfig) -> None:
-        """Put an update beside the weight, as `config` says; it changes nothing until it is trained."""
+        """Put an adapter beside the weight, as `config` says; it changes nothing until it is trained."""
         weight = self.oriented_weight
         blocks = config.blocks(self.name, weight.shape[0])
         # Seeded by name, so that V does not depend on which modules were adapted before.
@@ -115,7 +115,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
             self.dsee_s2[adapter] = nn.Parameter(u.new_zeros(count), requires_grad=u.requires_grad)
             self.dsee_positions[adapter] = positions
         kept = self.config[adapter].num_entries
-        if isinstance(kept, dict):  # an int, until all modules have their update
+        if isinstance(kept, dict):  # an int, until all modules have their adapter
             kept[self.name] = count
 
     def set_mask(
@@ -123,7 +123,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         adapter: str,
         mask: Tensor,  # (O, I), bool
     ) -> None:
-        """Let the update reach only the entries of W where `mask` is true, so that zeros of W stay zero when merged."""
+        """Let the delta reach only the entries of W where `mask` is true, so that merging keeps the zeros of W."""
         if mask.shape != self.oriented_weight.shape:
             raise ValueError(
                 f"the mask of {self.name} is {tuple(mask.shape)}, its weight {tuple(self.oriented_weight.shape)}"
@@ -131,7 +131,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         self.dsee_masks[adapter] = mask.to(self.weight.device, torch.bool).contiguous()
         self.config[adapter].masked = True
 
-    def entries(self, adapter: str) -> int:
+    def num_entries(self, adapter: str) -> int:
         """K, of all blocks together."""
         return len(self.dsee_s2[adapter]) if adapter in self.dsee_s2 else 0
 
@@ -169,23 +169,23 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         return (delta.T if self.transposed else delta).to(self.weight.dtype)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the updates to W, in place; with `safe_merge`, only if the sum is finite."""
+        """Add the adapters to W, in place; with `safe_merge`, only if the sum is finite."""
         for adapter in check_adapters_to_merge(self, adapter_names):
             if adapter not in self.dsee_u:
                 continue
             delta = self.get_delta_weight(adapter)
             if safe_merge and not (self.weight + delta).isfinite().all():
-                raise ValueError(f"the update {adapter!r} of {self.name} makes its weight infinite or NaN; not merged")
+                raise ValueError(f"the adapter {adapter!r} of {self.name} makes its weight infinite or NaN; not merged")
             self.weight.data += delta
             self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
-        """Take the merged updates out of W again, to rounding."""
+        """Take the merged adapters out of W again, to rounding."""
         while self.merged_adapters:
             self.weight.data -= self.get_delta_weight(self.merged_adapters.pop())
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
-        """(..., I) to (..., O): the frozen module's output plus that of each active update."""
+        """(..., I) to (..., O): the frozen module's output plus that of each active adapter."""
         if self.disable_adapters and self.merged:
             self.unmerge()
         result = self.base_layer(x, *args, **kwargs)

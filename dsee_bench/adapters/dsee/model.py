@@ -24,7 +24,7 @@ class DseeModel(BaseTuner):
         low_cpu_mem_usage: bool = False,
         state_dict: dict[str, Tensor] | None = None,
     ) -> None:
-        """Put the update `adapter_name` on every targeted module, and note in its config what each was given."""
+        """Put the adapter `adapter_name` on every targeted module, and note in its config what each was given."""
         super().inject_adapter(model, adapter_name, autocast_adapter_dtype, low_cpu_mem_usage, state_dict)
         config = self.peft_config[adapter_name]
         layers = {
@@ -41,7 +41,7 @@ class DseeModel(BaseTuner):
                 f"num_entries or row_blocks name {', '.join(unused)}, which are not adapted; "
                 f"adapted are {', '.join(layers)}"
             )
-        config.num_entries = {name: layer.entries(adapter_name) for name, layer in layers.items()}
+        config.num_entries = {name: layer.num_entries(adapter_name) for name, layer in layers.items()}
 
     def _create_and_replace(
         self,

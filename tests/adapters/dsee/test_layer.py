@@ -14,7 +14,7 @@ THIRDS = {"c_attn": [[0, 16], [32, 48]]}  # query and value of the tiny GPT-2
 
 
 def layer_around(module, **settings):
-    """A DseeLayer named "w" around `module`, with every part of its update away from zero."""
+    """A DseeLayer named "w" around `module`, with every part of its adapter away from zero."""
     layer = DseeLayer(module.requires_grad_(False), "w")
     layer.add_adapter(
         "default", DseeConfig(**{"r": 2, "lora_alpha": 6, "num_entries": 5, "positions": "random"} | settings)
@@ -197,7 +197,7 @@ def test_under_bf16_autocast():
 
 
 def test_a_bf16_backbone_with_float32_update():
-    """PEFT trains the update of a half-precision model in float32; the layer's output keeps the model's type."""
+    """PEFT trains the adapter of a half-precision model in float32; the layer's output keeps the model's type."""
     layer = layer_around(nn.Linear(64, 48))
     x = torch.randn(5, 64)
     exact = layer(x)

@@ -19,7 +19,7 @@ C_ATTN = {"target_modules": ["c_attn"], "row_blocks": {"c_attn": [[0, 16], [32, 
 
 
 def with_update(model, settings):
-    """`model` with an update that has been trained (in effect): nothing in it is zero."""
+    """`model` with an adapter that has been trained (in effect): nothing in it is zero."""
     tuned = get_peft_model(model, DseeConfig(r=2, lora_alpha=6, num_entries=8, **settings))
     generator = torch.Generator().manual_seed(0)
     for parameter in tuned.parameters():
@@ -30,7 +30,7 @@ def with_update(model, settings):
 
 @pytest.fixture(params=["bert", "gpt2"])
 def pair(request, tiny_bert, tiny_gpt2):
-    """A model as it came, and the same with an update."""
+    """A model as it came, and the same with an adapter."""
     model, settings = {"bert": (tiny_bert, QUERY_VALUE), "gpt2": (tiny_gpt2, C_ATTN)}[request.param]
     return copy.deepcopy(model), with_update(model, settings)
 
@@ -71,7 +71,7 @@ def test_what_was_loaded_trains_on(pair, ids, tmp_path, train):
 
 
 def test_a_fresh_update_survives_from_pretrained(tiny_bert, ids, tmp_path):
-    """Science, section 8: from_pretrained must not fill U and S2 by a generic rule, or the update is not zero."""
+    """Science, section 8: from_pretrained must not fill U and S2 by a generic rule, or the adapter is not zero."""
     plain, before = copy.deepcopy(tiny_bert), tiny_bert(ids).logits
     get_peft_model(tiny_bert, DseeConfig(r=2, num_entries=8, **QUERY_VALUE)).save_pretrained(tmp_path)
     loaded = PeftModel.from_pretrained(plain, tmp_path).eval()
