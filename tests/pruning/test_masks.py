@@ -60,7 +60,7 @@ def test_an_untouched_entry_is_kept_by_the_inverse():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("update", "score 'update' needs the adapter U V of every weight, got None"),
+        ("update", "score 'update' needs U V of every weight's adapter, got None"),
         ("random", "needs a torch.Generator, got None"),
         ("size", "unknown score 'size'; there is W, UV, update"),
     ],

@@ -56,7 +56,7 @@ def test_save_and_load(pair, ids, tmp_path, monkeypatch, low_cpu_mem_usage):
     assert torch.equal(loaded(ids).logits, before)
     assert not [name for name, weight in loaded.named_parameters() if weight.requires_grad]
     assert isinstance(PeftConfig.from_pretrained(tmp_path), DseeConfig)
-    kept = {module.name: module.entries("default") for module in layers(loaded)}
+    kept = {module.name: module.num_entries("default") for module in layers(loaded)}
     assert kept == loaded.peft_config["default"].num_entries == tuned.peft_config["default"].num_entries
     assert len(set(kept.values())) == 2
 
@@ -78,7 +78,7 @@ def test_a_fresh_update_survives_from_pretrained(tiny_bert, ids, tmp_path):
     assert torch.equal(loaded(ids).logits, before)
     for module in layers(loaded):
         assert module.dsee_v["default"].abs().min() > 0
-        assert module.entries("default") == 8
+        assert module.num_entries("default") == 8
 
 
 def test_positions_that_never_came_are_no_positions(tiny_bert, ids):
@@ -109,7 +109,7 @@ def test_merge_and_unmerge(pair, ids):
 def test_a_broken_update_is_not_merged(pair):
     plain, tuned = pair
     layers(tuned)[0].dsee_s2["default"].data[0] = torch.inf
-    with pytest.raises(ValueError, match=r"the update 'default' of .* makes its weight infinite or NaN; not merged"):
+    with pytest.raises(ValueError, match=r"the adapter 'default' of .* makes its weight infinite or NaN; not merged"):
         tuned.merge_adapter(safe_merge=True)
     for module in layers(tuned):
         assert torch.equal(module.weight, plain.get_submodule(module.name).weight)
@@ -238,7 +238,7 @@ def test_kept_by_module(tiny_gpt2):
     assert isinstance(first.base_layer, Conv1D)
     rows = first.dsee_positions["default"][0]
     assert (int((rows < 16).sum()), int((rows >= 32).sum())) == (5, 5)
-    assert second.entries("default") == 0
+    assert second.num_entries("default") == 0
     with pytest.raises(
         ValueError, match=r"num_entries 9 of transformer\.h\.0\.attn\.c_attn does not divide into its 2 row blocks"
     ):
