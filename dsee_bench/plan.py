@@ -20,7 +20,8 @@ from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed
 from dsee_bench.system.files import file_name
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks.example import Task
+from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.holdout import hold_out
 
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 
@@ -86,6 +87,13 @@ class Settings:
         if self.task.kind == "generation":
             return None
         return len(self.task.labels) if self.task.kind == "classification" else 1
+
+    def load_data(self) -> dict[str, Split[Any]]:
+        """Return the task's splits; with train.select_on=validation some rows of train are a split of their own."""
+        data = self.task.load(self.launch.data_dir, self.seed)
+        if self.recipe.validation_seed is None:
+            return data
+        return hold_out(data, self.recipe.held_out(len(data["train"])), self.recipe.validation_seed)
 
 
 def read(resolved: Mapping[str, Any]) -> Settings:
@@ -203,7 +211,11 @@ def _with_sums(guessed: Set[str], spec: ModelSpec) -> tuple[str, ...]:
 def _steps(settings: Settings, stage: Stage) -> int | None:
     """Optimizer steps of a tuning stage; None for other stages and where the number of rows is not known."""
     rows = settings.task.rows.get("train")
-    return settings.recipe.steps(rows, stage.epochs) if isinstance(stage, Tune) and rows is not None else None
+    if not isinstance(stage, Tune) or rows is None:
+        return None
+    if settings.recipe.validation is not None and settings.task.kind == "generation":
+        return None  # contexts are held out, and each has another number of texts
+    return settings.recipe.steps(rows - settings.recipe.held_out(rows), stage.epochs)
 
 
 def as_json(plan_: Plan) -> str:

@@ -85,7 +85,7 @@ class Record:
     made_by: dict[str, Any]  # command, commit, dirty, packages, python, device, threads, started, seconds
     recipe: dict[str, Any] | None = None  # whose it is and what it was made for, as recipes.Source has it
     error: str | None = None  # the traceback of a failed run
-    checkpoint: str | None = None  # which weights the scores are of: "best dev" or "last"
+    checkpoint: str | None = None  # which weights the scores are of: "best dev", "best validation" or "last"
     scores: tuple[Score, ...] = ()
     costs: tuple[Cost, ...] = ()
     stages: tuple[StageLog, ...] = ()

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import OmegaConf
 
-from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Share
+from dsee_bench.config.limits import Count, CountOrZero, Limits, NotNegative, Positive, Seed, Share
 
 SMALL, BASE = 50e6, 200e6  # weights in the layers below which a model is small, or base
 MANY = 20_000  # training rows from which on a task has many
@@ -44,10 +44,12 @@ class Recipe:
     eps: Positive
     precision: Literal["auto", "fp32", "bf16"]
     eval_strategy: Literal["epoch", "steps"]  # when a tuning is scored on dev
-    checkpoint: Literal["best", "last"]  # which weights a stage hands on: best on dev, or the last
+    select_on: Literal["validation", "dev", "last"]  # the rows that choose a tuning's best weights; last: none do
     max_rows: Rows | None  # train on the first rows only; None: all
     eval_steps: Count | None = None  # steps between two evaluations, for eval_strategy=steps
     warmup_steps: CountOrZero | None = None  # in place of warmup_ratio
+    validation: Annotated[float, Limits(gt=0)] | None = None  # share (below 1) or number of train's rows held out
+    validation_seed: Seed | None = None  # draws them; the same for all methods and run seeds
     dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
     label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
     adapter_dropout: Share | None = None  # on the input of an adapter
@@ -64,9 +66,22 @@ class Recipe:
                 f"eval_steps={self.eval_steps} does not go with eval_strategy={self.eval_strategy}; give "
                 "eval_strategy=steps and a number of eval_steps, or eval_strategy=epoch and eval_steps=null"
             )
+        held_out = [value is not None for value in (self.validation, self.validation_seed)]
+        if held_out != [self.select_on == "validation"] * 2:
+            raise ValueError(
+                f"validation={self.validation} and validation_seed={self.validation_seed} do not go with "
+                f"select_on={self.select_on}; both are read by select_on=validation alone"
+            )
+        if self.validation is not None and self.validation >= 1 and self.validation != int(self.validation):
+            raise ValueError(f"validation must be a share below 1 or a whole number of rows, got {self.validation}")
 
     def rows_used(self, rows: int) -> int:
         return rows if self.max_rows is None else min(rows, self.max_rows)
+
+    def held_out(self, rows: int) -> int:
+        """Return how many of `rows` training examples are held out for validation: a share is rounded up."""
+        share = self.validation or 0
+        return math.ceil(share * rows) if share < 1 else int(share)
 
     def steps(self, rows: int, epochs: float) -> int:
         """Optimizer steps of a tuning over `rows` training rows, as transformers' Trainer counts them."""

@@ -26,8 +26,9 @@ class Point:
     seconds: float  # of this stage's training so far; what a stop lost and the pause after it are not in it
     loss: float | None = None
     learning_rate: float | None = None
-    metric: str | None = None  # of dev
-    dev: float | None = None  # None where undefined, too
+    metric: str | None = None  # of the split that chooses the checkpoint
+    dev: float | None = None  # its value; None where undefined, too
+    split: str = "dev"  # or validation
 
 
 def points(file: Path) -> list[Point]:
@@ -55,12 +56,13 @@ class Curve:
         *,
         loss: float | None = None,
         learning_rate: float | None = None,
+        split: str = "dev",
         metric: str | None = None,
         dev: float | None = None,
     ) -> None:
         """A point of the stage that trains."""
         seconds = round(time.perf_counter() - self._began, 2)
-        point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev))
+        point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev), split)
         self._append(asdict(point))
         if self._watch is not None:
             self._watch(point)

@@ -15,10 +15,10 @@ REPORT_EVERY = 30.0  # seconds between two lines
 
 
 class Progress(TrainerCallback):
-    """Reports one tuning: steps, loss, the dev score whenever it is measured; the same to `curve`, if there is one."""
+    """Reports one tuning, also to `curve` if there is one: steps, loss, and the score of `split` when measured."""
 
-    def __init__(self, name: str, metric: str, curve: Curve | None = None) -> None:
-        self._name, self._metric, self._curve = name, metric, curve
+    def __init__(self, name: str, split: str, metric: str, curve: Curve | None = None) -> None:
+        self._name, self._split, self._metric, self._curve = name, split, metric, curve
         self._bar: tqdm | None = None
         self._loss: float | None = None
         self._first = 0  # step that this start began from
@@ -59,11 +59,11 @@ class Progress(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
         value = metrics.get(f"eval_{self._metric}")
         if value is not None and math.isnan(value):  # -inf: a metric that is undefined for these answers
-            self._refuse_divergence(f"dev {self._metric}", value, state.global_step)
+            self._refuse_divergence(f"{self._split} {self._metric}", value, state.global_step)
         if self._curve is not None:
-            self._curve.add(state.global_step, metric=self._metric, dev=value)
+            self._curve.add(state.global_step, split=self._split, metric=self._metric, dev=value)
         shown = "undefined" if value == -math.inf else f"{value:.4f}"
-        self._tell(state, "" if value is None else f"  dev {self._metric} {shown}")
+        self._tell(state, "" if value is None else f"  {self._split} {self._metric} {shown}")
 
     def _refuse_divergence(self, what: str, value: float, step: int) -> None:
         if not math.isfinite(value):

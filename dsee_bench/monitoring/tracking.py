@@ -54,7 +54,7 @@ class Tracker:
             return  # wandb has it; what a resumed tuning repeats comes a second time
         self._sent.add((step, point.metric))
         found = {"stage": point.stage, "loss": point.loss, "learning_rate": point.learning_rate}
-        found |= {} if point.metric is None else {f"dev/{point.metric}": point.dev}
+        found |= {} if point.metric is None else {f"{point.split}/{point.metric}": point.dev}
         with self._guarded():
             there = {name: value for name, value in found.items() if value is not None}
             self._run.log(there, step=step)

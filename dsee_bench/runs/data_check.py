@@ -68,7 +68,7 @@ def check_rows(settings: Settings, found: Record, work: Path) -> None:
     noted. A file that is gone is no reason to doubt the record, but it is said."""
     given = settings.launch.data_dir
     try:
-        data = settings.task.load(given, settings.seed)
+        data = settings.load_data()
     except (OSError, ValueError) as error:
         if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
             console.output(

@@ -36,6 +36,8 @@ STAGES = {  # class -> old key -> new key
 FACTS = {"entries_per_site": "num_entries", "where": "placement"}
 WORDS = (  # of a command
     *((rf"\btrain\.{old}=", f"train.{new}=") for old, new in RECIPE.items()),
+    (r"\btrain\.checkpoint=best\b", "train.select_on=dev"),
+    (r"\btrain\.checkpoint=", "train.select_on="),
     (r"\bsparse\.kept=", "sparse.num_entries="),
     (r"\bsparse\.where=", "sparse.placement="),
     (r"\bwithin=", "scope="),
@@ -94,6 +96,8 @@ def _recipe(old: Mapping[str, Any]) -> dict[str, Any]:
     if "warmup" in new:
         warmup = new.pop("warmup")
         new |= {"warmup_ratio": warmup} if warmup < 1 else {"warmup_ratio": 0.0, "warmup_steps": int(warmup)}
+    if "checkpoint" in new:
+        new["select_on"] = "last" if new.pop("checkpoint") == "last" else "dev"
     if "eval_every" in new:
         steps = new.pop("eval_every")
         new |= {"eval_strategy": "epoch"} if steps == "epoch" else {"eval_strategy": "steps", "eval_steps": steps}

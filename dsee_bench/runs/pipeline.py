@@ -104,8 +104,9 @@ def _checkpoint(settings: Settings, logs: list[StageLog]) -> str | None:
     if not settings.stages:
         return None
     best_steps = [log.facts["best_step"] for log in logs if isinstance(settings.stages[log.name], Tune)]
-    is_best = settings.recipe.checkpoint == "best" and (not best_steps or best_steps[-1] is not None)
-    return "best dev" if is_best else "last"
+    select_on = settings.recipe.select_on
+    is_best = select_on != "last" and (not best_steps or best_steps[-1] is not None)
+    return f"best {select_on}" if is_best else "last"
 
 
 def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
@@ -163,7 +164,7 @@ def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
 def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
     """Return the state before the first stage, and what it was made from: checksums of weights and data."""
     with as_mistake():
-        data = settings.task.load(settings.launch.data_dir, settings.seed)
+        data = settings.load_data()
         if settings.task.kind == "generation":
             check_splits(settings.task, data)
     inputs = {name: split.sha256 for name, split in data.items()}

@@ -50,7 +50,7 @@ class Tune(Stage):
             tokenizer=state.tokenizer,
             task=state.task,
             train=state.data["train"],
-            dev=state.data["dev"],
+            dev=state.data["validation" if state.recipe.select_on == "validation" else "dev"],
             recipe=state.recipe,
             epochs=self.epochs,
             learning_rate=self.learning_rate,

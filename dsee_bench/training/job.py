@@ -31,6 +31,7 @@ class TuneReport(Report):
     curve: Points  # the loss
     dev: Points  # the score that the best checkpoint is chosen by; None where it is undefined
     best_step: int | None  # None: the last weights stay
+    scored_on: str | None = None  # the split of `dev` where it is not dev: validation
     why_last: str | None = None  # why they stay although the best were asked for
 
 
@@ -51,7 +52,7 @@ class Job:
     tokenizer: "PreTrainedTokenizerBase"
     task: Task
     train: Split
-    dev: Split
+    dev: Split  # that chooses the best checkpoint: dev, or validation
     recipe: Recipe
     epochs: float
     learning_rate: float
@@ -72,5 +73,5 @@ class Job:
 
     @property
     def ranked_by(self) -> str:
-        """What the dev split is measured by while training: the task's first metric; of texts to write, the loss."""
+        """What that split is measured by while training: the task's first metric; of texts to write, the loss."""
         return "loss" if self.writes else self.task.metrics[0]

@@ -38,7 +38,7 @@ def tune(job: Job) -> TuneReport:
     rows = encode_split(job.train, job.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
     dev = completions(job.dev) if job.writes else job.dev
     dev_rows = encode_split(dev, job.tokenizer, recipe.max_length, recipe.dev_rows)
-    progress = Progress(job.name, job.ranked_by, job.curve)
+    progress = Progress(job.name, job.dev.name, job.ranked_by, job.curve)
     masks = HoldMasks(job.masks)
     trainer = ResumingTrainer(
         job.penalties,
@@ -49,8 +49,8 @@ def tune(job: Job) -> TuneReport:
         train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
         eval_dataset=SortedByLength(dev_rows),
         data_collator=collator(job.tokenizer),
-        compute_metrics=None if job.writes else metrics_of(job.task, "dev"),
-        callbacks=[progress, Answering("dev"), masks, SaveBetween(job.save_every)],
+        compute_metrics=None if job.writes else metrics_of(job.task, job.dev.name),
+        callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(job.save_every)],
     )
     trainer.remove_callback(PrinterCallback)
     start = distributed.from_main_process(lambda: checkpoint.newest(job.folder))
@@ -106,7 +106,7 @@ def _counted(rows: Sequence[Any]) -> int:
 
 def _arguments(job: Job, steps_: int) -> Any:
     recipe = job.recipe
-    best = recipe.checkpoint == "best"
+    best = recipe.select_on != "last"
     part = distributed.per_process(recipe.batch_size // recipe.gradient_accumulation_steps)
     return arguments(
         job.folder,
@@ -143,7 +143,7 @@ def _arguments(job: Job, steps_: int) -> Any:
 def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
     history = trainer.state.log_history
     metric = f"eval_{job.ranked_by}"
-    best_step = trainer.state.best_global_step if job.recipe.checkpoint == "best" else None
+    best_step = trainer.state.best_global_step if job.recipe.select_on != "last" else None
     why_last = why_no_best(job, [log[metric] for log in history if metric in log]) if best_step is None else None
     if why_last is not None:
         info(f"  {job.name}: {why_last}")
@@ -161,6 +161,7 @@ def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
             if metric in log
         ],
         best_step=best_step,
+        scored_on=None if job.dev.name == "dev" else job.dev.name,
         why_last=why_last,
     )
 
@@ -170,8 +171,8 @@ def why_no_best(job: Job, seen: Sequence[float]) -> str | None:
 
     `seen` has the dev scores of all evaluations, -inf where undefined.
     """
-    if job.recipe.checkpoint != "best":
+    if job.recipe.select_on == "last":
         return None
     if any(map(math.isfinite, seen)):
         return f"no evaluation after step {job.best_after}, before which none may be the best; the last weights stay"
-    return f"dev {job.ranked_by} is undefined at every evaluation and chooses none; the last weights stay"
+    return f"{job.dev.name} {job.ranked_by} is undefined at every evaluation and chooses none; the last weights stay"

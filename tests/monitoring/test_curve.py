@@ -13,7 +13,7 @@ from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.runs import sweep
 from dsee_bench.system import jsonl
 
-KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev", "crc32"]
+KEYS = ["stage", "step", "seconds", "loss", "learning_rate", "metric", "dev", "split", "crc32"]
 
 
 def rows(file):
@@ -112,7 +112,7 @@ def state_at(step):
 
 def test_a_long_epoch_is_not_silent_and_the_time_left_is_of_this_start(tmp_path, clock, capsys):
     """Gone on from step 40; a step takes two seconds, so 30 seconds are 15 steps."""
-    watched = Progress("tune", "accuracy")
+    watched = Progress("tune", "dev", "accuracy")
     with console.logging_to(tmp_path / "log.txt", "a-run", "dsee-bench", quiet=False):
         watched.on_train_begin(None, state_at(40), None)
         for step in range(41, 73):

@@ -18,6 +18,7 @@ OLD = {
         "train": {
             "accumulate": 2, "full_rate": 1e-5, "update_rate": 1e-3, "retune_rate": None, "schedule": "linear",
             "warmup": 0.06, "clip": 1.0, "eval_every": "epoch", "update_dropout": None, "epochs": 3,
+            "checkpoint": "best",
         },
         "method": {
             "name": "dsee",
@@ -53,7 +54,7 @@ CONFIG = {
     "train": {
         "gradient_accumulation_steps": 2, "lr_full": 1e-5, "lr_adapter": 1e-3, "lr_retune": None,
         "lr_scheduler_type": "linear", "warmup_ratio": 0.06, "max_grad_norm": 1.0, "eval_strategy": "epoch",
-        "adapter_dropout": None, "epochs": 3,
+        "adapter_dropout": None, "epochs": 3, "select_on": "dev",
     },
     "method": {
         "name": "dsee",

@@ -59,7 +59,7 @@ def stop_at(monkeypatch):
     ("method", "more"),
     [
         pytest.param("full", (), marks=pytest.mark.slow),
-        pytest.param("lora", ("train.checkpoint=last",), marks=pytest.mark.slow),
+        pytest.param("lora", ("train.select_on=last",), marks=pytest.mark.slow),
         ("dsee", ("train.precision=bf16",)),
         pytest.param(
             "dsee_masked",

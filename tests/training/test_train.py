@@ -55,7 +55,7 @@ def weights(model):
 
 def test_accumulated_parts_give_the_same_steps_as_whole_batches(tmp_path):
     """transformers' Trainer multiplies a classifier's loss by the number of parts unless told otherwise."""
-    same = ["train.checkpoint=last", "train.max_grad_norm=null", "train.batch_size=16", "train.epochs=1"]
+    same = ["train.select_on=last", "train.max_grad_norm=null", "train.batch_size=16", "train.epochs=1"]
     ends = []
     for accumulate in (1, 4):
         one = job(tmp_path, *same, f"train.gradient_accumulation_steps={accumulate}")
@@ -98,7 +98,7 @@ def short_job(tmp_path, kind, accumulate):
     """A tuning of the kind whose last batch has 18 rows: 82 in batches of 32."""
     smoothed = ["train.label_smoothing=0.1"] if kind == "smoothed" else []
     one = job(
-        tmp_path, "train.max_rows=82", "train.batch_size=32", "train.epochs=1", "train.checkpoint=last",
+        tmp_path, "train.max_rows=82", "train.batch_size=32", "train.epochs=1", "train.select_on=last",
         "train.max_grad_norm=null", f"train.gradient_accumulation_steps={accumulate}", *smoothed,
     )  # fmt: skip
     torch.manual_seed(0)
@@ -146,7 +146,7 @@ def test_parts_of_a_short_last_batch_weigh_by_their_rows(tmp_path, float64, kind
 
 
 def test_masked_weights_stay_zero_whatever_the_optimizer_does(tmp_path):
-    one = job(tmp_path, "train.weight_decay=0.1", "train.checkpoint=last", "train.epochs=2")
+    one = job(tmp_path, "train.weight_decay=0.1", "train.select_on=last", "train.epochs=2")
     parameter = one.model.bert.encoder.layer[0].attention.self.query.weight
     mask = torch.rand(parameter.shape, generator=torch.Generator().manual_seed(0)) > 0.5
     with torch.no_grad():
@@ -160,12 +160,12 @@ def test_masked_weights_stay_zero_whatever_the_optimizer_does(tmp_path):
 def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     """A rate that wrecks the model late: best keeps an earlier score, last does not."""
     scores = {}
-    for checkpoint in ("best", "last"):
-        one = job(tmp_path, f"train.checkpoint={checkpoint}", "train.epochs=4", "train.lr_scheduler_type=constant")
+    for select_on in ("dev", "last"):
+        one = job(tmp_path, f"train.select_on={select_on}", "train.epochs=4", "train.lr_scheduler_type=constant")
         report = tune(dataclasses.replace(one, learning_rate=3e-2))
         found = evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
-        scores[checkpoint] = (found.scores[0].value, [point["accuracy"] for point in report.dev])
-    value, curve = scores["best"]
+        scores[select_on] = (found.scores[0].value, [point["accuracy"] for point in report.dev])
+    value, curve = scores["dev"]
     assert value == max(curve)
     value, curve = scores["last"]
     assert value == curve[-1]
@@ -173,7 +173,7 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
 
 def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypatch):
     """The first of three evaluations has the best score, and is not the one that is handed on."""
-    one = job(tmp_path, "train.checkpoint=best", "train.epochs=3")
+    one = job(tmp_path, "train.select_on=dev", "train.epochs=3")
     seen = []
 
     def scored(_):
@@ -198,7 +198,7 @@ UNDEFINED = [
 
 @pytest.mark.parametrize(("values", "best", "why"), UNDEFINED)
 def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch, values, best, why):
-    one = job(tmp_path, "train.checkpoint=best", "train.epochs=3")
+    one = job(tmp_path, "train.select_on=dev", "train.epochs=3")
     seen, told = [], []
 
     def scored(*_):
@@ -250,9 +250,9 @@ def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
 
 
 def test_a_penalty_is_added_to_the_loss(tmp_path):
-    one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
+    one = job(tmp_path, "train.epochs=1", "train.select_on=last")
     plain = tune(one).curve[0]["loss"]
-    one = job(tmp_path, "train.epochs=1", "train.checkpoint=last")
+    one = job(tmp_path, "train.epochs=1", "train.select_on=last")
     punished = tune(dataclasses.replace(one, penalties=(lambda: torch.tensor(2.5),))).curve[0]["loss"]
     assert punished == pytest.approx(plain + 2.5, abs=1e-5)  # Trainer adds its losses up in float32
 
@@ -313,7 +313,7 @@ def test_loss_batches_come_from_the_whole_of_a_sorted_file(tmp_path):
 def test_a_second_tuning_computes_in_the_same_precision(tmp_path, monkeypatch):
     """accelerate marks a model that it wrapped, and leaves a marked one without autocast."""
     seen = []
-    one = job(tmp_path, "train.precision=bf16", "train.epochs=1", "train.checkpoint=last")
+    one = job(tmp_path, "train.precision=bf16", "train.epochs=1", "train.select_on=last")
     one.model.classifier.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     for _ in range(2):
         tune(one)

@@ -103,7 +103,7 @@ def test_label_smoothing_spreads_a_share_over_all_tokens(tmp_path):
 def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
     """A rate that wrecks the model late: best keeps an earlier loss."""
     one = job(
-        tmp_path, "train.epochs=5", "train.lr_scheduler_type=constant", "train.checkpoint=best", "train.dev_rows=16"
+        tmp_path, "train.epochs=5", "train.lr_scheduler_type=constant", "train.select_on=dev", "train.dev_rows=16"
     )
     report = tune(dataclasses.replace(one, learning_rate=0.3))
     losses = {point["step"]: point["loss"] for point in report.dev}
@@ -116,7 +116,7 @@ def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
 
 
 def test_dev_may_be_measured_on_its_first_rows(tmp_path):
-    one = job(tmp_path, "train.dev_rows=3", "train.checkpoint=last")
+    one = job(tmp_path, "train.dev_rows=3", "train.select_on=last")
     (said,) = (point["loss"] for point in tune(one).dev)
     rows = encode(completions(one.dev).examples[:3], one.tokenizer, one.recipe.max_length)
     one.model.eval()

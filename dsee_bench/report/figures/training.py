@@ -46,7 +46,7 @@ def training(axes: tuple[Axes, Axes], records: Sequence[Record]) -> bool:
             line.set(linestyle=look.line, label=f"seed {record.config['seed']}" if target is dev else None)
     _mark(axes, stage_starts(records[0]))
     loss.set_ylabel("training loss")
-    dev.set_ylabel(f"dev {dev_metric(records[0]) or 'score'}")
+    dev.set_ylabel(f"{_scored_on(records[0])} {dev_metric(records[0]) or 'score'}")
     dev.set_xlabel("step")
     for target in axes:
         target.xaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -76,6 +76,11 @@ def dev_metric(record: Record) -> str | None:
     """Return the name of the score in the dev curve."""
     points = [point for _, facts in _stages(record) for point in facts.get("dev", [])]
     return next((name for point in points for name in point if name != "step"), None)
+
+
+def _scored_on(record: Record) -> str:
+    """Return the split of the curve: validation where rows of train chose the checkpoint."""
+    return next((facts["scored_on"] for _, facts in _stages(record) if facts.get("scored_on")), "dev")
 
 
 def _stages(record: Record) -> Iterator[tuple[int, Mapping[str, Any]]]:
