@@ -212,8 +212,8 @@ def option(group: str, name: str, conf: Path) -> Any:
     """Return conf/<group>/<name>.yaml over the files that its `defaults` name, as Hydra composes it, but faster."""
     content: Any = OmegaConf.load(conf / group / f"{name}.yaml")
     parents = [parent.removesuffix("@_here_") for parent in content.pop("defaults", ()) if parent != "_self_"]
-    files = [parent[1:].split("/", 1) if parent.startswith("/") else (group, parent) for parent in parents]
-    return OmegaConf.merge(*(option(*file, conf) for file in files), content)
+    files = [parent[1:].split("/", 1) if parent[0] == "/" else [group, parent] for parent in parents]
+    return OmegaConf.merge(*(option(*file, conf=conf) for file in files), content)
 
 
 @functools.cache
