@@ -213,7 +213,7 @@ def option(group: str, name: str, conf: Path) -> Any:
     content: Any = OmegaConf.load(conf / group / f"{name}.yaml")
     parents = [parent.removesuffix("@_here_") for parent in content.pop("defaults", ()) if parent != "_self_"]
     files = [parent[1:].split("/", 1) if parent[0] == "/" else [group, parent] for parent in parents]
-    return OmegaConf.merge(*(option(*file, conf=conf) for file in files), content)
+    return OmegaConf.merge(*(option(folder, file, conf) for folder, file in files), content)
 
 
 @functools.cache
