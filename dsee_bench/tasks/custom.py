@@ -3,8 +3,9 @@
 dsee-bench task=custom data_dir=DIR task.train=a.csv task.dev=b.csv task.texts=[review] task.labels=[bad,good]
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,9 +15,9 @@ from dsee_bench.config.limits import Count
 from dsee_bench.hub import Wanted, get
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import find_files
-from dsee_bench.tasks.example import Example, Split, split_of
-from dsee_bench.tasks.labelled import LabelKind, check_task, class_of, examples, number_of, spelled
-from dsee_bench.tasks.rows import FORMATS, class_names, read_rows
+from dsee_bench.tasks.example import Example, Split, splits_of
+from dsee_bench.tasks.labelled import LabelKind, Layout, check_task, read_examples, spelled
+from dsee_bench.tasks.rows import FORMATS
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 
@@ -54,19 +55,25 @@ class Custom:
 
     @property
     def files(self) -> dict[str, str]:
-        """The file or pattern of each split there is."""
+        """The file or pattern of each split."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}
         return {split: file for split, file in splits.items() if file is not None}
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
-        """Every split; relative files are below `data_dir`, or the working directory. `seed` changes nothing."""
+        """Return every split; relative files are below `data_dir`, or the working directory."""
         wanted = self.hub_files(data_dir)
         folder = get(wanted) if wanted is not None else data_dir if data_dir is not None else Path.cwd()
-        found = {split: _found(folder, file) for split, file in self.files.items()}
-        return {split: split_of(split, self._read(files)).read_from(files) for split, files in found.items()}
+        paths = {split: shell_path(file, "task file") for split, file in self.files.items()}
+        files = {
+            split: find_files(path.parent, path.name) if path.is_absolute() else find_files(folder, str(path))
+            for split, path in paths.items()
+        }
+        written = self.labels if self.label_as == "name" else None
+        layout = Layout(self.columns, self.texts, self.label, written, broken_rows="error")
+        return splits_of(files, partial(read_examples, labels=self.labels, layout=layout))
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
-        """What `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
+        """Return what `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
         if self.hub is None:
             return None
         return Wanted(
@@ -76,28 +83,3 @@ class Custom:
             files=tuple(self.files.values()),
             local="the files themselves, by task.hub=null and data_dir=DIR",
         )
-
-    def _read(self, files: Sequence[Path]) -> Iterator[Example]:
-        names = self.labels if self.label_as == "name" else [str(index) for index in range(len(self.labels))]
-        read = class_of(names) if self.kind == "classification" else number_of
-        for path in files:
-            self._check_classes(path)
-            rows = read_rows(path, self.columns)
-            yield from examples(path, rows, texts=self.texts, label=self.label, read_label=read)
-
-    def _check_classes(self, path: Path) -> None:
-        """ValueError where a parquet file names its classes otherwise than the task: its numbers mean the file's."""
-        if path.suffix != ".parquet" or self.kind != "classification" or self.label_as != "index":
-            return
-        names = class_names(path, self.label)
-        if names is not None and names != self.labels:
-            raise ValueError(
-                f"{path} has the classes {list(names)}, the task's labels are {list(self.labels)}; "
-                f"set task.labels=[{','.join(names)}]"
-            )
-
-
-def _found(folder: Path, file: str) -> tuple[Path, ...]:
-    """The files that `file`, a path or a pattern, names; a relative one is below `folder`."""
-    path = shell_path(file, "task file")
-    return find_files(path.parent, path.name) if path.is_absolute() else find_files(folder, str(path))

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
@@ -74,10 +74,6 @@ class Split(Generic[Item]):
     def __len__(self) -> int:
         return len(self.examples)
 
-    def read_from(self, files: Sequence[Path]) -> "Split[Item]":
-        """This split, with the files that it was read from."""
-        return replace(self, files=tuple(path.absolute() for path in files))
-
 
 class Task(Protocol):
     """What the runner knows of a task. The first of `metrics` decides which checkpoint is best."""
@@ -104,7 +100,7 @@ class Task(Protocol):
         ...
 
 
-def split_of(name: str, examples: Iterable[Any]) -> Split[Any]:
+def split_of(name: str, examples: Iterable[Any], files: Sequence[Path] = (), source: str = "") -> Split[Any]:
     """Return a split and its checksum; ValueError if it has no example.
 
     Texts with labels go to disk; the texts to write of a data-to-text task are 20 MB at most and stay in memory.
@@ -115,7 +111,14 @@ def split_of(name: str, examples: Iterable[Any]) -> Split[Any]:
         raise ValueError(f"split {name!r} has no example; its file is empty or nothing in it was kept")
     every = chain([first], rest)
     items = Examples(mapped(map(_columns, batches(every)))) if isinstance(first, Example) else tuple(every)
-    return Split(name, items, content_sha256(items))
+    return Split(name, items, content_sha256(items), source, tuple(path.absolute() for path in files))
+
+
+def splits_of(
+    files: Mapping[str, Sequence[Path]], read: Callable[[Sequence[Path]], Iterable[Any]]
+) -> dict[str, Split[Any]]:
+    """Return the splits that `read` makes of their files."""
+    return {name: split_of(name, read(paths), paths) for name, paths in files.items()}
 
 
 def encodable(text: str) -> bool:

@@ -170,7 +170,7 @@ class DataToText:
         for path in files:
             check_file(path)
         try:
-            return split_of(split, read(files, split)).read_from(files)
+            return split_of(split, read(files, split), files)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{files[0]} is not {self.name} as {form}: {error!r}; copy it anew") from error
 

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from dsee_bench import metrics
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import Example, encodable
-from dsee_bench.tasks.rows import Row
+from dsee_bench.tasks.rows import BrokenRows, Row, class_names, read_rows
 
 LabelKind = Literal["classification", "regression"]
 LISTED = 30  # classes that an error names
@@ -25,15 +26,41 @@ def check_task(*, kind: LabelKind, labels: Sequence[str], metric_names: Sequence
     if len(set(labels)) != len(labels):
         raise ValueError(f"labels names a class twice: {list(labels)}")
     metrics.check(metric_names, kind=kind, classes=len(labels) if kind == "classification" else None)
-    given = set(splits)
-    if not {"train", "dev"} <= given:
-        raise ValueError(f"a task needs a file for the splits train and dev, got {sorted(given) or 'none'}")
+    if not {"train", "dev"} <= set(splits):
+        raise ValueError(f"a task needs a file for the splits train and dev, got {sorted(splits) or 'none'}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How files lay out their rows."""
+
+    columns: tuple[str, ...] | None  # the columns' names; None: the file states them
+    texts: tuple[str, ...]  # the columns of the texts
+    label: str  # the column of the label
+    written: tuple[str, ...] | None  # the classes as the files write them, () for numbers; None: by their index
+    broken_rows: BrokenRows  # what to do with a TSV row of too few or too many fields
+
+
+def read_examples(files: Iterable[Path], labels: Sequence[str], layout: Layout) -> Iterator[Example]:
+    """Yield each row of `files` as an example; `labels` are the task's classes, () for numbers."""
+    by_index, label = layout.written is None, layout.label
+    written = [str(index) for index in range(len(labels))] if layout.written is None else layout.written
+    for path in files:
+        names = class_names(path, label) if labels and by_index else None
+        if names is not None and names != tuple(labels):  # its numbers mean the file's classes
+            raise ValueError(
+                f"{path} has the classes {list(names)}, the task's labels are {list(labels)}; "
+                f"set task.labels=[{','.join(names)}]"
+            )
+        rows = read_rows(path, layout.columns, layout.broken_rows)
+        read_label = class_of(written) if labels else number_of
+        yield from examples(path, rows, texts=layout.texts, label=label, read_label=read_label)
 
 
 def examples(
     path: Path, rows: Iterable[Row], *, texts: Sequence[str], label: str, read_label: ReadLabel
 ) -> Iterator[Example]:
-    """Each row of `path` as an example; ValueError naming file, line and what was expected for a row that is none."""
+    """Yield each row of `path` as an example; ValueError naming file, line and rule for a row that is none."""
     row = None
     for row in rows:
         missing = [column for column in (*texts, label) if column not in row.cells]
@@ -45,8 +72,8 @@ def examples(
 
 
 def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
-    """The texts as they stand, white space kept. One of a pair may be empty (QQP has such questions), not all."""
-    found = []
+    """Return the texts as they stand, white space kept; one of a pair may be empty (QQP has such questions)."""
+    texts = []
     for column in columns:
         cell = row.cells[column]
         if not isinstance(cell, str):
@@ -55,15 +82,18 @@ def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
             )
         if not encodable(cell):
             raise ValueError(f"{row.where}: column {column!r} holds half a surrogate pair, which is no character")
-        found.append(cell)
-    if not any(text.strip() for text in found):
+        texts.append(cell)
+    if not any(map(str.strip, texts)):
         raise ValueError(f"{row.where}: expected a text in column {columns[0]!r}, found nothing")
-    return tuple(found)
+    return tuple(texts)
 
 
 def class_of(written: Sequence[str]) -> ReadLabel:
-    """Reads a cell that holds one of `written`, the classes in order: as text, or as the number, true or false that it
-    spells (1.0, which pandas makes of 1 beside empty cells, spells 1 too)."""
+    """Return a reader of cells that hold one of `written`, the classes in order.
+
+    A cell may hold the text, or the number, true or false that it spells; 1.0, which pandas makes of 1 where other
+    cells are empty, spells 1 too.
+    """
     index: dict[Any, int] = {name: position for position, name in enumerate(written)}
 
     def read(row: Row, cell: object) -> int:
@@ -84,7 +114,7 @@ def class_of(written: Sequence[str]) -> ReadLabel:
 
 
 def spelled(value: object) -> Any:
-    """The text that a file has for a number, true or false; other values stay as they are."""
+    """Return the text that a file has for a number, true or false; other values stay as they are."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, int | float) else value
@@ -96,7 +126,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def number_of(row: Row, cell: object) -> float:
-    """Reads a cell that holds a finite number, to single precision: 2.11111111111111 becomes 2.1111112.
+    """Read a cell that holds a finite number, to single precision: 2.11111111111111 becomes 2.1111112.
 
     The hub holds STS-B's scores in 32 bits and a model is trained on 32 bits; so both sources give the same number.
     """
