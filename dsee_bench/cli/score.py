@@ -16,8 +16,8 @@ from dsee_bench.system import terminal
 from dsee_bench.system.shell import argument_path, shell_path, until_the_reader_leaves
 from dsee_bench.tasks.e2e import context_of
 from dsee_bench.tasks.generation import DataToText, Generation, pairs
-from dsee_bench.tasks.judge import Subset, subsets
-from dsee_bench.tasks.outputs import in_order, mended, read_outputs, read_texts
+from dsee_bench.tasks.hypotheses import aligned, read_hypotheses, read_texts, repaired
+from dsee_bench.tasks.scoring import Subset, subsets
 
 EXAMPLES = """\
 examples:
@@ -98,13 +98,13 @@ def parser() -> argparse.ArgumentParser:
 
 def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
     """The outputs beside the references that the command line names."""
-    outputs = read_outputs(arguments.hypotheses)
+    outputs = read_hypotheses(arguments.hypotheses)
     if arguments.data_set == "e2e":
-        outputs = replace(outputs, texts=tuple(map(mended, outputs.texts)))
+        outputs = replace(outputs, texts=tuple(map(repaired, outputs.texts)))
     if not arguments.references:
         examples, source = _read(arguments.data_set, _data_dir(arguments.data_dir), arguments.split)
-        normal = (lambda context: context_of(mended(context))) if arguments.data_set == "e2e" else str.strip
-        texts = in_order(outputs, [example.context for example in examples], normal)
+        normal = (lambda context: context_of(repaired(context))) if arguments.data_set == "e2e" else str.strip
+        texts = aligned(outputs, [example.context for example in examples], normal)
         return subsets(arguments.data_set, examples, texts, source=source)
     columns = [read_texts(path) for path in arguments.references]
     for path, column in zip(arguments.references, columns, strict=True):

@@ -15,7 +15,7 @@ from dsee_bench.report.rows import show
 from dsee_bench.report.statistics import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
 from dsee_bench.system import jsonl
 from dsee_bench.tasks.generation import Generation
-from dsee_bench.tasks.judge import sums_of
+from dsee_bench.tasks.scoring import sums_of
 
 
 def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Record]) -> str:

@@ -49,7 +49,7 @@ class Dart(DataToText):
     """See conf/task/dart.yaml."""
 
     protocol: ClassVar[Protocol] = "dart"
-    places: ClassVar[tuple[str, ...]] = (".", "dart", "v1.1.1", "dart/v1.1.1")
+    folders: ClassVar[tuple[str, ...]] = (".", "dart", "v1.1.1", "dart/v1.1.1")
     forms: ClassVar[tuple[Form, ...]] = (
         Form("JSON", {split: f"dart-v1.1.1-full-{split}.json*" for split in ("train", "dev", "test")}, read_release),
         Form("XML", {split: f"dart-v1.1.1-full-{split}.xml" for split in ("train", "dev", "test")}, read_xml),

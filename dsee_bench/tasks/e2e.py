@@ -118,7 +118,7 @@ class E2E(DataToText):
     """See conf/task/e2e.yaml."""
 
     protocol: ClassVar[Protocol] = "e2e"
-    places: ClassVar[tuple[str, ...]] = (".", "e2e", "e2e-dataset")
+    folders: ClassVar[tuple[str, ...]] = (".", "e2e", "e2e-dataset")
     forms: ClassVar[tuple[Form, ...]] = (
         Form("the release's CSV", CSV_FILES, read_release),
         Form("the release's zip", dict.fromkeys(CSV_FILES, "e2e-dataset.zip"), read_zip),

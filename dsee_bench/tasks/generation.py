@@ -6,7 +6,7 @@ told from the files that lie in a folder.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -56,25 +56,25 @@ class Decoding:
 
 
 def completions(split: Split[Generation]) -> Split[Completion]:
-    """A split as training goes through it, a row for every text; the checksum stays the source's."""
+    """Return a split as training goes through it, a row for every text; the checksum stays the source's."""
     return Split(split.name, tuple(Completion(*pair) for pair in pairs(split.examples)), split.sha256)
 
 
 def pairs(examples: Iterable[Generation]) -> list[tuple[str, str]]:
-    """What is trained on: every (context, text), the texts of a context one after the other."""
+    """Return every (context, text), the texts of a context one after the other: what is trained on."""
     return [(example.context, text) for example in examples for text in example.references]
 
 
 def scorable(examples: Sequence[Generation], outputs: Sequence[str]) -> tuple[tuple[Generation, ...], tuple[str, ...]]:
-    """The examples that have a reference, with their outputs."""
+    """Return the examples that have a reference, with their outputs."""
     if len(examples) != len(outputs):
         raise ValueError(f"{len(outputs)} outputs for {len(examples)} contexts; give one for each, in their order")
-    kept = [(example, text) for example, text in zip(examples, outputs, strict=True) if any(example.references)]
-    return tuple(example for example, _ in kept), tuple(text for _, text in kept)
+    chosen = [(example, text) for example, text in zip(examples, outputs, strict=True) if any(example.references)]
+    return tuple(example for example, _ in chosen), tuple(text for _, text in chosen)
 
 
 def linearise(triples: Iterable[Sequence[str]]) -> str:
-    """`subject : relation : object | ...`, the line that LoRA's authors give to GPT-2."""
+    """Return `subject : relation : object | ...`, the line that LoRA's authors give to GPT-2."""
     return " | ".join(" : ".join(triple) for triple in triples)
 
 
@@ -103,7 +103,7 @@ class DataToText:
 
     protocol: ClassVar[nlg.Protocol]  # how its authors score
     forms: ClassVar[tuple[Form, ...]]
-    places: ClassVar[tuple[str, ...]]  # folders in which to look, under data_dir
+    folders: ClassVar[tuple[str, ...]]  # in which to look, under data_dir
     read_hub: ClassVar[Read]
 
     def __post_init__(self) -> None:
@@ -119,83 +119,75 @@ class DataToText:
         return {split: texts for split, (_, texts) in (self.counts or {}).items()}
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Generation]]:
-        """The splits "train", "dev" and, where it is there, "test"."""
-        needed = ("train", "dev")
-        found = needed + (("test",) if self._has("test", data_dir) else ())
-        return {split: self.read(data_dir, split) for split in found}
-
-    def _has(self, split: str, data_dir: Path | None) -> bool:
-        return split in self.hub.files if data_dir is None else bool(self._candidates(data_dir, split))
+        """Return the splits "train", "dev" and, where there is one, "test"."""
+        tested = "test" in self.hub.files if data_dir is None else bool(self._candidates(data_dir, "test"))
+        return {split: self.read(data_dir, split) for split in ("train", "dev", *(["test"] if tested else []))}
 
     def _candidates(self, data_dir: Path, split: str) -> list[tuple[Form, tuple[Path, ...]]]:
-        """Each form of `split` that lies in `data_dir`, with its files, the first place and the first form first."""
+        """Return each form of `split` that lies in `data_dir`, with its files, by folder and then by form."""
         matches = [
-            (form, tuple(sorted((data_dir / place).glob(form.files[split]))))
-            for place in self.places
+            (form, tuple(sorted((data_dir / folder).glob(form.files[split]))))
+            for folder in self.folders
             for form in self.forms
             if split in form.files
         ]
         return [(form, files) for form, files in matches if files]
 
     def find(self, data_dir: Path, split: str) -> tuple[Form, tuple[Path, ...]]:
-        """The form that `split` has in `data_dir`, and its files; an error names every accepted form if it has none."""
+        """Return the form that `split` has in `data_dir`, and its files; FileNotFoundError names all forms."""
         if not data_dir.is_dir():
             raise FileNotFoundError(f"data_dir={data_dir} is no folder; give the one that holds {self.name}'s files")
         candidates = self._candidates(data_dir, split)
         if not candidates:
             accepted = "; ".join(f"{form.files[split]} ({form.name})" for form in self.forms if split in form.files)
-            under = ", ".join(place for place in self.places if place != ".")
+            under = ", ".join(folder for folder in self.folders if folder != ".")
             raise FileNotFoundError(
                 f"{data_dir} holds no {split} split of {self.name}; accepted, in it or in {under} under it: {accepted}"
             )
         return candidates[0]
 
     def read(self, data_dir: Path | None, split: str) -> Split[Generation]:
-        """One split, from the files in `data_dir`, or from the hub if that is None."""
+        """Return one split, from the files in `data_dir`, or from the hub if that is None.
+
+        ValueError for files that are damaged or hold something else, and for another size than published: a wrong
+        grouping moves BLEU by 20 points and looks like a result.
+        """
         if data_dir is not None:
             form, files = self.find(data_dir, split)
-            found = replace(self._split(split, form.name, form.read, files), source=form.name)
-            return self._checked(found, files[0])
-        if split not in self.hub.files:
+            source = form.name
+        elif split in self.hub.files:
+            files = find_files(get(self._on_hub), self.hub.files[split])
+            form = Form("parquet", self.hub.files, type(self).read_hub)
+            source = f"{self.hub.repo}@{self.hub.revision}"
+        else:
             raise ValueError(
                 f"{self.hub.repo} on the hub has no {split} split of {self.name}; set data_dir to its files"
             )
-        files = find_files(get(self._on_hub), self.hub.files[split])
-        pinned = f"{self.hub.repo}@{self.hub.revision}"
-        found = self._split(split, "parquet", type(self).read_hub, files)
-        return self._checked(replace(found, source=pinned), files[0])
-
-    def _split(self, split: str, form: str, read: Read, files: Sequence[Path]) -> Split[Generation]:
-        """The examples that `read` finds; ValueError for files that are damaged or hold something else."""
         for path in files:
             check_file(path)
         try:
-            return split_of(split, read(files, split), files)
+            content = split_of(split, form.read(files, split), files, source)
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{files[0]} is not {self.name} as {form}: {error!r}; copy it anew") from error
+            raise ValueError(f"{files[0]} is not {self.name} as {form.name}: {error!r}; copy it anew") from error
+        size, published = (len(content), len(pairs(content.examples))), (self.counts or {}).get(split)
+        if published is not None and size != tuple(published):
+            raise ValueError(
+                f"{files[0]}: {self.name}'s {split} split as published has {published[0]} contexts and {published[1]} "
+                f"texts, this has {size[0]} and {size[1]}; for data of your own set task.counts=null"
+            )
+        return content
 
     def hub_files(self, data_dir: Path | None) -> Wanted | None:
-        """What `load` takes from the hub: nothing if it has a `data_dir`."""
+        """Return what `load` takes from the hub: nothing if it has a `data_dir`."""
         return None if data_dir is not None else self._on_hub
 
     @property
     def _on_hub(self) -> Wanted:
         return self.hub.wanted(f"data_dir=DIR with {self.name}'s published files")
 
-    def _checked(self, split: Split[Generation], source: Path) -> Split[Generation]:
-        """`split`, if it is as large as published: a wrong grouping moves BLEU by 20 points and looks like a result."""
-        found = (len(split), len(pairs(split.examples)))
-        expected = None if self.counts is None else self.counts.get(split.name)
-        if expected is not None and found != tuple(expected):
-            raise ValueError(
-                f"{source}: {self.name}'s {split.name} split as published has {expected[0]} contexts and {expected[1]} "
-                f"texts, this has {found[0]} and {found[1]}; for data of your own set task.counts=null"
-            )
-        return split
-
 
 def read_json(path: Path) -> object:
-    """The JSON in `path`, unpacked if the name ends in .gz."""
+    """Return the JSON in `path`, unpacked if the name ends in .gz."""
     content = read_content(path)
     try:
         return json.loads(content)
@@ -204,7 +196,7 @@ def read_json(path: Path) -> object:
 
 
 def rows_of(column: Any) -> Iterator[Mapping[str, Any]]:
-    """The rows of a parquet cell that is a list of structs, or the struct of lists that older `datasets` wrote."""
+    """Yield the rows of a parquet cell: a list of structs, or the struct of lists that older `datasets` wrote."""
     if isinstance(column, Mapping):
         for values in zip(*column.values(), strict=True):
             yield dict(zip(column, values, strict=True))

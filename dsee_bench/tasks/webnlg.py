@@ -92,7 +92,7 @@ class WebNLG(DataToText):
     """See conf/task/webnlg.yaml."""
 
     protocol: ClassVar[Protocol] = "webnlg"
-    places: ClassVar[tuple[str, ...]] = (".", "webnlg", "2017", "webnlg/2017", "webnlg_challenge_2017")
+    folders: ClassVar[tuple[str, ...]] = (".", "webnlg", "2017", "webnlg/2017", "webnlg_challenge_2017")
     forms: ClassVar[tuple[Form, ...]] = (
         Form(
             "the release's XML",

@@ -35,7 +35,7 @@ from dsee_bench.system.files import make_room, opener
 from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import Decoding, Generation
-from dsee_bench.tasks.judge import score_outputs
+from dsee_bench.tasks.scoring import score_outputs
 
 BLANK_LINE = "\n\n"
 

@@ -6,7 +6,7 @@ import pytest
 
 from dsee_bench.metrics.nlg.corpus import Corpus, corpus_of
 from dsee_bench.tasks.e2e import read_release
-from dsee_bench.tasks.outputs import read_outputs, read_texts
+from dsee_bench.tasks.hypotheses import read_hypotheses, read_texts
 
 WEBNLG_REFERENCES = [f"metrics/webnlg2017/references/gold-all-cat-reference{number}.lex" for number in range(3)]
 
@@ -17,7 +17,7 @@ def e2e_system(real_data: Path):
     examples = read_release([real_data / "e2e/testset_w_refs.csv"], "test")
 
     def corpus(system: str) -> Corpus:
-        texts = read_outputs(real_data / f"metrics/e2e/{system}.tsv").texts
+        texts = read_hypotheses(real_data / f"metrics/e2e/{system}.tsv").texts
         return corpus_of(texts, [example.references for example in examples], columns=45, source="test")
 
     return corpus

@@ -2,7 +2,7 @@ import pytest
 
 from dsee_bench.metrics.nlg.prepare import fold, spaced
 from dsee_bench.tasks.dart import read_xml as read_dart
-from dsee_bench.tasks.outputs import read_texts
+from dsee_bench.tasks.hypotheses import read_texts
 from dsee_bench.tasks.webnlg import read_xml
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from dsee_bench.tasks.outputs import Outputs, in_order, mended, read_outputs, read_texts, unquoted
+from dsee_bench.tasks.hypotheses import Hypotheses, aligned, read_hypotheses, read_texts, repaired, unquoted
 
 READ = [
     # content,                           texts,            contexts,     why
@@ -23,7 +23,7 @@ READ = [
 def test_read(tmp_path, content, texts, contexts, why):
     path = tmp_path / "out.txt"
     path.write_bytes(content)
-    read = read_outputs(path)
+    read = read_hypotheses(path)
     assert (read.texts, read.contexts) == (texts, contexts), why
 
 
@@ -42,39 +42,39 @@ def test_files_that_are_none(tmp_path, content, message):
     path = tmp_path / "out.txt"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        read_outputs(path)
+        read_hypotheses(path)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_texts(tmp_path / "none.txt")
 
 
 def test_unquoted_and_mended():
     assert [unquoted(field) for field in (" 'a' ", '"a', "a''", '" a "')] == ["a", "a", "a'", "a"]
-    assert mended("Â£20 Ł20 CafÃ© cafã©") == "£20 £20 Café café"
+    assert repaired("Â£20 Ł20 CafÃ© cafã©") == "£20 £20 Café café"
 
 
 def beside(*rows):
     texts, contexts = zip(*rows, strict=True)
-    return Outputs(Path("out.tsv"), texts, contexts)
+    return Hypotheses(Path("out.tsv"), texts, contexts)
 
 
 def test_in_order_without_contexts():
-    outputs = Outputs(Path("out.txt"), ("1", "2"), None)
-    assert in_order(outputs, ["a", "a"], str) == ["1", "2"], "a line for each"
-    assert in_order(outputs, ["a", "b", "a"], str) == ["1", "2", "1"], "a line for each different one"
+    outputs = Hypotheses(Path("out.txt"), ("1", "2"), None)
+    assert aligned(outputs, ["a", "a"], str) == ["1", "2"], "a line for each"
+    assert aligned(outputs, ["a", "b", "a"], str) == ["1", "2", "1"], "a line for each different one"
     with pytest.raises(
         ValueError, match=r"out.txt has 2 lines, the split has 4 contexts \(or 3, one for each different"
     ):
-        in_order(outputs, ["a", "b", "c", "a"], str)
+        aligned(outputs, ["a", "b", "c", "a"], str)
     with pytest.raises(ValueError, match="has 2 lines, the split has 3 contexts; give one line a context"):
-        in_order(outputs, ["a", "b", "c"], str)
+        aligned(outputs, ["a", "b", "c"], str)
 
 
 def test_in_order_with_contexts():
-    assert in_order(beside(("1", "B"), ("2", "A")), ["a", "b"], str.lower) == ["2", "1"], "any order, one form"
-    assert in_order(beside(("1", "a"), ("2", "a")), ["a", "a"], str) == ["1", "2"], "repeated ones in turn"
-    assert in_order(beside(("1", "a")), ["a", "a"], str) == ["1", "1"], "one for both"
-    assert in_order(beside(("1", "a"), ("1", "a"), ("2", "b")), ["a", "b"], str) == ["1", "2"], "said twice alike"
+    assert aligned(beside(("1", "B"), ("2", "A")), ["a", "b"], str.lower) == ["2", "1"], "any order, one form"
+    assert aligned(beside(("1", "a"), ("2", "a")), ["a", "a"], str) == ["1", "2"], "repeated ones in turn"
+    assert aligned(beside(("1", "a")), ["a", "a"], str) == ["1", "1"], "one for both"
+    assert aligned(beside(("1", "a"), ("1", "a"), ("2", "b")), ["a", "b"], str) == ["1", "2"], "said twice alike"
     with pytest.raises(ValueError, match="2 different outputs for one context: 'a'"):
-        in_order(beside(("1", "a"), ("2", "a")), ["a"], str)
+        aligned(beside(("1", "a"), ("2", "a")), ["a"], str)
     with pytest.raises(ValueError, match=r"1 have no output \(the first is 'b'\), 1 are not of the split \(.*'c'\)"):
-        in_order(beside(("1", "a"), ("2", "c")), ["a", "b"], str)
+        aligned(beside(("1", "a"), ("2", "c")), ["a", "b"], str)
