@@ -26,10 +26,10 @@ def hold_out(data: Mapping[str, Split[Any]], count: int, seed: int) -> dict[str,
         )
     chosen = set(_draw(_classes(train), count, random.Random(seed)))
     parts = {
-        "train": [row for at, row in enumerate(train.examples) if at not in chosen],
-        VALIDATION: [row for at, row in enumerate(train.examples) if at in chosen],
+        "train": (row for at, row in enumerate(train.examples) if at not in chosen),
+        VALIDATION: (row for at, row in enumerate(train.examples) if at in chosen),
     }
-    made = {name: split_of(name, rows).read_from(train.files) for name, rows in parts.items()}
+    made = {name: split_of(name, rows, train.files) for name, rows in parts.items()}
     return {**made, **{name: split for name, split in data.items() if name != "train"}}
 
 

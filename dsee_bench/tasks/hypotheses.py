@@ -36,7 +36,7 @@ def read_texts(path: Path) -> list[str]:
 
 
 def read_hypotheses(path: Path) -> Hypotheses:
-    """Read the outputs in `path`; a file whose first line holds a TAB, or whose every line is `"..","..."`, is a table."""
+    """Read the outputs in `path`; it is a table if its first line holds a TAB or every line is `"..","..."`."""
     lines = read_texts(path)
     filled = [line for line in lines if line.strip()]
     if filled and "\t" in filled[0]:
