@@ -97,6 +97,7 @@ def test_a_pruned_model_loads_again(tmp_path):
         state.model,
         state.tuner,
         state.spec,
+        settings.backbone.spec(settings.labels),
         state.tokenizer,
         state.task,
         tmp_path / "out",

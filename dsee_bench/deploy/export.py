@@ -1,4 +1,4 @@
-"""A finished model in a folder of its own: smaller on disk where it has zeros, narrow where parts are gone.
+"""Export a finished model to a folder of its own: smaller on disk where it has zeros, narrow where parts are removed.
 
 A folder that is neither narrowed, compressed nor has its adapter apart loads with transformers' own from_pretrained;
 `load` reads all of them. In the others the weights are in `weights.safetensors`, which from_pretrained does not look
@@ -9,24 +9,24 @@ import copy
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsee_bench.adapters.adalora import every_rank
 from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
-from dsee_bench.deploy.load import ADAPTER, HEADS
+from dsee_bench.deploy.load import ADAPTER
 from dsee_bench.deploy.manifest import Manifest, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
-from dsee_bench.models.fused import join, split
-from dsee_bench.models.spec import ModelSpec
+from dsee_bench.models.fused import join
+from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
 from dsee_bench.tasks.example import Task
@@ -36,6 +36,7 @@ def export(
     model: PreTrainedModel,
     tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
+    untouched: ModelSpec,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     folder: Path,
@@ -47,124 +48,99 @@ def export(
     run_id: str | None = None,
     onnx: bool = False,
 ) -> Manifest:
-    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; the model given stays as it is."""
+    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; `model` itself is not changed."""
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
-    plain, folded, adapter = detached(model, tuner, spec, folding)
+    plain, form = detached(model, tuner, spec, folding)
+    pairs = zip(spec.weights, untouched.weights, strict=True)
+    narrowed = any((now.outputs, now.inputs) != (before.outputs, before.inputs) for now, before in pairs)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
-        _name_labels(plain, task)
-        plain.config.save_pretrained(making)
-        if task.kind == "generation":
-            plain.generation_config.save_pretrained(making)
-        tokenizer.save_pretrained(making)
-        if adapter is not None:
-            _save_adapter(adapter, making / ADAPTER)
-        sites = _sites(plain, spec)
-        if adapter is None:  # an adapter that lies apart sits on the parts of a fused weight
+        _save_settings(plain, tokenizer, task, making)
+        stored = _counted(plain, spec)
+        if form == "apart":  # it lies on the parts of a fused weight, which stay parts
+            _save_adapter(tuner, making / ADAPTER)
+        else:
             join(plain)
-        parameters, attributes = _narrowed(plain, _head(task), parts=adapter is not None)
-        by_transformers = storage == "dense" and adapter is None and not parameters
+        by_transformers = storage == "dense" and form != "apart" and not narrowed
         weights = "model.safetensors" if by_transformers else "weights.safetensors"
         tensors, compressed = _tensors(plain, spec, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
-            write_onnx(plain if adapter is None else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
         share(making)
-        described = Manifest(
+        written = Manifest(
             backbone=backbone,
             task={"name": task.name, "kind": task.kind, "labels": list(task.labels)},
-            head=_head(task),
-            update=folded,
+            adapter=form,
+            narrowed=narrowed,
             storage=storage,
             weights=weights,
             compressed=compressed,
-            sites=sites,
-            heads=spec.attention,
-            parameters=parameters,
-            attributes=attributes,
+            spec=stored,
             files=manifest.describe_files(making),
             run_id=run_id,
         )
-        manifest.write(described, making)
+        manifest.write(written, making)
         _put(making, folder, lambda old: check_target(old, force, run_id))
-    return described
+    return written
 
 
 def detached(
     model: PreTrainedModel, tuner: Any, spec: ModelSpec, folding: Folding
-) -> tuple[PreTrainedModel, manifest.Folded, Any]:
-    """A copy of the model without adapter modules, what became of the adapter, and its tuner where it lies apart."""
+) -> tuple[PreTrainedModel, manifest.Form]:
+    """Return a copy of the model without adapter modules, and what became of its adapter."""
     if tuner is None:
-        return copy.deepcopy(model), "none", None
+        return copy.deepcopy(model), "none"
     copied = copy.deepcopy(tuner)
     fold = folding == "merged" or (folding == "auto" and all(w.merges for w in spec.weights if w.adapter))
-    return (copied.merge_and_unload(), "merged", None) if fold else (copied.unload(), "apart", tuner)
+    return (copied.merge_and_unload(), "merged") if fold else (copied.unload(), "apart")
 
 
 def _merged(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> PreTrainedModel:
     """A copy with the adapter merged, in transformers' own modules."""
-    plain, _, _ = detached(model, tuner, spec, "merged")
+    plain, _ = detached(model, tuner, spec, "merged")
     join(plain)
     return plain
 
 
-def _head(task: Task) -> Literal["classifier", "language_model"]:
-    return "language_model" if task.kind == "generation" else "classifier"
-
-
-def _name_labels(model: PreTrainedModel, task: Task) -> None:
+def _save_settings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, folder: Path) -> None:
+    """Save configuration and tokenizer, with the task's labels as the names of the outputs."""
     model.config.architectures = [type(model).__name__]
     if task.kind == "classification":
         model.config.id2label = dict(enumerate(task.labels))
         model.config.label2id = {label: index for index, label in enumerate(task.labels)}
+    model.config.save_pretrained(folder)
+    if task.kind == "generation":
+        model.generation_config.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 def _save_adapter(tuner: Any, folder: Path) -> None:
-    """The adapter as PeftModel.from_pretrained reads it."""
+    """Save the adapter as PeftModel.from_pretrained reads it."""
     from peft import get_peft_model_state_dict
 
     folder.mkdir()
     config = tuner.peft_config["default"]
     with every_rank(config):
-        found = get_peft_model_state_dict(tuner)
+        state = get_peft_model_state_dict(tuner)
         config.save_pretrained(folder)
-    tensors = {
-        f"base_model.{name}": tensor.contiguous().clone() for name, tensor in found.items()
-    }  # none shares memory
+    tensors = {f"base_model.{name}": tensor.contiguous().clone() for name, tensor in state.items()}  # none share memory
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
 
 
-def _narrowed(
-    model: PreTrainedModel, head: str, *, parts: bool
-) -> tuple[dict[str, tuple[int, ...]], dict[str, dict[str, int]]]:
-    """What of the model is not as its configuration says: parameters' shapes, and whole numbers of its modules."""
-    with torch.device("meta"):
-        fresh = HEADS[head].from_config(model.config)
-        if parts:
-            split(fresh)
-    expected = {name: tuple(parameter.shape) for name, parameter in fresh.named_parameters()}
-    found = {name: tuple(parameter.shape) for name, parameter in model.named_parameters()}
-    if expected.keys() != found.keys():
-        odd = sorted(expected.keys() ^ found.keys())
-        raise ValueError(f"the model cannot be rebuilt from its configuration: {odd[0]} ({len(odd)} parameters differ)")
-    parameters = {name: shape for name, shape in found.items() if shape != expected[name]}
-    modules = dict(fresh.named_modules())
-    attributes = {name: _numbers(module, modules[name]) for name, module in model.named_modules() if name in modules}
-    return parameters, {name: changed for name, changed in attributes.items() if changed}
-
-
-def _numbers(module: nn.Module, fresh: nn.Module) -> dict[str, int]:
-    """Public attributes of type int that differ from those of `fresh`: numbers of heads and features."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if type(value) is int and not name.startswith("_") and value != vars(fresh).get(name, value)
-    }
+def _counted(model: PreTrainedModel, spec: ModelSpec) -> ModelSpec:
+    """The spec with the non-zero entries that each weight really has, an adapter that was merged included."""
+    weights = []
+    for weight in spec.weights:
+        stored = weight_of(model, weight.site)
+        plain = dense(weight.site, *stored.shape, bias=weight.bias > 0)
+        weights.append(replace(plain, nnz=int(stored.count_nonzero())))
+    return replace(spec, weights=tuple(weights))
 
 
 def _tensors(model: PreTrainedModel, spec: ModelSpec, storage: Storage) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """What goes into the file, one tensor for all names that share it, and the names that are compressed."""
+    """The tensors of the file, one for all names that share it, and the names that are compressed."""
     paths = {weight.site.path for weight in spec.weights}
     prunable = {f"{path}.weight" for path in paths | {path.rpartition(".")[0] for path in paths}}  # or fused again
     tensors: dict[str, Tensor] = {}
@@ -183,17 +159,9 @@ def _tensors(model: PreTrainedModel, spec: ModelSpec, storage: Storage) -> tuple
     return tensors, tuple(compressed)
 
 
-def _sites(model: PreTrainedModel, spec: ModelSpec) -> dict[str, manifest.SiteSize]:
-    found: dict[str, manifest.SiteSize] = {}
-    for weight in spec.weights:
-        seen = weight_of(model, weight.site)
-        found[weight.site.path] = {"shape": list(seen.shape), "nnz": int(seen.count_nonzero())}
-    return found
-
-
 def _put(making: Path, folder: Path, check: Callable[[Path], None]) -> None:
-    """Rename the whole new folder into place; what it replaces goes only once it is there, and once it was looked at
-    where nobody else finds it: another program may have put something in its place meanwhile."""
+    """Rename the whole new folder into place. The old one is first moved aside and checked there, since another program
+    may have put something in its place meanwhile; it is deleted once the new one is in place."""
     aside = half_name(folder)
     try:
         if kind(folder) == "a folder" and any(folder.iterdir()):

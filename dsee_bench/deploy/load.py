@@ -1,148 +1,114 @@
-"""An exported folder back as a transformers model: shaped by its manifest, every weight filled, none taken on trust."""
+"""Load an exported folder as a transformers model: shaped by its manifest, every weight filled, nothing trusted."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    PreTrainedModel,
-)
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from dsee_bench.adapters.removal import remove
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.storage import PARTS, expand
 from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, refused
-from dsee_bench.models.fused import split
+from dsee_bench.models.fused import join, split
+from dsee_bench.pruning.surgery import head_groups, neurons
 
 ADAPTER = "adapter"  # the folder of an adapter that lies apart, in PEFT's form
-HEADS: Mapping[str, Any] = {"classifier": AutoModelForSequenceClassification, "language_model": AutoModelForCausalLM}
 
 
 def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
-    """The exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not one of ours."""
+    """Return the exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not of ours."""
     folder = Path(folder)
-    described = manifest.read(folder)
-    there = header(folder / described.weights)
-    config = config_of(folder, len(there))
+    exported = manifest.read(folder)
+    tensors = header(folder / exported.weights)
+    config = config_of(folder, len(tensors))
     with refused(folder), torch.device("meta"):
-        spec = _shaped(config, described, folder)
-    _check_header(spec, there, described, folder)
+        empty = _shaped(config, exported)
+    _check_header(empty, tensors, exported, folder)
     with refused(folder):
-        model = _shaped(config, described, folder)
-        _fill(model, _read_tensors(folder, described, model), folder)
-        if described.update == "apart":
+        model = _shaped(config, exported)
+        _fill(model, _read_tensors(folder, exported, model), folder)
+        if exported.adapter == "apart":
             model = _attach_adapter(model, folder / ADAPTER)
         _check_finite(model, folder)
         return model.eval()
 
 
-def _shaped(config: Any, described: Manifest, folder: Path) -> PreTrainedModel:
+def _shaped(config: Any, exported: Manifest) -> PreTrainedModel:
     """A model of the exported one's shapes, with no values."""
+    cls: Any = AutoModelForCausalLM if exported.task["kind"] == "generation" else AutoModelForSequenceClassification
     with no_init_weights():
-        model = HEADS[described.head].from_config(config, trust_remote_code=False, dtype=torch.float32)
-    if described.update == "apart":
-        split(model)
-    _narrow(model, described, folder)
+        model: PreTrainedModel = cls.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    split(model)
+    if exported.narrowed:
+        heads = [torch.arange(count) for count in head_groups(exported.spec)]
+        remove(model, exported.spec, {}, heads, [torch.arange(count) for count in neurons(exported.spec)])
+    if exported.adapter != "apart":
+        join(model)
     return model
 
 
 def _check_header(
-    spec: PreTrainedModel, there: Mapping[str, tuple[tuple[int, ...], str]], described: Manifest, folder: Path
+    empty: PreTrainedModel, tensors: Mapping[str, tuple[tuple[int, ...], str]], exported: Manifest, folder: Path
 ) -> None:
-    """ValueError, before memory is taken, unless the file's tensors are those of the model."""
-    where = folder / described.weights
-    check_memory(sum(value.numel() for value in spec.state_dict().values()), where)
-    values = dict(spec.named_parameters(remove_duplicate=False))
-    tied = {id(value) for name, value in values.items() if name in there}
-    for name, value in spec.state_dict().items():
-        if name in described.compressed or (id(values.get(name)) in tied - {id(None)} and name not in there):
+    """ValueError, before memory is taken, unless the file's tensors (shape and type) are those of the model."""
+    path = folder / exported.weights
+    check_memory(sum(value.numel() for value in empty.state_dict().values()), path)
+    values = dict(empty.named_parameters(remove_duplicate=False))
+    tied = {id(value) for name, value in values.items() if name in tensors}
+    for name, value in empty.state_dict().items():
+        if name in exported.compressed or (id(values.get(name)) in tied - {id(None)} and name not in tensors):
             continue
-        if name not in there:
-            raise ValueError(f"{where} has no {name}, which its configuration asks for; export the model again")
-        shape, dtype = there[name]
+        if name not in tensors:
+            raise ValueError(f"{path} has no {name}, which its configuration asks for; export the model again")
+        shape, dtype = tensors[name]
         if shape != tuple(value.shape) or f"torch.{dtype}" != str(value.dtype):
-            raise ValueError(f"{where} has {name} as {dtype} {shape}, its configuration asks for {tuple(value.shape)}")
+            raise ValueError(f"{path} has {name} as {dtype} {shape}, its configuration asks for {tuple(value.shape)}")
 
 
-def _check_finite(model: PreTrainedModel, folder: Path) -> None:
-    for name, value in model.state_dict().items():
-        if value.is_floating_point() and not bool(value.isfinite().all()):
-            raise ValueError(
-                f"{folder}: {name} has entries that are no numbers (NaN or infinite); train the model again"
-            )
-
-
-def _narrow(model: PreTrainedModel, described: Manifest, folder: Path) -> None:
-    """Give the model, fresh from its configuration, the shapes and numbers of the exported one."""
-    where = folder / manifest.NAME
-    for name, shape in described.parameters.items():
-        path, _, leaf = name.rpartition(".")
-        parent = _module(model, path, folder)
-        full = dict(parent.named_parameters(recurse=False)).get(leaf)
-        if full is None or not _fits(shape, full.shape):
-            raise ValueError(f"{where} asks {name} to be {shape}, which its configuration has no room for")
-        setattr(parent, leaf, nn.Parameter(full.new_empty(tuple(shape)), requires_grad=full.requires_grad))
-    for path, numbers in described.attributes.items():
-        module = _module(model, path, folder)
-        for name, value in numbers.items():
-            now = vars(module).get(name)
-            if type(now) is not int or not 0 <= value <= now:
-                raise ValueError(f"{where} sets {path}.{name}={value!r}, which is no number of that module")
-            setattr(module, name, value)
-
-
-def _fits(shape: Sequence[int], full: Sequence[int]) -> bool:
-    return len(shape) == len(full) and all(0 < new <= old for new, old in zip(shape, full, strict=True))
-
-
-def _module(model: PreTrainedModel, path: str, folder: Path) -> nn.Module:
-    try:
-        return model.get_submodule(path)
-    except AttributeError as error:
-        raise ValueError(f"{folder / manifest.NAME} names a module {path}, which the model lacks") from error
-
-
-def _read_tensors(folder: Path, described: Manifest, model: PreTrainedModel) -> dict[str, Tensor]:
-    tensors = load_file(folder / described.weights)
+def _read_tensors(folder: Path, exported: Manifest, model: PreTrainedModel) -> dict[str, Tensor]:
+    tensors = load_file(folder / exported.weights)
     shapes = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    for name in described.compressed:
+    for name in exported.compressed:
         try:
-            parts = {part: tensors.pop(f"{name}:{part}") for part in PARTS[described.storage]}
-            tensors[name] = expand(parts, shapes[name], described.storage)  # type: ignore[arg-type]
+            parts = {part: tensors.pop(f"{name}:{part}") for part in PARTS[exported.storage]}
+            tensors[name] = expand(parts, shapes[name], exported.storage)  # type: ignore[arg-type]
         except (KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
-            raise ValueError(f"{name} in {folder / described.weights} cannot be read: {error}") from error
+            raise ValueError(f"{name} in {folder / exported.weights} cannot be read: {error}") from error
     return tensors
 
 
 def _fill(model: PreTrainedModel, tensors: dict[str, Tensor], folder: Path) -> None:
     """Load the tensors; every parameter must get one, its own or that of a name it shares memory with."""
     try:
-        found = model.load_state_dict(tensors, strict=False)
+        result = model.load_state_dict(tensors, strict=False)
     except RuntimeError as error:
         raise ValueError(f"the weights in {folder} do not fit its configuration: {error}") from error
     filled = {value.data_ptr() for name, value in model.state_dict().items() if name in tensors}
-    missing = [name for name in found.missing_keys if model.state_dict()[name].data_ptr() not in filled]
-    if missing or found.unexpected_keys:
-        odd = [*missing, *found.unexpected_keys]
+    missing = [name for name in result.missing_keys if model.state_dict()[name].data_ptr() not in filled]
+    if odd := [*missing, *result.unexpected_keys]:
         raise ValueError(f"{folder} does not hold the model that its configuration names: {odd[0]} ({len(odd)} in all)")
 
 
 def _attach_adapter(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
-    """The model with the adapter of `folder` beside its weights; PEFT only warns of tensors that are not there."""
+    """Attach the adapter of `folder`; ValueError for missing tensors, of which PEFT only warns."""
     from peft import get_peft_model, set_peft_model_state_dict
 
     adapted = get_peft_model(model, adapter_config(folder))
-    tensors = load_file(folder / "adapter_model.safetensors")
-    found = set_peft_model_state_dict(adapted, tensors)
+    result = set_peft_model_state_dict(adapted, load_file(folder / "adapter_model.safetensors"))
     prefix = adapted.base_model.prefix
-    odd = [*(name for name in found.missing_keys if prefix in name), *found.unexpected_keys]
-    if odd:
+    if odd := [*(name for name in result.missing_keys if prefix in name), *result.unexpected_keys]:
         raise ValueError(f"the adapter in {folder} does not fit the model: {odd[0]} ({len(odd)} in all)")
     return adapted.base_model.model
+
+
+def _check_finite(model: PreTrainedModel, folder: Path) -> None:
+    for name, value in model.state_dict().items():
+        if value.is_floating_point() and not bool(value.isfinite().all()):
+            raise ValueError(f"{folder}: {name} has entries that are NaN or infinite; train the model again")

@@ -1,4 +1,4 @@
-"""`manifest.json` of an exported model: what lies in the folder, how to rebuild the model, checksums of it all.
+"""`manifest.json` of an exported model: the files of the folder, how to rebuild the model, checksums of it all.
 
 It is written last and read first. A file that is missing, shorter, changed, or not of ours is refused by name before
 anything of it is used; nothing in an exported folder is ever unpickled.
@@ -15,33 +15,29 @@ from typing_extensions import TypedDict
 
 from dsee_bench.config.launch import Storage
 from dsee_bench.deploy.untrusted import read_json
+from dsee_bench.models.spec import ModelSpec
+from dsee_bench.record import first_fault
 from dsee_bench.system.files import check_folder, kind
+from dsee_bench.tasks.example import Kind
 
 NAME = "manifest.json"
-FORMAT, VERSION = "dsee-bench export", 1
+FORMAT, VERSION = "dsee-bench export", 2
 
-Folded = Literal["none", "merged", "apart"]
+Form = Literal["none", "merged", "apart"]
 
 
-class Stated(TypedDict):
-    """What the manifest says of a file."""
+class FileSum(TypedDict):
+    """Size and checksum of a file."""
 
     bytes: int
     sha256: str
 
 
-class SiteSize(TypedDict):
-    """What it says of a site: the shape (O, I), and the entries that are not zero."""
-
-    shape: list[int]
-    nnz: int
-
-
-class Answered(TypedDict):
+class TaskOutputs(TypedDict):
     """The task, with labels in the order of the model's outputs."""
 
     name: str
-    kind: str
+    kind: Kind
     labels: list[str]
 
 
@@ -50,112 +46,90 @@ class Manifest:
     """Everything about an exported model that its weights do not tell."""
 
     backbone: str
-    task: Answered
-    head: Literal["classifier", "language_model"]
-    update: Folded  # the adapter: merged into the weights, or apart in adapter/
+    task: TaskOutputs
+    adapter: Form  # merged into the weights, or apart in adapter/
+    narrowed: bool  # it has fewer heads or neurons than its configuration says: those of `spec`
     storage: Storage
     weights: str  # the file
     compressed: tuple[str, ...]  # parameters that are stored in the layout `storage`; the others are plain
-    sites: dict[str, SiteSize]
-    heads: tuple[int, ...]  # attention heads of each layer
-    parameters: dict[str, tuple[int, ...]]  # shape of each parameter that is narrower than the configuration says
-    attributes: dict[str, dict[str, int]]  # module -> attributes that are not what the configuration says
-    files: dict[str, Stated]  # every other file
+    spec: ModelSpec  # of the weights in the file
+    files: dict[str, FileSum]  # every other file
     run_id: str | None = None  # of the run whose model it is
-
-    @property
-    def narrowed(self) -> bool:
-        return bool(self.parameters)
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """All that lies in `folder` and below but folders, by relative name: "a file", "a symbolic link", ..."""
-    found: dict[str, str] = {}
+    """Return all that lies in `folder` and below but folders, by relative name: "a file", "a symbolic link", ..."""
+    kinds: dict[str, str] = {}
     for path in folder.iterdir():
         if kind(path) == "a folder":
-            found |= {f"{path.name}/{name}": what for name, what in contents(path).items()}
+            kinds |= {f"{path.name}/{name}": of for name, of in contents(path).items()}
         else:
-            found[path.name] = kind(path) or "nothing"
-    return found
+            kinds[path.name] = kind(path) or "nothing"
+    return kinds
 
 
-def describe_files(folder: Path) -> dict[str, Stated]:
-    """Bytes and sha256 of every file below `folder`."""
+def describe_files(folder: Path) -> dict[str, FileSum]:
+    """Return bytes and sha256 of every file below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder).as_posix()): _describe(path) for path in files}
 
 
 def write(manifest: Manifest, folder: Path) -> None:
+    """Write the manifest, sealed, into the exported folder."""
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     content["seal"] = _seal(content)
     (folder / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read(folder: Path) -> Manifest:
-    """The manifest of an exported folder, after every file was found whole; ValueError names what is wrong."""
-    content = _content(folder)
-    fields = {key: value for key, value in content.items() if key not in ("format", "version", "seal")}
-    manifest = _typed(fields, folder / NAME)
-    for name, stated in manifest.files.items():
-        _check(folder, name, stated)
-    for name, found in contents(folder).items():
-        if found != "a file" or name not in {*manifest.files, NAME}:
-            raise ValueError(f"{folder / name} is {found} that {NAME} does not name; remove it, or export again")
+    """Return the manifest of an exported folder once every file is found whole; ValueError names what is wrong."""
+    manifest = _typed(_content(folder), folder / NAME)
+    for name, expected in manifest.files.items():
+        _check(folder, name, expected)
+    for name, of in contents(folder).items():
+        if of != "a file" or name not in {*manifest.files, NAME}:
+            raise ValueError(f"{folder / name} is {of} that {NAME} does not name; remove it, or export again")
     if manifest.weights not in manifest.files or not manifest.weights.endswith(".safetensors"):
         raise ValueError(f"{folder / NAME} names no file of weights; export the model again")
     return manifest
 
 
-def _typed(fields: dict[str, Any], path: Path) -> Manifest:
+def _typed(content: dict[str, Any], path: Path) -> Manifest:
     from pydantic import TypeAdapter, ValidationError
 
-    names = {field.name for field in dataclasses.fields(Manifest)}
-    odd = sorted(names ^ fields.keys())
+    fields = {key: value for key, value in content.items() if key not in ("format", "version", "seal")}
+    odd = sorted({field.name for field in dataclasses.fields(Manifest)} ^ fields.keys())
     if odd:
         raise ValueError(f"{path} lacks fields or has unknown ones: {odd[0]:.40}; export the model again")
     try:
-        made: Manifest = TypeAdapter(Manifest).validate_json(json.dumps(fields), strict=True)
-        return made
+        manifest: Manifest = TypeAdapter(Manifest).validate_json(json.dumps(fields), strict=True)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, fault["loc"]))
-        raise ValueError(f"{path}: {place:.120}: {fault['msg']}; export the model again") from error
+        raise ValueError(f"{path}: {first_fault(error):.200}; export the model again") from error
+    return manifest
 
 
 def check_target(folder: Path, force: bool, run_id: str | None = None) -> None:
-    """ValueError where exporting to `folder` would lose something: anything but an empty folder, an export of the same
-    run or, under `force`, any export. A link to a folder is refused too: the export takes the place of its target."""
-    found = kind(folder)
-    if found is None:
+    """Raise ValueError where exporting to `folder` would lose something: it is neither empty nor an export of the same
+    run or, under `force`, of any run. A link to a folder is refused too, as the export would replace the link."""
+    if kind(folder) is None:
         check_folder(folder.parent)
         return
-    if found != "a folder":
-        raise ValueError(f"export={folder} is {found}; give a folder that is empty or not there yet")
+    if kind(folder) != "a folder":
+        raise ValueError(f"export={folder} is {kind(folder)}; give a folder that is empty or not there yet")
     if not any(folder.iterdir()):
         return
-    if not is_export(folder):
-        raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet")
-    content = _content(folder)
-    foreign = sorted(contents(folder).keys() - {*_typed_files(content), NAME})
+    try:
+        content = _content(folder)
+    except ValueError as error:
+        raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet") from error
+    files = content.get("files")
+    foreign = sorted(contents(folder).keys() - {*(files if isinstance(files, dict) else ()), NAME})
     if foreign:
         raise ValueError(f"export={folder} holds {foreign[0]}, which is not of the exported model; move it away")
-    there = content.get("run_id")
-    if not force and (there is None or there != run_id):
-        whose = "an exported model" if there is None else f"the exported model of {there}"
-        raise ValueError(f"export={folder} holds {whose}; give another folder, or force=true to replace it")
-
-
-def _typed_files(content: dict[str, Any]) -> list[str]:
-    files = content.get("files")
-    return list(files) if isinstance(files, dict) else []
-
-
-def is_export(folder: Path) -> bool:
-    """Whether the folder is one that we wrote, whole or not."""
-    try:
-        return bool(_content(folder))
-    except ValueError:
-        return False
+    owner = content.get("run_id")
+    if not force and (owner is None or owner != run_id):
+        model = "an exported model" if owner is None else f"the exported model of {owner}"
+        raise ValueError(f"export={folder} holds {model}; give another folder, or force=true to replace it")
 
 
 def _content(folder: Path) -> dict[str, Any]:
@@ -172,7 +146,7 @@ def _content(folder: Path) -> dict[str, Any]:
     return content
 
 
-def _check(folder: Path, name: str, stated: Stated) -> None:
+def _check(folder: Path, name: str, expected: FileSum) -> None:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or str(pure) != name or "\0" in name or name in (".", NAME):
         raise ValueError(f"{folder / NAME} names {name!r}, which lies outside the folder; it was not written by us")
@@ -181,20 +155,20 @@ def _check(folder: Path, name: str, stated: Stated) -> None:
         raise ValueError(f"{path} is a symbolic link or in one; copy the files themselves, or export the model again")
     if kind(path) != "a file":
         raise ValueError(f"{path} is missing; copy the whole folder, or export the model again")
-    if path.stat().st_size != stated["bytes"]:
+    if path.stat().st_size != expected["bytes"]:
         raise ValueError(
-            f"{path} has {path.stat().st_size} bytes, not {stated['bytes']}: cut off or changed; copy it again"
+            f"{path} has {path.stat().st_size} bytes, not {expected['bytes']}: cut off or changed; copy it again"
         )
-    if _describe(path) != stated:
+    if _describe(path) != expected:
         raise ValueError(f"{path} was changed after it was exported: its sha256 is another; copy it again")
 
 
-def _describe(path: Path) -> Stated:
+def _describe(path: Path) -> FileSum:
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """sha256 over all of the manifest but the seal itself."""
+    """The sha256 of the manifest without the seal itself."""
     rest = {key: value for key, value in content.items() if key != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

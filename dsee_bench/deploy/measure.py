@@ -1,4 +1,4 @@
-"""The costs of a run's final model: counted in the model itself where it can be seen, by formula where it cannot."""
+"""The costs of a run's final model: counted in the model itself where possible, by formula elsewhere."""
 
 import statistics
 import time
@@ -22,17 +22,17 @@ def costs(
     model: PreTrainedModel,
     tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
-    dense: ModelSpec,
+    untouched: ModelSpec,
     masks: Mapping[Site, Tensor],
     tokens: int,
 ) -> tuple[Cost, ...]:
-    """Every cost of the record that needs no clock, in its order."""
-    # An untouched model's parameters ask for gradients, and get none.
+    """Return every cost of the record that needs no clock, in the record's order."""
+    # The parameters of an untuned model require gradients, and get none.
     tuned = [] if spec.tuned == "nothing" else [value for value in model.parameters() if value.requires_grad]
     trainable = sum(value.numel() for value in tuned)
     # A masked entry of a tuned weight has a parameter but no gradient: it is a constant zero.
-    held = sum(int((~mask).sum()) for mask in masks.values()) if spec.tuned == "all" else 0
-    flops = cost.Flops(tokens, cost.forward_flops(dense, tokens), cost.forward_flops(spec, tokens))
+    fixed = sum(int((~mask).sum()) for mask in masks.values()) if spec.tuned == "all" else 0
+    flops = cost.Flops(tokens, cost.forward_flops(untouched, tokens), cost.forward_flops(spec, tokens))
     at = f"one forward pass over {tokens} tokens; head and look-ups not counted"
     return (
         Cost(
@@ -43,7 +43,10 @@ def costs(
         ),
         Cost("head_parameters", spec.head, "parameters", "the task head's, always trained"),
         Cost(
-            "trainable_parameters", trainable - held, "parameters", "with a gradient in the last tuning, head included"
+            "trainable_parameters",
+            trainable - fixed,
+            "parameters",
+            "with a gradient in the last tuning, head included",
         ),
         Cost("total_parameters", spec.total, "parameters", "backbone, adapter and head"),
         Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
@@ -61,11 +64,9 @@ def costs(
 
 
 def _sparsities(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> tuple[Cost, ...]:
-    """The share of zeros three ways: in W, in W with the adapter merged in, and in the whole model."""
+    """The share of zeros in W, in W with the adapter merged, and in the whole model."""
     zeros, entries = _zeros(model, spec)
-    merged = zeros
-    if tuner is not None:
-        merged, _ = _zeros(detached(model, tuner, spec, "merged")[0], spec)
+    merged = zeros if tuner is None else _zeros(detached(model, tuner, spec, "merged")[0], spec)[0]
     return (
         Cost("sparsity_masked", zeros / entries, "share", "zeros in the pretrained weights W of all sites"),
         Cost("sparsity_merged", merged / entries, "share", "zeros in W with the adapter merged in"),
@@ -77,43 +78,40 @@ def _zeros(model: nn.Module, spec: ModelSpec) -> tuple[int, int]:
     """(zero entries, all entries) of the pretrained weights of all sites, counted in the model."""
     zeros = entries = 0
     for weight in spec.weights:
-        seen = weight_of(model, weight.site)
-        zeros += seen.numel() - int(seen.count_nonzero())
-        entries += seen.numel()
+        stored = weight_of(model, weight.site)
+        zeros += stored.numel() - int(stored.count_nonzero())
+        entries += stored.numel()
     return zeros, entries
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How a forward pass is timed: rounds of both models in turn, so that a slow moment of the machine hits both."""
+    """Settings of timing a forward pass: rounds of both models in turn, so that a slow moment hits both."""
 
     batch: int = 32
     tokens: int = 128
     rounds: int = 7
 
 
-def latencies(model: PreTrainedModel, dense: PreTrainedModel, clock: Clock) -> tuple[Cost, ...]:
-    """Milliseconds of one forward pass without gradients, medians, of the final model and of the untouched one."""
-    both = {"latency_ms": model.eval(), "latency_dense_ms": dense.eval()}
+def latencies(model: PreTrainedModel, untouched: PreTrainedModel, clock: Clock) -> tuple[Cost, ...]:
+    """Return median milliseconds of one forward pass without gradients, of the final model and of the untouched one."""
+    models = {"latency_ms": model.eval(), "latency_dense_ms": untouched.eval()}
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(model.config.vocab_size, (clock.batch, clock.tokens), generator=generator).to(model.device)
-    found: dict[str, list[float]] = {name: [] for name in both}
+    times: dict[str, list[float]] = {name: [] for name in models}
     with torch.inference_mode():
         for turn in range(clock.rounds + 1):
-            for name, each in both.items():
-                milliseconds = _milliseconds(each, ids)
+            for name, timed in models.items():
+                milliseconds = _milliseconds(timed, ids)
                 if turn > 0:  # the first warms up
-                    found[name].append(milliseconds)
-    where = f"{model.device.type}, {torch.get_num_threads()} threads, {clock.batch} x {clock.tokens} tokens, fp32"
-    middle = {name: statistics.median(times) for name, times in found.items()}
-    rate = clock.batch * clock.tokens / middle["latency_ms"] * 1000
-    return (
-        *(
-            Cost(name, middle[name], "ms", f"one forward pass, {where}; {_spread(times)}")
-            for name, times in found.items()
-        ),
-        Cost("tokens_per_second", rate, "tokens/s", f"of the final model's forward pass, {where}"),
-    )
+                    times[name].append(milliseconds)
+    setting = f"{model.device.type}, {torch.get_num_threads()} threads, {clock.batch} x {clock.tokens} tokens, fp32"
+    costs = [
+        Cost(name, statistics.median(values), "ms", f"one forward pass, {setting}; {_spread(values)}")
+        for name, values in times.items()
+    ]
+    rate = clock.batch * clock.tokens / statistics.median(times["latency_ms"]) * 1000
+    return (*costs, Cost("tokens_per_second", rate, "tokens/s", f"of the final model's forward pass, {setting}"))
 
 
 def _milliseconds(model: PreTrainedModel, ids: Tensor) -> float:
@@ -131,8 +129,8 @@ def _spread(times: Sequence[float]) -> str:
     return f"median of {len(times)}, quartiles {low:.1f} and {high:.1f}, fastest {min(times):.1f}"
 
 
-def disk_bytes(described: Manifest) -> Cost:
-    """Bytes of the weights of an exported model, the adapter's included."""
-    weights = sum(stated["bytes"] for name, stated in described.files.items() if name.endswith(".safetensors"))
-    stored = f"{described.storage}, adapter {described.update}"
-    return Cost("disk_bytes", weights, "bytes", f"safetensors of the exported model: {stored}; no tokenizer")
+def disk_bytes(exported: Manifest) -> Cost:
+    """Return the bytes of the weights of an exported model, its adapter included."""
+    weights = sum(file["bytes"] for name, file in exported.files.items() if name.endswith(".safetensors"))
+    form = f"{exported.storage}, adapter {exported.adapter}"
+    return Cost("disk_bytes", weights, "bytes", f"safetensors of the exported model: {form}; no tokenizer")

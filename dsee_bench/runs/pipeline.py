@@ -123,7 +123,7 @@ def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
 def _export(settings: Settings, state: RunState, folder: Path) -> None:
     written = _write(settings, state, folder, onnx=settings.launch.export_onnx)
     size = sum(file["bytes"] for file in written.files.values()) / 1e6
-    info(f"  exported to {folder}: adapter {written.update}, {written.storage}, {size:.1f} MB with the tokenizer")
+    info(f"  exported to {folder}: adapter {written.adapter}, {written.storage}, {size:.1f} MB with the tokenizer")
 
 
 def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> Manifest:
@@ -132,6 +132,7 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         state.model,
         state.tuner,
         state.spec,
+        settings.backbone.spec(settings.labels),
         state.tokenizer,
         state.task,
         folder,
@@ -152,9 +153,9 @@ def _costs(settings: Settings, state: RunState) -> tuple[Cost, ...]:
 
 def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
     """Return latency and size on disk of the model in the form that `export` gives it."""
-    final, folded, _ = detached(state.model, state.tuner, state.spec, settings.launch.export_adapter)
+    final, form = detached(state.model, state.tuner, state.spec, settings.launch.export_adapter)
     clocked = latencies(
-        state.model if folded == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
+        state.model if form == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
     )
     with tempfile.TemporaryDirectory() as folder:
         written = _write(settings, state, Path(folder) / "model", onnx=False)

@@ -50,6 +50,7 @@ def write(run, folder, *, folding="merged", storage="dense", force=False):
         state.model,
         state.tuner,
         state.spec,
+        settings.backbone.spec(settings.labels),
         state.tokenizer,
         state.task,
         folder,
@@ -79,11 +80,11 @@ ALIKE = {
 def test_every_method_comes_back_with_its_update_merged_and_apart(method, finished, tmp_path):
     run = finished(method, *ON_TINY.get(method, ()))
     before = logits(run[1].model, run[1].tokenizer)
-    for update in ("merged", "apart"):
-        described = write(run, tmp_path / update, folding=update)
-        assert described.update == ("none" if run[1].tuner is None else update)
-        loaded = dsee_bench.load(tmp_path / update)
-        tokenizer = AutoTokenizer.from_pretrained(tmp_path / update)
+    for form in ("merged", "apart"):
+        described = write(run, tmp_path / form, folding=form)
+        assert described.adapter == ("none" if run[1].tuner is None else form)
+        loaded = dsee_bench.load(tmp_path / form)
+        tokenizer = AutoTokenizer.from_pretrained(tmp_path / form)
         torch.testing.assert_close(logits(loaded, tokenizer), before, **CLOSE)
     torch.testing.assert_close(
         logits(run[1].model, run[1].tokenizer), before, rtol=0, atol=0
@@ -107,9 +108,9 @@ def test_adalora_comes_back_after_ranks_were_taken_from_it(finished, tmp_path):
 def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tmp_path):
     run = finished(method, "backbone.new_pooler=true")
     before = logits(run[1].model, run[1].tokenizer)
-    for update in ("merged", "apart"):
-        write(run, tmp_path / update, folding=update)
-        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
+    for form in ("merged", "apart"):
+        write(run, tmp_path / form, folding=form)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].tokenizer), before, **CLOSE)
 
 
 QUICK_ONES = ("tiny-bert", "tiny-gpt2")
@@ -133,10 +134,10 @@ NARROWED = [
 def test_every_family_comes_back_narrowed(backbone, method, setting, what, finished, tmp_path):
     run = finished(method, f"method.stages.{setting}", backbone=backbone)
     before = logits(run[1].model, run[1].tokenizer)
-    for update in ("merged", "apart"):
-        described = write(run, tmp_path / update, folding=update, storage="bitmask")
+    for form in ("merged", "apart"):
+        described = write(run, tmp_path / form, folding=form, storage="bitmask")
         assert described.narrowed, what
-        loaded = dsee_bench.load(tmp_path / update)
+        loaded = dsee_bench.load(tmp_path / form)
         torch.testing.assert_close(logits(loaded, run[1].tokenizer), before, **CLOSE)
 
 
@@ -146,9 +147,9 @@ def test_a_masked_update_is_narrowed_and_comes_back(finished, tmp_path):
     narrow = "+method.stages.narrow={" + ", ".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()) + "}"
     run = finished("dsee_masked", narrow)
     before = logits(run[1].model, run[1].tokenizer)
-    for update in ("merged", "apart"):
-        write(run, tmp_path / update, folding=update)
-        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / update), run[1].tokenizer), before, **CLOSE)
+    for form in ("merged", "apart"):
+        write(run, tmp_path / form, folding=form)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].tokenizer), before, **CLOSE)
 
 
 def test_a_merged_model_loads_with_plain_transformers(finished, tmp_path):
@@ -174,7 +175,7 @@ AUTO = [
 
 @pytest.mark.parametrize(("method", "folded", "why"), AUTO)
 def test_auto_merges_where_no_zero_is_filled(method, folded, why, finished, tmp_path):
-    assert write(finished(method), tmp_path / "out", folding="auto").update == folded, why
+    assert write(finished(method), tmp_path / "out", folding="auto").adapter == folded, why
 
 
 @pytest.mark.parametrize("storage", ["bitmask", "csr"])
@@ -198,12 +199,14 @@ def test_the_manifest_counts_what_is_in_the_file(finished, tmp_path):
     run = finished("omp", "method.stages.prune.sparsity=0.7")
     described = write(run, tmp_path / "out")
     tensors = load_file(tmp_path / "out" / "model.safetensors")
-    assert len(described.sites) == 13  # 6 in each of two layers, and the pooler
-    for name, site in described.sites.items():
-        assert site["shape"] == list(tensors[f"{name}.weight"].shape)
-        assert site["nnz"] == int(tensors[f"{name}.weight"].count_nonzero())
-    assert sum(site["nnz"] for site in described.sites.values()) == sum(w.nnz for w in run[1].spec.weights)
-    assert described.heads == (4, 4)
+    weights = described.spec.weights
+    assert len(weights) == 13  # 6 in each of two layers, and the pooler
+    for weight in weights:
+        tensor = tensors[f"{weight.site.path}.weight"]
+        assert (weight.outputs, weight.inputs) == tensor.shape
+        assert weight.nnz == int(tensor.count_nonzero())
+    assert [weight.nnz for weight in weights] == [weight.nnz for weight in run[1].spec.weights]
+    assert described.spec.attention == (4, 4)
 
 
 def test_a_narrowed_model_is_rebuilt(finished, tmp_path):
@@ -225,12 +228,10 @@ def test_a_narrowed_model_is_rebuilt(finished, tmp_path):
     weights = tuple(replace(w, outputs=shapes[w.site][0], inputs=shapes[w.site][1]) for w in state.spec.weights)
     narrow = replace(state, model=model, spec=replace(state.spec, weights=weights, attention=(3, 4)))
     described = write((settings, narrow), tmp_path / "out")
-    assert described.attributes["bert.encoder.layer.0.attention.self"] == {
-        "num_attention_heads": 3,
-        "all_head_size": 24,
-    }
-    assert described.parameters["bert.encoder.layer.0.intermediate.dense.weight"] == (32, 32)
+    assert described.narrowed
     loaded = dsee_bench.load(tmp_path / "out")
+    attention = loaded.bert.encoder.layer[0].attention.self
+    assert (attention.num_attention_heads, attention.all_head_size) == (3, 24)
     assert torch.equal(logits(loaded, state.tokenizer), logits(model, state.tokenizer))
     assert loaded.bert.encoder.layer[0].intermediate.dense.out_features == 32
 
@@ -263,7 +264,7 @@ def test_an_export_is_replaced_under_force_and_an_empty_folder_is_used(finished,
     folder.mkdir()
     write(finished("dsee"), folder, folding="apart")
     write(finished("dsee"), folder, force=True)
-    assert manifest.read(folder).update == "merged"
+    assert manifest.read(folder).adapter == "merged"
     assert not (folder / "adapter").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]  # no leavings
 
@@ -283,7 +284,7 @@ def test_the_command_exports_also_a_run_that_is_done(tmp_path):
     assert record.read_bytes() == before
     assert dsee_bench.load(tmp_path / "out").config.num_labels == 2
     assert go(f"export={tmp_path}/out") == 0, "the same run's export is replaced, as after a stop"
-    assert manifest.read(tmp_path / "out").update == "merged"
+    assert manifest.read(tmp_path / "out").adapter == "merged"
     with pytest.raises(ConfigError, match=r"holds the exported model of toy_pairs-tiny-bert-dsee_update-s0-\w+; give"):
         go(f"export={tmp_path}/out", "seed=1")
     assert len(list((tmp_path / "runs").glob("*.json"))) == 1  # refused before anything ran

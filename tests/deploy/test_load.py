@@ -47,8 +47,8 @@ DAMAGES = [
     (lambda f: (f / "manifest.json").unlink(), r"is no exported model: it has no manifest\.json"),
     (lambda f: _cut(f / "manifest.json"), "is damaged"),
     (lambda f: (f / "manifest.json").write_text('{"format": "other"}'), "is not of dsee-bench"),
-    (lambda f: _edit_manifest(f, lambda c: c.update(version=9)), "has version 9, this release reads 1"),
-    (lambda f: _edit_manifest(f, lambda c: c["heads"].pop()), "its seal is broken"),
+    (lambda f: _edit_manifest(f, lambda c: c.update(version=9)), "has version 9, this release reads 2"),
+    (lambda f: _edit_manifest(f, lambda c: c["files"].pop("config.json")), "its seal is broken"),
     (lambda f: _cut(f / "weights.safetensors"), "cut off or changed"),
     (lambda f: _flip(f / "weights.safetensors"), "its sha256 is another"),
     (lambda f: _flip(f / "adapter" / "adapter_model.safetensors"), "its sha256 is another"),
@@ -73,14 +73,27 @@ def _resealed(folder, change):
     _edit_manifest(folder, seal)
 
 
+def _at(path):
+    """Name another module as the first weight of a narrowed model."""
+
+    def change(content):
+        content["narrowed"] = True
+        content["spec"]["weights"][0]["site"]["path"] = path
+
+    return change
+
+
 FORGED = [
     # what a forged manifest says,                                              what load says
     (lambda c: c["files"].update({"../x": {"bytes": 0, "sha256": ""}}), "lies outside the folder"),
-    (lambda c: c["parameters"].update({"bert.pooler.dense.weight": [64, 32]}), "has no room for"),
-    (lambda c: c["attributes"].update({"bert.pooler": {"forward": 1}}), "which is no number of that module"),
-    (lambda c: c["attributes"].update({"bert.other": {"x": 1}}), r"a module bert\.other, which the model lacks"),
+    (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4, 5]}), "its configuration asks for"),
+    (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4, 10**9]}), "is too small for"),
+    (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4]}), "IndexError"),
+    (lambda c: c.update(narrowed=True, spec={**c["spec"], "queries_per_key": 0}), "ZeroDivisionError"),
+    (lambda c: c["spec"]["weights"][0]["site"].update(kind="other"), r"spec\.weights\.0\.site\.kind: Input should be"),
+    (_at("bert.other"), "has no attribute `other`"),
     (lambda c: c["compressed"].append("bert.other.weight"), r"bert\.other\.weight in .* cannot be read"),
-    (lambda c: c.pop("heads"), "lacks fields"),
+    (lambda c: c.pop("spec"), "lacks fields"),
 ]
 
 
@@ -247,7 +260,7 @@ def test_the_base_model_that_an_update_names_is_not_asked_for(exported, content,
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "adapter/adapter_model.safetensors"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(name, number, exported, tmp_path):
+def test_weights_that_are_not_finite_are_refused(name, number, exported, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(exported, folder)
     tensors = load_file(folder / name)
@@ -255,7 +268,7 @@ def test_weights_that_are_no_numbers_are_refused(name, number, exported, tmp_pat
     tensors[key].view(-1)[0] = number
     save_file(tensors, folder / name)
     _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
-    with pytest.raises(ValueError, match="no numbers"):
+    with pytest.raises(ValueError, match="has entries that are NaN or infinite"):
         dsee_bench.load(folder)
 
 
