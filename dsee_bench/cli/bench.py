@@ -13,7 +13,7 @@ from dsee_bench import config
 from dsee_bench.config import ConfigError, flags
 from dsee_bench.models import auto
 from dsee_bench.monitoring import console
-from dsee_bench.runs.launching import share_of
+from dsee_bench.runs.launching import threads_per_run
 from dsee_bench.runs.lifecycle import run
 from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
@@ -94,7 +94,7 @@ def _job(composed: DictConfig) -> None:
     try:
         resolved = auto.resolve(composed)
         if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:
-            resolved["threads"] = share_of(launched.launcher)
+            resolved["threads"] = threads_per_run(launched.launcher)
         code = run(resolved, overrides)
     except ConfigError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`dsee-bench fetch`: weights and data of a run or a whole sweep into the hub's cache, for nodes without network."""
+"""`dsee-bench fetch`: download the weights and data of a run or a sweep, for nodes without network."""
 
 import argparse
 import functools
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dsee_bench import config, hub
-from dsee_bench.config import validate
+from dsee_bench.config import flags, validate
 from dsee_bench.hub import Wanted
 from dsee_bench.models import load
 from dsee_bench.models.backbone import Backbone
@@ -20,14 +20,14 @@ from dsee_bench.system.checksum import stated_checksum
 from dsee_bench.system.shell import as_in_a_shell, shell_path
 from dsee_bench.tasks.example import Task
 
-DECIDES = ("experiment", "backbone", "task", "data_dir")  # settings that have a say in what is to be fetched
+DECIDES = ("experiment", "backbone", "task", "data_dir")  # settings that decide what is fetched
 EXAMPLES = """\
 examples:
   dsee-bench fetch backbone=bert-base task=rte,sst2
   dsee-bench fetch experiment=glue_small                    every backbone and task of the experiment's sweep
   dsee-bench fetch experiment=glue_small data_dir=data/glue   weights alone; the data lie in a folder
 
-The files go to the hub's cache (HF_HUB_CACHE, or HF_HOME) and are held against their checksums. A node that sees the
+The files go to the hub's cache (HF_HUB_CACHE, or HF_HOME) and are compared with their checksums. A node that sees the
 same cache then runs with HF_HUB_OFFLINE=1; there, fetch says what is missing. A mirror is set by HF_ENDPOINT=URL.
 """
 
@@ -43,7 +43,7 @@ class Source:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The words after `dsee-bench fetch`; returns the exit code: 1 if something could not be had."""
+    """Run `dsee-bench fetch` with these words; return the exit code: 1 if something could not be fetched."""
     parser = argparse.ArgumentParser(
         prog="dsee-bench fetch",
         description="Download what a run or a sweep needs from the hub: weights, tokenizers, data sets.",
@@ -52,12 +52,12 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="group=option | key=value", help="as for a run or a sweep")
     parser.add_argument("-m", "--multirun", action="store_true", help="changes nothing: a sweep is always followed")
-    words = as_in_a_shell(parser.parse_args(argv).overrides)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dsee_bench").setLevel(logging.INFO)
     signals.listen()
     try:
-        return fetch(sources(words))
+        words = parser.parse_args(flags.take_config_dir(argv)).overrides
+        return fetch(sources(as_in_a_shell(words)))
     except ValueError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1
@@ -67,11 +67,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def sources(words: Sequence[str]) -> list[Source]:
-    """Every backbone and task of `dsee-bench --multirun <words>`, each once; ConfigError for what cannot be."""
-    sweep.expand(words)  # refuses what a run would, in settings that have no say in what is fetched too
-    given, params = sweep.given(words)
-    decide = [word for word in given if _decides(config.parse(word).key_or_group)]
-    cells = sweep.product(decide, {key: value for key, value in params.items() if _decides(key)})
+    """Return every backbone and task of `dsee-bench --multirun <words>` once; ConfigError for a wrong setting."""
+    checked, params = sweep.check(words)
+    sweep.product(checked, params)  # refuses what a run would, also in settings that do not decide what is fetched
+    deciding = [word for word in checked if _decides(config.parse(word).key_or_group)]
+    cells = sweep.product(deciding, {key: value for key, value in params.items() if _decides(key)})
     return list(dict.fromkeys(source for cell in cells for source in _of_run(cell.overrides)))
 
 
@@ -96,7 +96,7 @@ def _weights_otherwise(backbone: Backbone) -> str:
 
 
 def fetch(needed: Sequence[Source]) -> int:
-    """Fetch one after the other and print what came of each; one that cannot be had does not stop the others."""
+    """Fetch the sources in turn and print a table; one that is missing does not stop the others."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     why_not = functools.cache(hub.why_no_hub)  # asked once, not once a source
@@ -112,14 +112,16 @@ def fetch(needed: Sequence[Source]) -> int:
     for reason in reasons:
         print(reason, file=sys.stderr)
     if reasons:
-        print(f"{len(reasons)} of {len(needed)} could not be had", file=sys.stderr)
+        print(f"{len(reasons)} of {len(needed)} could not be fetched", file=sys.stderr)
         return 1
-    print(f"All is there; the cache is {HF_HUB_CACHE}. Runs with HF_HUB_OFFLINE=1 and this cache need no network.")
+    print(
+        f"Everything is there; the cache is {HF_HUB_CACHE}. Runs with HF_HUB_OFFLINE=1 and this cache need no network."
+    )
     return 0
 
 
 def _fetched(source: Source, why_not: Callable[[], str | None]) -> tuple[str, int | None, float | None, str]:
-    """Where it came from, files, MB, and what was done."""
+    """Return where the files came from, how many, how many MB, and what was done."""
     wanted = source.wanted
     if wanted is None or wanted.folder is not None:
         return source.otherwise if wanted is None else f"the folder {wanted.folder}", None, None, "nothing to fetch"

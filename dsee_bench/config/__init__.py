@@ -1,7 +1,7 @@
-"""From conf/ and the command line to typed settings, before anything heavy is imported.
+"""Compose conf/ and the command line into plain settings, check their names, and derive a run's identity.
 
-`check_overrides` refuses an option or key that is not there, with the list of what there is and the nearest name;
-`validate` does the same for what the files and `+key=value` say, and checks types and ranges.
+`check_overrides` refuses an unknown option or key of the command line, with the names that exist and the nearest one;
+`validate` does the same for files and `+key=value`, and checks types and ranges. Nothing heavy is imported.
 """
 
 import contextlib
@@ -34,8 +34,10 @@ GROUPS = ("backbone", "task", "method", "train", "experiment")  # what a run is 
 
 
 def _times(factor: float, value: object) -> object:
-    """`${times:10,${train.lr_adapter}}` in a YAML file: the rate of a method whose steps are not of an update's size.
-    What is no number is handed on, for the types to refuse."""
+    """Resolve `${times:10,${train.lr_adapter}}`, the learning rate of a method that needs larger or smaller steps.
+
+    A value that is not a number is passed on, and the types refuse it.
+    """
     return factor * value if isinstance(value, int | float) else value
 
 
@@ -44,11 +46,11 @@ recipes.register(CONF)
 
 
 class ConfigError(UserError):
-    """A setting that cannot be: the message names it, its value, the rule and the way out."""
+    """A wrong setting: the message names it, its value, the rule and the way out."""
 
 
 def default_results_dir() -> Path:
-    """The project's results/ in a checkout, ./results elsewhere."""
+    """Return the project's results/ in a checkout, ./results elsewhere."""
     project = _PACKAGE.parent
     return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
 
@@ -57,9 +59,9 @@ def default_results_dir() -> Path:
 
 
 def nearest(name: str, among: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: "; did you mean 'x'?", or a full stop where no name is near."""
-    found = difflib.get_close_matches(name, list(among), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else "."
+    """Return the end of a sentence about an unknown name: "; did you mean 'x'?", or "." where no name is near."""
+    close = difflib.get_close_matches(name, list(among), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else "."
 
 
 def options(group: str) -> list[str]:
@@ -74,7 +76,7 @@ def option(group: str, name: str) -> dict[str, Any]:
 
 
 def check_overrides(overrides: Sequence[str]) -> None:
-    """ConfigError for an unknown option or key among command-line overrides. Hydra's own settings are left to Hydra."""
+    """Raise ConfigError for an unknown option or key among the overrides; Hydra checks its own settings."""
     parsed = [parse(override) for override in overrides]
     choices: dict[str, str] = {}
     keys: list[str] = []
@@ -97,7 +99,7 @@ def check_overrides(overrides: Sequence[str]) -> None:
 
 @functools.cache
 def parse(override: str) -> Any:  # hydra's Override
-    """One word of the command line as Hydra reads it; ConfigError for one that it cannot read."""
+    """Return a word of the command line as Hydra reads it; ConfigError if it cannot."""
     try:
         return _parse(override)
     except ValueError as error:
@@ -133,7 +135,7 @@ def _short(word: str) -> str:
 
 
 def quoted(key: str, value: str) -> str:
-    """The word of a command, for a shell, that gives `key` this text whatever characters it has."""
+    """Return the word that sets `key` to this text in a shell, whatever characters it has."""
     return shlex.quote(f"{key}={_text(value)}")
 
 
@@ -155,26 +157,28 @@ def _known(name: str, among: Sequence[str], what: str) -> None:
 
 
 def _check_key(config: "DictConfig", key: str) -> None:
-    """ConfigError naming the first part of a dotted key that is not there, and what is."""
+    """Raise ConfigError for the first unknown part of a dotted key, with the names that exist."""
     node: Any = config
-    walked: list[str] = []
+    path: list[str] = []
     for part in key.split("."):
         if not hasattr(node, "keys"):
-            raise ConfigError(f"{'.'.join(walked)} is a single value; it has no {part!r} below it")
+            raise ConfigError(f"{'.'.join(path)} is a single value; it has no {part!r} below it")
         names = [str(name) for name in node if not str(name).startswith("_")]
         if part not in names and part not in node:
-            place = f"key of {'.'.join(walked)}" if walked else "key or group"
+            place = f"key of {'.'.join(path)}" if path else "key or group"
             has = f"There are: {', '.join(names)}." if names else "There are none."
-            # What a file does not name may still be known to the class that it names, or belong to PEFT.
-            add = f" One that no file has is given as +{key}=VALUE." if walked else ""
+            # The class of the settings, or PEFT, may know a key that no file has.
+            add = f" One that no file has is given as +{key}=VALUE." if path else ""
             raise ConfigError(f"{part!r} is no {place}{nearest(part, names)} {has}{add}")
-        walked.append(part)
+        path.append(part)
         node = node._get_node(part)
 
 
 def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictConfig":
-    """conf/config.yaml with these overrides, as Hydra composes it; ConfigError for what it does not know. With
-    `hydra_too` Hydra's own settings stand under `hydra`."""
+    """Compose conf/config.yaml with these overrides; ConfigError for an unknown name.
+
+    With `hydra_too`, Hydra's own settings stand under `hydra`.
+    """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
@@ -185,7 +189,7 @@ def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictC
             key, _, value = word.partition("=")
             text = quoted(key, value)
             raise ConfigError(f"{_short(word)} is a sweep, which needs --multirun; as a text it is typed {text}")
-    within = GlobalHydra.instance().is_initialized()  # in a sweep's own process, which has conf/ at hand
+    within = GlobalHydra.instance().is_initialized()  # in a sweep, which has read conf/
     try:
         with contextlib.nullcontext() if within else initialize_config_dir(str(CONF), version_base="1.3"):
             more = [f"hydra.searchpath=[{_text(str(folder))}]" for folder in FOLDERS[1:]]
@@ -196,17 +200,17 @@ def compose(overrides: Sequence[str] = (), *, hydra_too: bool = False) -> "DictC
 
 
 def resolve(composed: "DictConfig") -> dict[str, Any]:
-    """The plain values of a composed configuration; ConfigError for a reference that leads nowhere."""
+    """Return the plain values of a composed configuration; ConfigError for a reference to a missing key."""
     try:
         return OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except OmegaConfBaseException as error:
         key, reason = error.full_key, str(error).splitlines()[0]
-        given = _unresolved(OmegaConf.to_container(composed, resolve=False), str(key))
-        raise ConfigError(f"{key}={given}: {reason}; give {key} a value, or name a key that has one") from error
+        value = _unresolved(OmegaConf.to_container(composed, resolve=False), str(key))
+        raise ConfigError(f"{key}={value}: {reason}; give {key} a value, or name a key that has one") from error
 
 
 def _unresolved(content: Any, key: str) -> Any:
-    """The value at a dotted key, as it was written."""
+    """Return the value at a dotted key, as it was written."""
     for part in re.findall(r"[^.\[\]]+", key):
         content = content[int(part) if isinstance(content, list) else part]
     return content
@@ -244,8 +248,10 @@ def _identifying(content: object) -> object:
 
 
 def run_id(config: Mapping[str, Any]) -> str:
-    """Readable names, the seed, and a hash of all settings that change a result: `rte-minilm-dsee-s0-1a2b3c4d`.
-    It is the name of files: names are cut to plain characters, and so that 100 are not exceeded."""
+    """Return names, seed, and a hash of all settings that change a result: `rte-minilm-dsee-s0-1a2b3c4d`.
+
+    Files are named by it, so it has plain characters only, and at most 100.
+    """
     names = [str(config[group]["name"]) for group in ("task", "backbone", "method")]
     end = f"-s{config['seed']}-{digest(identity(config))}"
     return f"{plain('-'.join(names))[: LONGEST_NAME - len(end)]}{end}"

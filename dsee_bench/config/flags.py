@@ -1,6 +1,7 @@
-"""What of Hydra's own may be set on the command line: some flags, and settings that name no foreign code.
+"""Hydra's own flags and settings on the command line: which ones are allowed.
 
-Hydra imports what its settings name (sweeper, launcher, callbacks, log handlers), and one of its flags reads a pickle.
+Hydra imports the code that its settings name (sweeper, launcher, callbacks, log handlers), and one of its flags reads a
+pickle; so both are checked first.
 """
 
 import argparse
@@ -24,14 +25,14 @@ IMPORTED = ("_target_", "class", "()", "factory")  # keys of Hydra's settings an
 
 
 def check_flags(words: Sequence[str]) -> None:
-    """ConfigError for a flag that is not there."""
+    """Raise ConfigError for an unknown flag."""
     for word in words:
         if word.startswith("-") and word.partition("=")[0] not in FLAGS:
             raise ConfigError(f"{shown(word)} is no flag of dsee-bench. There are: {', '.join(FLAGS)}")
 
 
 def take_config_dir(words: Sequence[str]) -> list[str]:
-    """Add the folder of Hydra's --config-dir, if there is one, to those of the options; return the other words."""
+    """Let options also come from the folder of --config-dir; return the other words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config-dir", type=argument_path, metavar="DIR")
     try:
@@ -45,7 +46,7 @@ def take_config_dir(words: Sequence[str]) -> list[str]:
 
 
 def check_hydra(words: Sequence[str]) -> None:
-    """ConfigError where the words make Hydra import something that is neither its own nor ours."""
+    """Raise ConfigError if the words make Hydra import foreign code."""
     overrides = [config.parse(word) for word in words]
     if any(override.key_or_group.startswith("hydra.searchpath") for override in overrides):
         raise ConfigError("hydra.searchpath cannot be set; --config-dir=DIR adds a folder of your own options")
@@ -54,7 +55,7 @@ def check_hydra(words: Sequence[str]) -> None:
 
 
 def check_composed(hydra: Any) -> None:
-    """ConfigError for foreign code in Hydra's composed settings."""
+    """Raise ConfigError for foreign code in Hydra's composed settings."""
     for place, value in leaves(OmegaConf.to_container(hydra, resolve=False)):
         text = str(value)
         code = place.rpartition(".")[2] in IMPORTED or text.startswith("ext://")

@@ -84,13 +84,13 @@ class Recipe:
         return math.ceil(share * rows) if share < 1 else int(share)
 
     def steps(self, rows: int, epochs: float) -> int:
-        """Optimizer steps of a tuning over `rows` training rows, as transformers' Trainer counts them."""
+        """Return the optimizer steps over `rows` training rows, as transformers' Trainer counts them."""
         return math.ceil(epochs * math.ceil(self.rows_used(rows) / self.batch_size))
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the recipe of a run comes from, for plan, record and log."""
+    """Origin of a run's recipe, for plan, record and log."""
 
     name: str
     whose: str | None  # None: conf/recipes.yaml does not say
@@ -100,7 +100,7 @@ class Source:
     changed: dict[str, Any]  # settings of the run that are not the recipe's
 
     def line(self) -> str:
-        """One line for people."""
+        """Return one line for people."""
         text = sentence(self.name, self.whose, self.made_for, self.not_made_for)
         if self.not_made_for and self.nearest:
             text += " (the nearest there is)"
@@ -110,7 +110,7 @@ class Source:
 
 
 def sentence(name: str, whose: str | None, made_for: Mapping[str, list[str]], not_made_for: Iterable[str]) -> str:
-    """`recipe demo (ours), made for minilm on toy_pairs; not made for bert-base`."""
+    """Return `recipe demo (ours), made for minilm on toy_pairs; not made for bert-base`."""
     if whose is None:
         return f"recipe {name}: not listed in conf/recipes.yaml, so nobody says what it was made for"
     words = {"backbone": "", "task": "on ", "method": "with "}
@@ -120,7 +120,7 @@ def sentence(name: str, whose: str | None, made_for: Mapping[str, list[str]], no
 
 
 def of_runs(name: str, runs: Iterable[Mapping[str, str]], conf: Path) -> str:
-    """The sentence on a recipe that several runs have, given by their names of backbone, task and method."""
+    """Return the sentence on a recipe of several runs, each given by its names of backbone, task and method."""
     entry = _table(conf).get(name)
     if entry is None:
         return sentence(name, None, {}, ())
@@ -131,7 +131,7 @@ def of_runs(name: str, runs: Iterable[Mapping[str, str]], conf: Path) -> str:
 
 
 def source(config: Mapping[str, Any], conf: Path) -> Source:
-    """Where the recipe of a resolved configuration comes from."""
+    """Return the origin of the recipe of a resolved configuration."""
     name = str(config["train"].get("name"))
     entry = _table(conf).get(name)
     if entry is None:
@@ -155,18 +155,18 @@ def _made_for(entry: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _others(made_for: Mapping[str, list[str]], run: Mapping[str, str]) -> tuple[str, ...]:
-    """The run's names of backbone, task and method that the recipe was not made for."""
+    """Return the run's names of backbone, task and method that the recipe was not made for."""
     return tuple(run[key] for key, names in made_for.items() if run[key] not in names)
 
 
 def belonging(config: Mapping[str, Any], conf: Path) -> str:
-    """The name of the recipe that belongs to the backbone, task and method of a configuration."""
+    """Return the name of the recipe for the backbone, task and method of a configuration."""
     facts = _facts(config)
     return _first(tuple(facts.items()), conf)
 
 
 def settings(config: Mapping[str, Any], conf: Path) -> dict[str, Any]:
-    """The settings of the recipe that belongs to a configuration."""
+    """Return the settings of the recipe for a configuration."""
     return read(belonging(config, conf), str(_at(config, "task.name")), conf)
 
 
@@ -181,7 +181,7 @@ def _first(facts: tuple[tuple[str, str], ...], conf: Path) -> str:
 
 
 def _facts(config: Mapping[str, Any]) -> dict[str, str]:
-    """What conf/recipes.yaml may ask of a run. A setting of a wrong type is refused later, by its class."""
+    """Return what conf/recipes.yaml chooses by. A setting of a wrong type is refused later, by its class."""
     layers, hidden, rows = (_at(config, key) for key in ("backbone.layers", "backbone.hidden", "task.rows.train"))
     weights = 12 * layers * hidden**2 if isinstance(layers, int) and isinstance(hidden, int) else BASE
     names = {group: f"{group}.name" for group in NAMED}
@@ -195,7 +195,7 @@ def _facts(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _at(config: Any, key: str) -> object:
-    """The value under a dotted key; None where there is none."""
+    """Return the value under a dotted key, or None."""
     for part in key.split("."):
         config = config.get(part) if isinstance(config, Mapping) else None
     return config
@@ -203,7 +203,7 @@ def _at(config: Any, key: str) -> object:
 
 @functools.cache
 def read(name: str, task: str, conf: Path) -> dict[str, Any]:
-    """The settings of a recipe as they are for a task."""
+    """Return the settings of a recipe for a task."""
     composed = OmegaConf.create({"task": {"name": task}, "train": option("train", name, conf)})
     return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
 
@@ -226,8 +226,11 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def register(conf: Path) -> None:
-    """Teach OmegaConf what YAML files may ask: `${recipe:epochs}`, that setting of the recipe that belongs to the run;
-    `${pick:${task.name},{cola:64},256}`, the value under a name, or the last; `${or:${a},${b}}`, b where a is null."""
+    """Register the resolvers of the YAML files.
+
+    `${recipe:epochs}` is a setting of the recipe for the run; `${pick:${task.name},{cola:64},256}` is the value under a
+    name, or the last; `${or:${a},${b}}` is b where a is null.
+    """
 
     def recipe(setting: str, *, _root_: Mapping[str, Any]) -> object:
         return settings(_root_, conf).get(setting)

@@ -1,7 +1,8 @@
-"""From plain values to typed settings: keys, types and ranges are checked at every level in one way.
+"""Turn plain values into typed settings; keys, types and ranges are checked at every level in one way.
 
 A class of settings is a frozen dataclass: its annotations give the types and ranges (`limits`), its `__post_init__`
-checks what concerns several fields. Nothing is imported for a `_target_` outside dsee_bench.
+checks rules for several fields. pydantic does the checking; this module adds the known names, the nearest name and the
+way out to its errors. Nothing is imported for a `_target_` outside dsee_bench.
 """
 
 import dataclasses
@@ -28,7 +29,7 @@ HOMES = {
 
 
 def build(node: object, where: str) -> Any:
-    """The object that `node` describes: its `_target_` names a dataclass, its other keys are the fields.
+    """Build the object that `node` describes: its `_target_` names a dataclass, its other keys are the fields.
 
     `where` begins with "backbone", "task" or "method", as "method.stages.<name>". Raises ConfigError naming `where`.key
     for a key, a type or a value that the class does not take.
@@ -58,7 +59,7 @@ def _class(target: object, where: str) -> Any:
 
 
 def typed(cls: type[T], values: object, where: str) -> T:
-    """An instance of the dataclass `cls` from plain values, checked by its annotations."""
+    """Return an instance of the dataclass `cls` from plain values, checked by its annotations."""
     from pydantic import ValidationError
 
     kind: Any = cls
@@ -94,7 +95,7 @@ def _names(cls: Any) -> list[str]:
 
 
 def check_keys(kind: Any, value: object, where: str) -> None:
-    """ConfigError for a key, at any depth of `value`, that the annotation `kind` has no field for."""
+    """Raise ConfigError for a key, at any depth of `value`, that the annotation `kind` has no field for."""
     parts = get_args(kind)
     if get_origin(kind) in (Union, UnionType):
         for part in parts:
@@ -136,18 +137,18 @@ def _explain(error: Any, where: str) -> str:  # pydantic's ValidationError
         if each["type"] == "limits":
             return f"{place} {each['msg']}, got {shown(value)}{each['ctx']['hint']}"
     messages = dict.fromkeys(_plain(each["msg"]) for each in same)
-    said = " or ".join(msg if at == 0 else msg.removeprefix("Input should be ") for at, msg in enumerate(messages))
-    return f"{place}={shown(value)}: {said[0].lower()}{said[1:]}{_as_text(first, place)}"
+    rule = " or ".join(msg if at == 0 else msg.removeprefix("Input should be ") for at, msg in enumerate(messages))
+    return f"{place}={shown(value)}: {rule[0].lower()}{rule[1:]}{_as_text(first, place)}"
 
 
 def _plain(message: str) -> str:
-    """pydantic's message without Python's names of types."""
+    """Return pydantic's message without Python's names of types."""
     message = re.sub(r"a (valid )?dictionary( or an instance of \w+)?", "a group of settings, as in conf/", message)
     return re.sub(r" for <class .*>", "", message)
 
 
 def _as_text(error: Any, place: str) -> str:
-    """How the value is given where a text is asked for and Hydra took it for something else."""
+    """Return how to type a value as a text, where a text is required and Hydra read another type."""
     value = error["input"]
     if error["type"] not in ("string_type", "path_type") or value is None or isinstance(value, Mapping):
         return ""
@@ -155,11 +156,11 @@ def _as_text(error: Any, place: str) -> str:
     return f"; to give it as a text type {quoted(place, text)}"
 
 
-# --- what a configuration may hold at all -----------------------------------------------------------------------------
+# --- what any configuration may hold ----------------------------------------------------------------------------------
 
 
 def leaves(content: object) -> Iterator[tuple[str, object]]:
-    """Every single value in nested dicts and lists, with its dotted place."""
+    """Yield every single value in nested dicts and lists, with its dotted key."""
     waiting: list[tuple[str, object]] = [("", content)]
     while waiting:
         place, value = waiting.pop()
@@ -171,21 +172,21 @@ def leaves(content: object) -> Iterator[tuple[str, object]]:
 
 
 def check_targets(content: object) -> None:
-    """ConfigError for a `_target_`, at any depth, that is not in dsee_bench."""
+    """Raise ConfigError for a `_target_`, at any depth, that is not in dsee_bench."""
     for place, value in leaves(content):
         if place.rpartition(".")[2] == TARGET and re.fullmatch(r"dsee_bench(\.\w+)+", str(value)) is None:
             raise ConfigError(f"{place}={shown(value)} must name a class of dsee_bench; nothing else is imported")
 
 
 def check_numbers(content: object) -> None:
-    """ConfigError for a number that no record can hold: NaN, infinity, or one beyond 32 bits."""
+    """Raise ConfigError for a number that no record can hold: NaN, infinity, or one beyond 32 bits."""
     for place, value in leaves(content):
         if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) <= LARGEST):
             raise ConfigError(f"{place} must be finite and at most {LARGEST} in size, got {shown(value)}")
 
 
 def shown(value: object) -> str:
-    """`value` in an error: at most 80 characters."""
+    """Return `value` for an error, in at most 80 characters."""
     try:
         text = str(value)
     except ValueError:  # Python writes no integer of more than 4,300 digits

@@ -1,4 +1,4 @@
-"""Several runs at once on one machine: each worker's share of its cores and GPUs."""
+"""Share the cores and GPUs of one machine among the runs of a sweep."""
 
 import os
 import tempfile
@@ -8,12 +8,14 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-_TAKEN: list[FileLock] = []  # this worker's GPU, held until its process ends
+_GPU_LOCKS: list[FileLock] = []  # this worker's GPU, held until its process ends
 
 
-def share_of(launcher: Mapping[str, Any]) -> int | None:
-    """CPU threads for a run under Hydra's `launcher`: the cores of this process shared among its workers, at least one.
-    None where the launcher starts no workers on this machine. The worker also takes a GPU, if there is one left."""
+def threads_per_run(launcher: Mapping[str, Any]) -> int | None:
+    """Return the CPU threads of a run under Hydra's `launcher`, at least one, and reserve a GPU for its worker.
+
+    The cores of this process are shared among the launcher's workers. None if it starts no workers on this machine.
+    """
     workers = launcher.get("n_jobs")  # joblib's name; its negative numbers count from the number of cores
     if workers is None:
         return None
@@ -23,14 +25,16 @@ def share_of(launcher: Mapping[str, Any]) -> int | None:
 
 
 def take_gpu() -> None:
-    """Let this process see one GPU alone: one that no other worker on this machine has, or where all are taken any of
-    them. Does nothing without GPUs, and nothing the second time."""
+    """Let this process see only one GPU: one that no other worker on this machine has, or any if all are taken.
+
+    Does nothing without GPUs, and nothing the second time.
+    """
     import torch
 
-    if _TAKEN or not torch.cuda.device_count():
+    if _GPU_LOCKS or not torch.cuda.device_count():
         return
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = given.split(",") if given else [str(index) for index in range(torch.cuda.device_count())]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
     folder = Path(tempfile.gettempdir()) / f"dsee-bench-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     os.environ["CUDA_VISIBLE_DEVICES"] = names[os.getpid() % len(names)]
@@ -40,6 +44,6 @@ def take_gpu() -> None:
             lock.acquire(timeout=0)
         except Timeout:
             continue
-        _TAKEN.append(lock)
+        _GPU_LOCKS.append(lock)
         os.environ["CUDA_VISIBLE_DEVICES"] = name
         return

@@ -32,26 +32,23 @@ class Cell:
 
 
 def expand(words: Sequence[str]) -> list[Cell]:
-    """Every run of `dsee-bench --multirun <words>`, in Hydra's order; ConfigError for what it does not know.
+    """Return every run of `dsee-bench --multirun <words>`, in Hydra's order; ConfigError for an unknown name.
 
     The experiment's own sweep comes first, and the words override it.
     """
-    return product(*given(words))
+    return product(*check(words))
 
 
-def given(words: Sequence[str]) -> tuple[list[str], Mapping[str, Any]]:
-    """The words that choose runs, checked, and the sweep of the experiment that they name (hydra.sweeper.params)."""
+def check(words: Sequence[str]) -> tuple[list[str], Mapping[str, Any]]:
+    """Return the words that choose runs, checked, and the experiment's own sweep (hydra.sweeper.params)."""
     config.check_overrides(words)
-    parsed = [config.parse(word) for word in words]
-    single = [override.input_line for override in parsed if not override.is_sweep_override()]
-    hydra = config.compose(single, hydra_too=True).hydra
+    hydra = config.compose([word for word in words if not config.parse(word).is_sweep_override()], hydra_too=True).hydra
     check_composed(hydra)
-    params = hydra.sweeper.params or {}
-    return [word for word in words if not config.parse(word).is_hydra_override()], params
+    return [word for word in words if not config.parse(word).is_hydra_override()], hydra.sweeper.params or {}
 
 
 def product(words: Sequence[str], params: Mapping[str, Any]) -> list[Cell]:
-    """Every combination of the swept values of `params`, an experiment's sweep, and of the words."""
+    """Return every combination of the swept values of `params`, an experiment's sweep, and of the words."""
     cells, mistakes = runnable(words, params)
     if mistakes:
         raise mistakes[0]
@@ -102,24 +99,29 @@ def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[t
         if override.is_sweep_override() and not override.is_discrete_sweep():
             raise ConfigError(f"{word} has no list of values to sweep over; write {key}=A,B or {key}=range(N)")
         swept = override.is_sweep_override()
-        found = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-        values[key] = [f"{key}={value}" for value in found]
+        options = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
+        values[key] = [f"{key}={option}" for option in options]
     return itertools.product(*values.values())
 
 
 def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
-    """The cells that left no record of a run that ended well, or whose data may have changed since: these look
-    themselves whether their rows are the same. A record from elsewhere is doubted only beside a `data_dir`."""
-    return [cell for cell in cells if _is_left(cell, results_dir, data_dir)]
+    """Return the cells without a record of a finished run, and those whose data may have changed since.
 
+    The latter compare their rows themselves. A record without work files comes from elsewhere; its data are in doubt
+    only where there is a `data_dir`.
+    """
 
-def _is_left(cell: Cell, results_dir: Path, data_dir: Path | None) -> bool:
-    found = state_of(cell.run_id, results_dir).record
-    if found is None or found.status != "finished":
-        return True
-    work = results_dir / "work" / cell.run_id
-    known = data_dir is not None or (work / data_check.NAME).exists()
-    return known and data_check.doubtful(work, data_dir, found)
+    def is_finished(cell: Cell) -> bool:
+        record = state_of(cell.run_id, results_dir).record
+        work = results_dir / "work" / cell.run_id
+        to_compare = data_dir is not None or (work / data_check.NAME).exists()
+        return (
+            record is not None
+            and record.status == "finished"
+            and not (to_compare and data_check.doubtful(work, data_dir, record))
+        )
+
+    return [cell for cell in cells if not is_finished(cell)]
 
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:

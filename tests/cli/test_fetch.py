@@ -165,7 +165,7 @@ def test_fetch_says_what_is_there_and_what_is_missing(fetched):
     assert (
         "mrpc: nyu-mll/glue at bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c is not in the cache and http://" in done.stderr
     )
-    assert "1 of 3 could not be had" in done.stderr
+    assert "1 of 3 could not be fetched" in done.stderr
 
 
 def test_a_damaged_file_is_not_trained_on(fetched, offline):

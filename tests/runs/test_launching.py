@@ -111,7 +111,7 @@ SHARES = [
 def test_threads_are_shared_out(workers, cores, threads, why, monkeypatch):
     monkeypatch.setattr(launching, "take_gpu", lambda: None)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    assert launching.share_of({} if workers is None else {"n_jobs": workers}) == threads, why
+    assert launching.threads_per_run({} if workers is None else {"n_jobs": workers}) == threads, why
 
 
 def test_each_worker_takes_a_gpu_of_its_own(tmp_path):
