@@ -29,7 +29,7 @@ def untuned(folder, *overrides):
 def logits(model, state):
     model.eval()
     with torch.no_grad():
-        return model(**state.tokenizer(["one text", "another"], return_tensors="pt", padding=True)).logits
+        return model(**state.setup.tokenizer(["one text", "another"], return_tensors="pt", padding=True)).logits
 
 
 def test_the_update_starts_at_zero(tmp_path):
@@ -98,8 +98,8 @@ def test_a_pruned_model_loads_again(tmp_path):
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.tokenizer,
-        state.task,
+        state.setup.tokenizer,
+        state.setup.task,
         tmp_path / "out",
         backbone=settings.backbone.name,
         folding="merged",

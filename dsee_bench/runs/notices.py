@@ -17,8 +17,8 @@ def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
     """
     from dsee_bench.tasks.batch import encode_split
 
-    recipe = state.recipe
-    decoded = _cut_prompts(state) if state.task.kind == "generation" else {}
+    recipe = state.setup.recipe
+    decoded = _cut_prompts(state) if state.setup.task.kind == "generation" else {}
     found = {}
     for name, split in state.data.items():
         if name in decoded:
@@ -26,9 +26,9 @@ def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
         elif name == "train":
             if tuned:
                 rows = recipe.rows_used(len(split))
-                found[name] = encode_split(split, state.tokenizer, recipe.max_length, rows).cut
-        elif state.task.kind != "generation":
-            found[name] = encode_split(split, state.tokenizer, recipe.max_length).cut
+                found[name] = encode_split(split, state.setup.tokenizer, recipe.max_length, rows).cut
+        elif state.setup.task.kind != "generation":
+            found[name] = encode_split(split, state.setup.tokenizer, recipe.max_length).cut
     return found
 
 
@@ -36,11 +36,11 @@ def _cut_prompts(state: RunState) -> dict[str, int]:
     from dsee_bench.tasks.batch import cut_prompts
     from dsee_bench.training.decode import room_for_context
 
-    decoding = state.task.decode  # type: ignore[attr-defined]  # a data-to-text task
+    decoding = state.setup.task.decode  # type: ignore[attr-defined]  # a data-to-text task
     room = room_for_context(state.model, decoding)
     return {
         name: cut_prompts(
-            [example.context for example in state.data[name].examples[: decoding.contexts]], state.tokenizer, room
+            [example.context for example in state.data[name].examples[: decoding.contexts]], state.setup.tokenizer, room
         )
         for name in decoding.splits
     }
@@ -50,16 +50,16 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
     """Yield a line for each split with cut rows, for classes that train lacks, and for each split of one class."""
     for name, count in cut.items():
         if count:
-            limit = f"train.max_length={state.recipe.max_length}"
-            if state.task.kind == "generation" and name != "train":
+            limit = f"train.max_length={state.setup.recipe.max_length}"
+            if state.setup.task.kind == "generation" and name != "train":
                 limit = "the model's positions, less task.decode.new_tokens"
             yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut"
-    if state.task.kind != "classification":
+    if state.setup.task.kind != "classification":
         return
     for name, split in state.data.items():
         labels = [example.label for example in split.examples[: _used(state, name)]]
-        there = {state.task.labels[int(label)] for label in labels if label is not None}
-        lacking = [label for label in state.task.labels if label not in there]
+        there = {state.setup.task.labels[int(label)] for label in labels if label is not None}
+        lacking = [label for label in state.setup.task.labels if label not in there]
         if name == "train" and lacking:
             yield f"train: no row is of the class {_listed(lacking)}, so it is not learned; check task.labels"
         elif len(there) == 1:
@@ -69,8 +69,8 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
 def _used(state: RunState, name: str) -> int:
     rows = len(state.data[name])
     if name == "train":
-        return state.recipe.rows_used(rows)
-    contexts = state.task.decode.contexts if state.task.kind == "generation" else None  # type: ignore[attr-defined]
+        return state.setup.recipe.rows_used(rows)
+    contexts = state.setup.task.decode.contexts if state.setup.task.kind == "generation" else None  # type: ignore[attr-defined]
     return rows if contexts is None else min(rows, contexts)
 
 

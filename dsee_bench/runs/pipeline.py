@@ -6,6 +6,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from itertools import accumulate
@@ -38,6 +39,7 @@ from dsee_bench.system.files import remove
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.decode import check_splits, decode_and_score
 from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
+from dsee_bench.training.job import Setup
 
 
 def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
@@ -48,7 +50,7 @@ def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
         warn(line)
     if repeat:
         _start_over(settings, inputs)
-    state.curve = _curve(settings, state, tracker)
+    state.setup = replace(state.setup, curve=_curve(settings, state, tracker))
     logs = run_stages(settings, state, settings.states, inputs)
     finished = Record(
         run_id=settings.run_id,
@@ -133,8 +135,8 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.tokenizer,
-        state.task,
+        state.setup.tokenizer,
+        state.setup.task,
         folder,
         backbone=settings.backbone.name,
         folding=launch.export_adapter,
@@ -178,18 +180,15 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
     loaded = _load(settings)
     if settings.launch.device == "auto" and torch.accelerator.is_available():
         loaded.model.to(torch.accelerator.current_accelerator())
+    launch = settings.launch
     state = RunState(
         model=loaded.model,
-        tokenizer=loaded.tokenizer,
         spec=settings.backbone.spec(settings.labels),
-        task=settings.task,
         data=data,
-        recipe=settings.recipe,
+        setup=Setup(loaded.tokenizer, settings.task, settings.recipe, launch.device, launch.save_every),
         stage="",
         seed=settings.seed,
         folder=work,
-        device=settings.launch.device,
-        save_every=settings.launch.save_every,
         fresh=lambda: _load(settings).model,
     )
     return state, {"weights": loaded.weights, "data": inputs, "made_with": _made_with(settings.launch.device)}
@@ -262,8 +261,8 @@ def _largest_size() -> int:
 
 def _score(state: RunState, work: Path) -> tuple[Score, ...]:
     """Return the scores on every split but train, or on those that a text task names; write the answers to `work`."""
-    if state.task.kind == "generation":
-        return decode_and_score(state.model, state.tokenizer, state.task, state.data, work)
+    if state.setup.task.kind == "generation":
+        return decode_and_score(state.model, state.setup.tokenizer, state.setup.task, state.data, work)
     answers = list(answer_splits(state, work))
     for line in notices.of_scores([score for split in answers for score in split.scores]):
         warn(line)
@@ -276,6 +275,4 @@ def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:
     """Yield the answers on every split but train."""
     for name, split in state.data.items():
         if name != "train":
-            yield evaluate(
-                state.model, state.tokenizer, state.task, split, state.recipe, folder=work, device=state.device
-            )
+            yield evaluate(state.model, state.setup, split, work)

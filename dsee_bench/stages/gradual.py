@@ -46,7 +46,7 @@ class GradualPrune(Tune):
         return self.prune.estimates(spec)
 
     def run(self, state: RunState) -> GradualReport:
-        last = max(1, round(self.until * state.recipe.steps(len(state.data["train"]), self.epochs)))
+        last = max(1, round(self.until * state.setup.recipe.steps(len(state.data["train"]), self.epochs)))
         schedule = Schedule(self.prune, state, self.every, last)
         tuned = self.tune(state, [schedule], best_after=last - 1)  # what `last` leaves is a candidate
         shares = [

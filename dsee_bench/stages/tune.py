@@ -43,26 +43,21 @@ class Tune(Stage):
         from dsee_bench.training.train import tune
 
         choose_trainable(state, self.parameters)
-        budget = budget_of(state.tuner, state.recipe.steps(len(state.data["train"]), self.epochs))
+        budget = budget_of(state.tuner, state.setup.recipe.steps(len(state.data["train"]), self.epochs))
         job = Job(
             name=state.stage,
+            setup=state.setup,
             model=state.model,
-            tokenizer=state.tokenizer,
-            task=state.task,
             train=state.data["train"],
-            dev=state.data["validation" if state.recipe.select_on == "validation" else "dev"],
-            recipe=state.recipe,
+            dev=state.data["validation" if state.setup.recipe.select_on == "validation" else "dev"],
             epochs=self.epochs,
             learning_rate=self.learning_rate,
             seed=state.seed,
             folder=state.folder,
-            device=state.device,
             masks=tuple(_stored_masks(state)) if self.parameters == "all" else (),
             after_step=(*hooks, *([budget] if budget else [])),
             penalties=(*state.penalties, *([budget.penalty] if budget else [])),
             best_after=max(best_after, budget.best_after if budget else 0),
-            save_every=state.save_every,
-            curve=state.curve,
         )
         return tune(job)
 

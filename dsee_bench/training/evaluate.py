@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import EvalPrediction, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import EvalPrediction, PreTrainedModel, Trainer, TrainingArguments
 
-from dsee_bench.config.recipes import Recipe
 from dsee_bench.metrics import score
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.system import distributed
 from dsee_bench.tasks.batch import SortedByLength, collator, encode_split
 from dsee_bench.tasks.example import Split, Task
+from dsee_bench.training.job import Setup
 
 EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said on one split, in the split's own order, and how good it was."""
+    """The answers on one split, in its order, and their scores."""
 
     split: str
     answers: tuple[float, ...]
@@ -31,7 +31,7 @@ class Answers:
 
 
 def use_bf16(precision: str, device: str) -> bool:
-    """Whether to compute in bfloat16: as asked, or for `auto` where the processor multiplies it natively."""
+    """Return whether to compute in bfloat16: as asked, or for `auto` where the processor multiplies it natively."""
     if precision != "auto":
         return precision == "bf16"
     if not on_cpu(device):
@@ -40,20 +40,21 @@ def use_bf16(precision: str, device: str) -> bool:
 
 
 def on_cpu(device: str) -> bool:
-    """Whether a run computes on the processor: asked for, or nothing else is there."""
+    """Return whether a run computes on the CPU: asked for, or nothing else is available."""
     return device == "cpu" or not torch.accelerator.is_available()
 
 
-def arguments(
-    folder: Path, recipe: Recipe, device: str, *, eval_batch: int = EVAL_BATCH, **more: Any
-) -> TrainingArguments:
-    """TrainingArguments with what training and scoring share. A process computes on one GPU, whatever it sees: with
-    several, Trainer would put the batch of each on top."""
-    found = TrainingArguments(
+def arguments(folder: Path, setup: Setup, *, eval_batch: int = EVAL_BATCH, **more: Any) -> TrainingArguments:
+    """Return TrainingArguments with what training and scoring share.
+
+    A process computes on one GPU, however many it sees: Trainer would give each a batch of that size.
+    """
+    device = setup.device
+    made = TrainingArguments(
         output_dir=str(folder),
         per_device_eval_batch_size=eval_batch,
         logging_nan_inf_filter=False,  # it would log the last finite loss, and leave others out of dev's mean
-        bf16=use_bf16(recipe.precision, device),
+        bf16=use_bf16(setup.recipe.precision, device),
         use_cpu=on_cpu(device),
         dataloader_pin_memory=not on_cpu(device),
         remove_unused_columns=False,
@@ -63,14 +64,14 @@ def arguments(
         ddp_find_unused_parameters=False,
         **more,
     )
-    found._n_gpu = min(found.n_gpu, 1)
-    return found
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 def answers_of(logits: np.ndarray, kind: str) -> list[float]:
-    """The answers that logits (n, labels) stand for: the largest class, or the number itself for a regression.
+    """Return the answers of logits (n, labels): the largest class, or the number itself for a regression.
 
-    ValueError for logits that are no numbers: class 0 would stand for them.
+    ValueError for logits that are not finite: argmax would make them class 0.
     """
     wrong = len(logits) - int(np.isfinite(logits.reshape(len(logits), -1)).all(-1).sum())
     if wrong:
@@ -81,43 +82,38 @@ def answers_of(logits: np.ndarray, kind: str) -> list[float]:
 
 
 def metrics_of(task: Task, split: str) -> Callable[[EvalPrediction], dict[str, float]]:
-    """Trainer's compute_metrics for a task. An undefined value is -inf here, which is never the best."""
+    """Return Trainer's compute_metrics for a task; an undefined value is -inf, which is never the best."""
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        said = answers_of(np.asarray(prediction.predictions), task.kind)
-        scores = score(task.metrics, said, np.asarray(prediction.label_ids).tolist(), split)
+        answers = answers_of(np.asarray(prediction.predictions), task.kind)
+        scores = score(task.metrics, answers, np.asarray(prediction.label_ids).tolist(), split)
         return {item.name: float("-inf") if item.value is None else item.value for item in scores}
 
     return compute
 
 
 def release(trainer: Trainer, model: PreTrainedModel) -> None:
-    """Take off what accelerate wrapped around the model. It marks the model as prepared, and the next Trainer would
-    then leave it as it is: a second tuning would run in float32 where the first ran in bfloat16."""
+    """Take off what accelerate wrapped around the model.
+
+    accelerate marks the model as prepared, and the next Trainer would leave it as it is: a second tuning would run in
+    float32 where the first ran in bfloat16.
+    """
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     model.__dict__.pop("_is_accelerate_prepared", None)
 
 
-def evaluate(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    split: Split,
-    recipe: Recipe,
-    *,
-    folder: Path,
-    device: str,
-) -> Answers:
+def evaluate(model: PreTrainedModel, setup: Setup, split: Split, folder: Path) -> Answers:
     """Answer every example of `split` and score the answers with the task's metrics."""
-    rows = SortedByLength(encode_split(split, tokenizer, recipe.max_length))
+    task = setup.task
+    rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length))
     trainer = Trainer(
         model,
-        arguments(folder, recipe, device),
-        data_collator=collator(tokenizer),
+        arguments(folder, setup),
+        data_collator=collator(setup.tokenizer),
         callbacks=[Answering(split.name)],
     )
     output = trainer.predict(rows)
     release(trainer, model)
-    said = rows.restore(answers_of(np.asarray(output.predictions), task.kind))
+    answers = rows.restore(answers_of(np.asarray(output.predictions), task.kind))
     references = rows.restore(np.asarray(output.label_ids).tolist())
-    return Answers(split.name, tuple(said), tuple(references), score(task.metrics, said, references, split.name))
+    return Answers(split.name, tuple(answers), tuple(references), score(task.metrics, answers, references, split.name))

@@ -1,5 +1,6 @@
 """What one tuning needs, and what it reports; nothing heavy is imported here."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,34 +45,41 @@ class StepHook(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
-    """All that one tuning needs."""
+class Setup:
+    """What the tunings and evaluations of a run share."""
 
-    name: str  # of the stage, for the progress line
-    model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
     task: Task
+    recipe: Recipe
+    device: str  # "auto" or "cpu"
+    save_every: float = math.inf  # seconds between checkpoints, besides those of evaluations
+    curve: "Curve | None" = None  # where loss and dev scores go while a tuning runs
+
+
+@dataclass(frozen=True)
+class Job:
+    """One tuning."""
+
+    name: str  # of the stage, for the progress line
+    setup: Setup
+    model: "PreTrainedModel"
     train: Split
     dev: Split  # that chooses the best checkpoint: dev, or validation
-    recipe: Recipe
     epochs: float
     learning_rate: float
     seed: int
-    folder: Path
-    device: str
+    folder: Path  # of its checkpoints
     masks: "Sequence[tuple[Tensor, Tensor]]"  # (parameter, mask of its shape, True where kept)
     after_step: Sequence[StepHook]
     penalties: "Sequence[Callable[[], Tensor]]"
-    save_every: float  # seconds between checkpoints, besides those of evaluations
     best_after: int = 0  # step up to which the weights are no candidates for the best
-    curve: "Curve | None" = None  # where loss and dev scores go while it runs
 
     @property
     def writes(self) -> bool:
-        """Whether it is a language model that learns to complete contexts."""
-        return self.task.kind == "generation"
+        """Whether a language model learns to complete contexts."""
+        return self.setup.task.kind == "generation"
 
     @property
     def ranked_by(self) -> str:
-        """What that split is measured by while training: the task's first metric; of texts to write, the loss."""
-        return "loss" if self.writes else self.task.metrics[0]
+        """What chooses the best checkpoint on that split: the task's first metric, or the loss of a language model."""
+        return "loss" if self.writes else self.setup.task.metrics[0]

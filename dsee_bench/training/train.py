@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, set_seed
+from transformers import PreTrainedModel, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
 
-from dsee_bench.config.recipes import Recipe
 from dsee_bench.monitoring.console import info
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed
@@ -19,7 +18,7 @@ from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
-from dsee_bench.training.job import Job, TuneReport
+from dsee_bench.training.job import Job, Setup, TuneReport
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
 CURVE_POINTS = 50  # of the training loss, in the record
@@ -30,15 +29,15 @@ def tune(job: Job) -> TuneReport:
 
     Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped.
     """
-    recipe = job.recipe
+    setup, recipe = job.setup, job.setup.recipe
     set_seed(job.seed)
     # Trainer takes any model with **kwargs for one that divides its loss by the tokens of the whole batch; classifiers
     # do not, and would get their gradient multiplied by the number of accumulated parts.
     job.model.accepts_loss_kwargs = job.writes
-    rows = encode_split(job.train, job.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
+    rows = encode_split(job.train, setup.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
     dev = completions(job.dev) if job.writes else job.dev
-    dev_rows = encode_split(dev, job.tokenizer, recipe.max_length, recipe.dev_rows)
-    progress = Progress(job.name, job.dev.name, job.ranked_by, job.curve)
+    dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows)
+    progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)
     trainer = ResumingTrainer(
         job.penalties,
@@ -48,9 +47,9 @@ def tune(job: Job) -> TuneReport:
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
         train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
         eval_dataset=SortedByLength(dev_rows),
-        data_collator=collator(job.tokenizer),
-        compute_metrics=None if job.writes else metrics_of(job.task, job.dev.name),
-        callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(job.save_every)],
+        data_collator=collator(setup.tokenizer),
+        compute_metrics=None if job.writes else metrics_of(setup.task, job.dev.name),
+        callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(setup.save_every)],
     )
     trainer.remove_callback(PrinterCallback)
     start = distributed.from_main_process(lambda: checkpoint.newest(job.folder))
@@ -68,21 +67,14 @@ def tune(job: Job) -> TuneReport:
     return _report(trainer, job, (time.perf_counter() - started) / max(here, 1))
 
 
-def loss_batches(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    train: Split,
-    recipe: Recipe,
-    *,
-    batches: int,
-    seed: int,
-) -> Iterator[Tensor]:
-    """The losses of `batches` batches without dropout, whose gradients first-order scores are made of. Of a batch that
-    is tuned on in parts (`accumulate`), those of its parts: they add up to its own.
+def loss_batches(model: PreTrainedModel, setup: Setup, train: Split, *, batches: int, seed: int) -> Iterator[Tensor]:
+    """Yield the eval-mode losses of `batches` random training batches, for first-order scores.
 
-    Their rows are drawn by `seed` from all of `train`: the first ones of a file that is sorted say little of the rest
-    (E2E's first 64 texts are about six restaurants).
+    A batch that is tuned on in parts (`gradient_accumulation_steps`) gives the losses of its parts, which add up to
+    its own. `seed` draws the rows from all of `train`: the first ones of a sorted file say little of the rest (E2E's
+    first 64 texts are about six restaurants).
     """
+    recipe, tokenizer = setup.recipe, setup.tokenizer
     size = min(batches * recipe.batch_size, len(train.examples))
     rows = encode(random.Random(seed).sample(train.examples, size), tokenizer, recipe.max_length)
     pad = collator(tokenizer)
@@ -99,19 +91,18 @@ def loss_batches(
 
 
 def _counted(rows: Sequence[Any]) -> int:
-    """What the mean in a loss is taken over: rows, or the tokens of texts that are to be learned."""
+    """Count what the loss is a mean over: rows, or the tokens of texts that are to be learned."""
     labels = [row["labels"] for row in rows]
-    return sum(sum(token != NO_LOSS for token in each) if isinstance(each, list) else 1 for each in labels)
+    return sum(sum(token != NO_LOSS for token in label) if isinstance(label, list) else 1 for label in labels)
 
 
-def _arguments(job: Job, steps_: int) -> Any:
-    recipe = job.recipe
+def _arguments(job: Job, steps: int) -> Any:
+    recipe = job.setup.recipe
     best = recipe.select_on != "last"
     part = distributed.per_process(recipe.batch_size // recipe.gradient_accumulation_steps)
     return arguments(
         job.folder,
-        recipe,
-        job.device,
+        job.setup,
         num_train_epochs=job.epochs,
         learning_rate=job.learning_rate,
         per_device_train_batch_size=part,
@@ -136,14 +127,14 @@ def _arguments(job: Job, steps_: int) -> Any:
         greater_is_better=not job.writes,
         label_smoothing_factor=recipe.label_smoothing or 0.0,
         logging_strategy="steps",
-        logging_steps=max(1, steps_ // CURVE_POINTS),
+        logging_steps=max(1, steps // CURVE_POINTS),
     )
 
 
 def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
     history = trainer.state.log_history
     metric = f"eval_{job.ranked_by}"
-    best_step = trainer.state.best_global_step if job.recipe.select_on != "last" else None
+    best_step = trainer.state.best_global_step if job.setup.recipe.select_on != "last" else None
     why_last = why_no_best(job, [log[metric] for log in history if metric in log]) if best_step is None else None
     if why_last is not None:
         info(f"  {job.name}: {why_last}")
@@ -171,7 +162,7 @@ def why_no_best(job: Job, seen: Sequence[float]) -> str | None:
 
     `seen` has the dev scores of all evaluations, -inf where undefined.
     """
-    if job.recipe.select_on == "last":
+    if job.setup.recipe.select_on == "last":
         return None
     if any(map(math.isfinite, seen)):
         return f"no evaluation after step {job.best_after}, before which none may be the best; the last weights stay"

@@ -65,7 +65,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
     assert not any(parameter.grad is not None for parameter in state.model.parameters())
 
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 16)
-    rows = encode(drawn, state.tokenizer, state.recipe.max_length)
+    rows = encode(drawn, state.setup.tokenizer, state.setup.recipe.max_length)
     state.model.eval()
     expected = dict.fromkeys(groups, 0)
     for start in (0, 8):
@@ -74,7 +74,7 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
             module_at(state.model, site).register_forward_pre_hook(partial(scale, factors, site, count))
             for site, count in groups.items()
         ]
-        state.model(**collator(state.tokenizer)(rows[start : start + 8])).loss.backward()
+        state.model(**collator(state.setup.tokenizer)(rows[start : start + 8])).loss.backward()
         for hook in hooks:
             hook.remove()
         for site, factor in factors.items():

@@ -51,8 +51,8 @@ def write(run, folder, *, folding="merged", storage="dense", force=False):
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.tokenizer,
-        state.task,
+        state.setup.tokenizer,
+        state.setup.task,
         folder,
         backbone=settings.backbone.name,
         folding=folding,
@@ -232,7 +232,7 @@ def test_a_narrowed_model_is_rebuilt(finished, tmp_path):
     loaded = dsee_bench.load(tmp_path / "out")
     attention = loaded.bert.encoder.layer[0].attention.self
     assert (attention.num_attention_heads, attention.all_head_size) == (3, 24)
-    assert torch.equal(logits(loaded, state.tokenizer), logits(model, state.tokenizer))
+    assert torch.equal(logits(loaded, state.setup.tokenizer), logits(model, state.setup.tokenizer))
     assert loaded.bert.encoder.layer[0].intermediate.dense.out_features == 32
 
 

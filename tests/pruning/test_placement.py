@@ -56,9 +56,9 @@ def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
     from dsee_bench.tasks.batch import collator, encode
 
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 8)
-    rows = encode(drawn, state.tokenizer, state.recipe.max_length)
+    rows = encode(drawn, state.setup.tokenizer, state.setup.recipe.max_length)
     weight = pretrained_module(state.model, sites[0]).weight.requires_grad_(True)
-    loss = state.model.eval()(**collator(state.tokenizer)(rows)).loss
+    loss = state.model.eval()(**collator(state.setup.tokenizer)(rows)).loss
     (expected,) = torch.autograd.grad(loss, weight)
     assert torch.equal(found[sites[0]], expected.float()), "the same sums"
     assert expected.abs().max() > 0

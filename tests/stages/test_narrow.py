@@ -42,15 +42,12 @@ def state_of(name, stages, *, lm=False, **changed):
     loaded = backbone.load_lm() if lm else backbone.load(3, False)
     state = RunState(
         model=loaded.model.eval(),
-        tokenizer=loaded.tokenizer,
         spec=backbone.spec(None if lm else 3),
-        task=None,
         data={},
-        recipe=None,
+        setup=None,
         stage="",
         seed=0,
         folder=None,
-        device="cpu",
     )
     for stage in stages:
         step(state, stage)
@@ -326,8 +323,7 @@ def test_torch_counts_the_narrowed_model_alike(name):
 
 def replace_model(backbone, model):
     return RunState(
-        model=model, tokenizer=None, spec=backbone.spec(2), task=None, data={}, recipe=None, stage="", seed=0,
-        folder=None, device="cpu",
+        model=model, spec=backbone.spec(2), data={}, setup=None, stage="", seed=0, folder=None,
     )  # fmt: skip
 
 

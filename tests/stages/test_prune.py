@@ -48,7 +48,7 @@ def fill_updates(state):
 def logits(state):
     state.model.eval()
     with torch.no_grad():
-        return state.model(**state.tokenizer(TEXTS, TEXTS[::-1], padding=True, return_tensors="pt")).logits
+        return state.model(**state.setup.tokenizer(TEXTS, TEXTS[::-1], padding=True, return_tensors="pt")).logits
 
 
 def pool(state, *kinds):
@@ -97,11 +97,11 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     weight = state.spec.weights[0]
     norms = input_norms(state.model, [weight.site], state.losses(2))[weight.site]
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 64)
-    rows = encode(drawn, state.tokenizer, state.recipe.max_length)
+    rows = encode(drawn, state.setup.tokenizer, state.setup.recipe.max_length)
     state.model.eval()
     squares, tokens = torch.zeros(32, dtype=torch.float64), 0
     for start in (0, 32):
-        batch = collator(state.tokenizer)(rows[start : start + 32])
+        batch = collator(state.setup.tokenizer)(rows[start : start + 32])
         assert not batch["attention_mask"].all()  # there is padding to leave out
         with torch.no_grad():
             x = state.model.bert.embeddings(batch["input_ids"], batch["token_type_ids"])
@@ -185,7 +185,7 @@ def test_a_masked_update_trains_where_it_may(tmp_path):
     _, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     weight = pool(state, "query")[0]
     layer, mask = module_at(state.model, weight.site), state.masks[weight.site]
-    batch = state.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    batch = state.setup.tokenizer(TEXTS, padding=True, return_tensors="pt")
     state.model(**batch, labels=torch.tensor([0, 1])).loss.backward()
     rows, columns = layer.dsee_positions[ADAPTER].long()
     gradient = layer.dsee_s2[ADAPTER].grad

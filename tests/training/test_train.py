@@ -14,7 +14,7 @@ from dsee_bench.runs import sweep
 from dsee_bench.system import distributed
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
-from dsee_bench.training.job import Job
+from dsee_bench.training.job import Job, Setup
 from dsee_bench.training.train import loss_batches, tune
 from dsee_bench.training.trainer import SaveBetween
 
@@ -32,20 +32,16 @@ def job(tmp_path, *overrides, dropout=False):
     return Job(
         name="tune",
         model=loaded.model,
-        tokenizer=loaded.tokenizer,
-        task=settings.task,
+        setup=Setup(loaded.tokenizer, settings.task, settings.recipe, "cpu"),
         train=data["train"],
         dev=data["dev"],
-        recipe=settings.recipe,
         epochs=settings.recipe.epochs,
         learning_rate=1e-3,
         seed=0,
         folder=Path(tempfile.mkdtemp(dir=tmp_path)),  # none goes on from another
-        device="cpu",
         masks=(),
         after_step=(),
         penalties=(),
-        save_every=3600,
     )
 
 
@@ -111,13 +107,13 @@ def short_job(tmp_path, kind, accumulate):
             train=dataclasses.replace(one.train, examples=tuple(rows)),
             dev=dataclasses.replace(one.train, examples=tuple(rows)),
             model=model,
-            task=task,
+            setup=dataclasses.replace(one.setup, task=task),
         )
     if kind == "writes":
         words = plan.read(sweep.resolved(["task=toy_d2t", "backbone=tiny-gpt2"]))
         loaded, data = words.backbone.load_lm(), words.task.load(None, 0)
         one = dataclasses.replace(
-            one, model=loaded.model, tokenizer=loaded.tokenizer, task=words.task,
+            one, model=loaded.model, setup=dataclasses.replace(one.setup, tokenizer=loaded.tokenizer, task=words.task),
             train=completions(data["train"]), dev=data["dev"],
         )  # fmt: skip
     for module in one.model.modules():
@@ -163,7 +159,7 @@ def test_the_best_checkpoint_is_the_one_handed_on(tmp_path):
     for select_on in ("dev", "last"):
         one = job(tmp_path, f"train.select_on={select_on}", "train.epochs=4", "train.lr_scheduler_type=constant")
         report = tune(dataclasses.replace(one, learning_rate=3e-2))
-        found = evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+        found = evaluate(one.model, one.setup, one.dev, tmp_path)
         scores[select_on] = (found.scores[0].value, [point["accuracy"] for point in report.dev])
     value, curve = scores["dev"]
     assert value == max(curve)
@@ -181,7 +177,7 @@ def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypa
         return {"accuracy": 0.9 - 0.1 * len(seen)}
 
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: scored)
-    report = tune(dataclasses.replace(one, best_after=one.recipe.steps(len(one.train), 1)))
+    report = tune(dataclasses.replace(one, best_after=one.setup.recipe.steps(len(one.train), 1)))
     assert report.best_step == report.dev[1]["step"]
     assert torch.equal(weights(one.model), seen[1])
     assert not torch.equal(weights(one.model), seen[2])
@@ -232,7 +228,7 @@ def test_answers_that_are_no_numbers_are_no_answers(tmp_path):
     with torch.no_grad():
         one.model.classifier.weight.fill_(float("nan"))
     with pytest.raises(ValueError, match="256 of 256 answers are not finite"):
-        evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+        evaluate(one.model, one.setup, one.dev, tmp_path)
 
 
 def test_several_processes_save_when_the_first_ones_clock_says_so(monkeypatch):
@@ -261,7 +257,7 @@ def test_loss_batches_leave_the_model_in_its_mode_and_repeat(tmp_path):
     one = job(tmp_path, dropout=True)
     one.model.train()
     losses = [
-        [loss.item() for loss in loss_batches(one.model, one.tokenizer, one.train, one.recipe, batches=2, seed=seed)]
+        [loss.item() for loss in loss_batches(one.model, one.setup, one.train, batches=2, seed=seed)]
         for seed in (0, 0, 1)
     ]
     assert one.model.training
@@ -280,15 +276,15 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(tmp_path, writes):
             torch.manual_seed(0)
             loaded = task.backbone.load_lm()
             model, train = loaded.model.double(), completions(task.task.load(None, 0)["train"])
-            one = dataclasses.replace(one, tokenizer=loaded.tokenizer)
+            one = dataclasses.replace(one, setup=dataclasses.replace(one.setup, tokenizer=loaded.tokenizer))
         model.register_forward_pre_hook(
             lambda _, __, inputs, seen=seen: seen.append(len(inputs["labels"])), with_kwargs=True
         )
-        for loss in loss_batches(model, one.tokenizer, train, one.recipe, batches=1, seed=0):
+        for loss in loss_batches(model, one.setup, train, batches=1, seed=0):
             loss.backward()
         gradients.append({name: value.grad for name, value in model.named_parameters() if value.grad is not None})
         largest.append(max(seen))
-    assert largest == [one.recipe.batch_size, one.recipe.batch_size // 4]
+    assert largest == [one.setup.recipe.batch_size, one.setup.recipe.batch_size // 4]
     for name, gradient in gradients[0].items():
         # A language model's loss is float32 in transformers: its gradient rounds by 2^-24 of the largest, about 500
         # tokens add up. Classifiers keep to float64.
@@ -302,11 +298,11 @@ def test_loss_batches_come_from_the_whole_of_a_sorted_file(tmp_path):
     by_answer = dataclasses.replace(one.train, examples=sorted(one.train.examples, key=lambda example: example.label))
     seen = []
     one.model.register_forward_pre_hook(lambda _, __, inputs: seen.append(inputs["labels"]), with_kwargs=True)
-    list(loss_batches(one.model, one.tokenizer, by_answer, one.recipe, batches=len(answers), seed=0))
+    list(loss_batches(one.model, one.setup, by_answer, batches=len(answers), seed=0))
     assert sorted(torch.cat(seen).tolist()) == sorted(answers)
     seen.clear()
-    half = len(answers) // one.recipe.batch_size // 2
-    list(loss_batches(one.model, one.tokenizer, by_answer, one.recipe, batches=half, seed=0))
+    half = len(answers) // one.setup.recipe.batch_size // 2
+    list(loss_batches(one.model, one.setup, by_answer, batches=half, seed=0))
     assert len(torch.cat(seen).unique()) > 1
 
 
@@ -317,5 +313,5 @@ def test_a_second_tuning_computes_in_the_same_precision(tmp_path, monkeypatch):
     one.model.classifier.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
     for _ in range(2):
         tune(one)
-        evaluate(one.model, one.tokenizer, one.task, one.dev, one.recipe, folder=tmp_path, device="cpu")
+        evaluate(one.model, one.setup, one.dev, tmp_path)
     assert set(seen) == {torch.bfloat16}

@@ -13,7 +13,7 @@ from dsee_bench.runs import sweep
 from dsee_bench.stages.tune import Tune
 from dsee_bench.tasks.batch import collator, encode
 from dsee_bench.tasks.generation import completions
-from dsee_bench.training.job import Job
+from dsee_bench.training.job import Job, Setup
 from dsee_bench.training.train import tune
 
 # transformers takes a language model's loss in float32: about 500 tokens add up, each rounded by 2^-24.
@@ -36,20 +36,16 @@ def job(tmp_path, *overrides):
     return Job(
         name="tune",
         model=loaded.model,
-        tokenizer=loaded.tokenizer,
-        task=settings.task,
+        setup=Setup(loaded.tokenizer, settings.task, settings.recipe, "cpu"),
         train=completions(data["train"]),
         dev=dataclasses.replace(data["dev"], examples=data["dev"].examples[:8]),
-        recipe=settings.recipe,
         epochs=stage.epochs,
         learning_rate=stage.learning_rate,
         seed=0,
         folder=Path(tempfile.mkdtemp(dir=tmp_path)),  # none goes on from another
-        device="cpu",
         masks=(),
         after_step=(),
         penalties=(),
-        save_every=3600,
     )
 
 
@@ -88,7 +84,9 @@ def test_label_smoothing_spreads_a_share_over_all_tokens(tmp_path):
     """By hand, on the untrained model: 0.9 of -log p of the token, 0.1 of the mean of -log p over the vocabulary."""
     settings = ("train.label_smoothing=0.1", "train.max_rows=16")
     one = job(tmp_path, *settings)
-    batch = collator(one.tokenizer)(encode(one.train.examples[:16], one.tokenizer, one.recipe.max_length))
+    batch = collator(one.setup.tokenizer)(
+        encode(one.train.examples[:16], one.setup.tokenizer, one.setup.recipe.max_length)
+    )
     with torch.no_grad():
         logs = one.model(**batch).logits.double().log_softmax(-1)
     said = [
@@ -108,20 +106,20 @@ def test_the_checkpoint_of_least_dev_loss_is_handed_on(tmp_path):
     report = tune(dataclasses.replace(one, learning_rate=0.3))
     losses = {point["step"]: point["loss"] for point in report.dev}
     assert losses[report.best_step] == min(losses.values())
-    rows = encode(completions(one.dev).examples[:16], one.tokenizer, one.recipe.max_length)
+    rows = encode(completions(one.dev).examples[:16], one.setup.tokenizer, one.setup.recipe.max_length)
     one.model.eval()
     with torch.no_grad():
-        loss = float(one.model(**collator(one.tokenizer)(rows)).loss)
+        loss = float(one.model(**collator(one.setup.tokenizer)(rows)).loss)
     assert loss == pytest.approx(min(losses.values()), rel=NOISE)
 
 
 def test_dev_may_be_measured_on_its_first_rows(tmp_path):
     one = job(tmp_path, "train.dev_rows=3", "train.select_on=last")
     (said,) = (point["loss"] for point in tune(one).dev)
-    rows = encode(completions(one.dev).examples[:3], one.tokenizer, one.recipe.max_length)
+    rows = encode(completions(one.dev).examples[:3], one.setup.tokenizer, one.setup.recipe.max_length)
     one.model.eval()
     with torch.no_grad():
-        assert said == pytest.approx(float(one.model(**collator(one.tokenizer)(rows)).loss), rel=NOISE)
+        assert said == pytest.approx(float(one.model(**collator(one.setup.tokenizer)(rows)).loss), rel=NOISE)
 
 
 def test_label_smoothing_is_refused_for_numbers():
