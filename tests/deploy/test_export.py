@@ -79,7 +79,7 @@ ALIKE = {
 @pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m in ALIKE)) for m in METHODS])
 def test_every_method_comes_back_with_its_update_merged_and_apart(method, finished, tmp_path):
     run = finished(method, *ON_TINY.get(method, ()))
-    before = logits(run[1].model, run[1].tokenizer)
+    before = logits(run[1].model, run[1].setup.tokenizer)
     for form in ("merged", "apart"):
         described = write(run, tmp_path / form, folding=form)
         assert described.adapter == ("none" if run[1].tuner is None else form)
@@ -87,7 +87,7 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / form)
         torch.testing.assert_close(logits(loaded, tokenizer), before, **CLOSE)
     torch.testing.assert_close(
-        logits(run[1].model, run[1].tokenizer), before, rtol=0, atol=0
+        logits(run[1].model, run[1].setup.tokenizer), before, rtol=0, atol=0
     )  # the run's own is as before
 
 
@@ -100,17 +100,17 @@ def test_adalora_comes_back_after_ranks_were_taken_from_it(finished, tmp_path):
             if "lora_" in name:  # no rank is zero, as at an earlier step
                 value.normal_(std=0.1, generator=torch.Generator().manual_seed(0))
     write(run, tmp_path / "apart", folding="apart")
-    before = logits(run[1].model, run[1].tokenizer)
-    torch.testing.assert_close(logits(dsee_bench.load(tmp_path / "apart"), run[1].tokenizer), before, **CLOSE)
+    before = logits(run[1].model, run[1].setup.tokenizer)
+    torch.testing.assert_close(logits(dsee_bench.load(tmp_path / "apart"), run[1].setup.tokenizer), before, **CLOSE)
 
 
 @pytest.mark.parametrize("method", ["dsee", "dsee_structured"])
 def test_a_pooler_that_is_part_of_the_head_comes_back_tuned(method, finished, tmp_path):
     run = finished(method, "backbone.new_pooler=true")
-    before = logits(run[1].model, run[1].tokenizer)
+    before = logits(run[1].model, run[1].setup.tokenizer)
     for form in ("merged", "apart"):
         write(run, tmp_path / form, folding=form)
-        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].tokenizer), before, **CLOSE)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].setup.tokenizer), before, **CLOSE)
 
 
 QUICK_ONES = ("tiny-bert", "tiny-gpt2")
@@ -133,12 +133,12 @@ NARROWED = [
 )
 def test_every_family_comes_back_narrowed(backbone, method, setting, what, finished, tmp_path):
     run = finished(method, f"method.stages.{setting}", backbone=backbone)
-    before = logits(run[1].model, run[1].tokenizer)
+    before = logits(run[1].model, run[1].setup.tokenizer)
     for form in ("merged", "apart"):
         described = write(run, tmp_path / form, folding=form, storage="bitmask")
         assert described.narrowed, what
         loaded = dsee_bench.load(tmp_path / form)
-        torch.testing.assert_close(logits(loaded, run[1].tokenizer), before, **CLOSE)
+        torch.testing.assert_close(logits(loaded, run[1].setup.tokenizer), before, **CLOSE)
 
 
 def test_a_masked_update_is_narrowed_and_comes_back(finished, tmp_path):
@@ -146,17 +146,18 @@ def test_a_masked_update_is_narrowed_and_comes_back(finished, tmp_path):
     settings = OmegaConf.to_container(OmegaConf.load(config.CONF / "stage" / "narrow.yaml"))
     narrow = "+method.stages.narrow={" + ", ".join(f"{k}: {json.dumps(v)}" for k, v in settings.items()) + "}"
     run = finished("dsee_masked", narrow)
-    before = logits(run[1].model, run[1].tokenizer)
+    before = logits(run[1].model, run[1].setup.tokenizer)
     for form in ("merged", "apart"):
         write(run, tmp_path / form, folding=form)
-        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].tokenizer), before, **CLOSE)
+        torch.testing.assert_close(logits(dsee_bench.load(tmp_path / form), run[1].setup.tokenizer), before, **CLOSE)
 
 
 def test_a_merged_model_loads_with_plain_transformers(finished, tmp_path):
     run = finished("dsee")
     write(run, tmp_path / "out")
     plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-    assert torch.equal(logits(plain, run[1].tokenizer), logits(dsee_bench.load(tmp_path / "out"), run[1].tokenizer))
+    tokenizer = run[1].setup.tokenizer
+    assert torch.equal(logits(plain, tokenizer), logits(dsee_bench.load(tmp_path / "out"), tokenizer))
     assert list(plain.config.id2label.values()) == list(run[0].task.labels)
 
 
