@@ -4,12 +4,15 @@ A line `<!-- generated: NAME -->` in a page is replaced with what the function N
 `<!-- include: FILE -->` with a Markdown file of the repository, `<!-- include: FILE#Heading -->` with a section of it.
 """
 
+import importlib
 import inspect
 import itertools
+import pkgutil
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
@@ -79,17 +82,21 @@ def options() -> str:
 
 
 def run_settings() -> str:
-    """The keys of conf/config.yaml."""
+    """The keys of conf/config.yaml, from the seed to what is Hydra's."""
+    from dsee_bench.plan import Composition
+
     text = (config.CONF / "config.yaml").read_text(encoding="utf-8").partition("\nseed:")
-    return keys_table((text[1] + text[2]).partition("\nhydra:")[0])
+    return keys_table((text[1] + text[2]).partition("\nhydra:")[0], Composition)
 
 
 def stages() -> str:
-    """Every file of conf/stage: what it does, and its settings with their defaults."""
+    """Every file of conf/stage: what it does, and its settings with their types and defaults."""
     parts = []
     for path in sorted((config.CONF / "stage").glob("*.yaml")):
-        rows = keys_table(body_of(path.read_text(encoding="utf-8")))
-        parts.append(f"### {path.stem}\n\n{head_of('stage', path.stem)}\n\n{rows}")
+        text = path.read_text(encoding="utf-8")
+        module, _, name = str(OmegaConf.load(path)["_target_"]).rpartition(".")
+        settings = getattr(importlib.import_module(module), name)
+        parts.append(f"### {path.stem}\n\n{head_of('stage', path.stem)}\n\n{keys_table(body_of(text), settings)}")
     return "\n\n".join(parts)
 
 
@@ -109,10 +116,16 @@ def recipes() -> str:
 
 def record_fields() -> str:
     """The fields of a record and of its parts."""
-    return "\n\n".join(
-        f"### {cls.__name__}\n\n{' '.join(inspect.getdoc(cls).split())}\n\n{fields_table(cls)}"
-        for cls in (record.Record, record.Score, record.Cost, record.StageLog)
-    )
+    return sections([record.Record, record.Score, record.Cost, record.StageLog])
+
+
+def report_fields() -> str:
+    """The fields of what each stage reports: `facts` in a record."""
+    import dsee_bench.stages
+
+    for found in pkgutil.iter_modules(dsee_bench.stages.__path__):
+        importlib.import_module(f"dsee_bench.stages.{found.name}")
+    return sections(sorted(record.Report.__subclasses__(), key=lambda cls: cls.__name__))
 
 
 def adapter_settings() -> str:
@@ -124,7 +137,10 @@ def adapter_settings() -> str:
 
 TABLES = {
     made.__name__: made
-    for made in (methods, options, run_settings, stages, recipe, recipes, record_fields, adapter_settings)
+    for made in (
+        *(methods, options, run_settings, stages, recipe, recipes),
+        *(record_fields, report_fields, adapter_settings),
+    )
 }
 
 
@@ -145,28 +161,76 @@ def body_of(text: str) -> str:
     return "\n".join(line for line in without.splitlines() if not line.startswith(("#", "_target_")))
 
 
-def keys_table(text: str) -> str:
-    """`key: value  # comment` lines as a table; a key below another is written with a dot."""
-    rows, above = [], ""
+def keys_table(text: str, settings: type) -> str:
+    """`key: value  # comment` lines as a table; a key below another is written with a dot.
+
+    `settings` is the class that checks the keys: its annotations give the types.
+    """
+    rows, above, hints = [], "", type_hints(settings)
     for line in text.strip("\n").splitlines():
         found = KEY.match(line)
         if found is None:
             continue
         indent, key, value, comment = found.groups()
-        if not indent:
-            above = key
-        rows.append((f"`{key if not indent else f'{above}.{key}'}`", f"`{value}`" if value else "", comment or ""))
-    return table(("key", "default", "what it is"), rows) if rows else "It has no settings."
+        if indent:
+            kind = type_hints(hints[above])[key]
+        else:
+            above, kind = key, hints[key]
+        name = f"{above}.{key}" if indent else key
+        rows.append((f"`{name}`", type_text(kind), f"`{value}`" if value else "", comment or ""))
+    return table(("key", "type", "default", "what it is"), rows) if rows else "It has no settings."
+
+
+def sections(classes: Sequence[type]) -> str:
+    """A heading, the docstring and the fields of each class."""
+    parts = []
+    for cls in classes:
+        text = " ".join((cls.__doc__ or "").split())
+        said = "" if text.startswith(f"{cls.__name__}(") else f"{text}\n\n"  # without a docstring: the signature
+        parts.append(f"### {cls.__name__}\n\n{said}{fields_table(cls)}")
+    return "\n\n".join(parts)
 
 
 def fields_table(cls: type) -> str:
     """The fields of a dataclass: name, type and the comment beside each, as its source has them."""
+    hints = type_hints(cls)
     rows = [
-        (f"`{name}`", f"`{kind}`", comment or "")
-        for name, kind, _, comment in map(re.Match.groups, matches(inspect.getsource(cls).splitlines()))
-        if not kind.startswith("ClassVar")
+        (f"`{found[1]}`", type_text(hints[found[1]]), found[4] or "")
+        for found in matches(inspect.getsource(cls).splitlines())
+        if not found[2].startswith("ClassVar")
     ]
     return table(("field", "type", "what it is"), rows)
+
+
+def type_hints(cls: type) -> Mapping[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def type_text(kind: Any) -> str:
+    """A type in words: `int ≥ 1`, `adapter or all`, `float or null`."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return type_text(arguments[0]) + ",".join(rule for each in arguments[1:] for rule in rules(each))
+    if origin in (Union, UnionType):
+        return " or ".join(map(type_text, arguments))
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (dict, Mapping):
+        return f"mapping to {type_text(arguments[1])}"
+    if arguments and (origin in (list, set) or ... in arguments):
+        return f"list of {type_text(arguments[0])}"
+    if arguments:
+        return f"[{', '.join(map(type_text, arguments))}]"
+    words = {NoneType: "null", Any: "anything", bool: "true or false", str: "text", Path: "path"}
+    return words.get(kind) or kind.__name__
+
+
+def rules(limit: Any) -> Iterator[str]:
+    """The ends of a range, of our own Limits or of annotated_types."""
+    for name, sign in {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}.items():
+        value = getattr(limit, name, None)
+        if value is not None and abs(value) < config.limits.LARGEST:
+            yield f" {sign} {value}"
 
 
 def matches(lines: Sequence[str]) -> Iterator[re.Match[str]]:
