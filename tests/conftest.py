@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,12 +14,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one thr
 import pytest
 
 
-@pytest.fixture(scope="module", autouse=True)
+_FROZEN = {"modules": 0}
+
+
+@pytest.fixture(autouse=True)
 def _frozen() -> None:
     """Leave what is imported by now to no garbage collection: accelerate asks for a full one after every tuning,
-    0.3 s each over the half a million objects of torch and transformers."""
-    gc.collect()
-    gc.freeze()
+    0.3 s each over the half a million objects of torch and transformers. Both import much of themselves late."""
+    if len(sys.modules) > _FROZEN["modules"] + 20:
+        gc.collect()
+        gc.freeze()
+        _FROZEN["modules"] = len(sys.modules)
 
 
 @pytest.fixture
