@@ -13,7 +13,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one thr
 
 import pytest
 
-
 _FROZEN = {"modules": 0}
 
 
