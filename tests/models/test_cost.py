@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
@@ -12,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from dsee_bench import config, plan
 from dsee_bench.adapters.peft_methods import METHODS
 from dsee_bench.models import cost
+from dsee_bench.models.families import families
 from dsee_bench.models.fused import split
 from dsee_bench.models.spec import Site, dense
 from dsee_bench.runs import sweep
@@ -113,12 +115,14 @@ def test_no_pruning_at_zero_sparsity(method):
     assert found.final.nnz == found.final.total
 
 
-COUNTED = [name for name in config.options("backbone") if name != "auto"]
-WRITERS = ["gpt2", "gpt2-large", "gpt2-medium", "smollm2", "tiny-gpt2", "tiny-llama"]
-
-
-def test_every_backbone_is_counted():
-    assert len(COUNTED) == 7 + 2 + 3 + 1 + 4, "BERT and RoBERTa, DeBERTa, GPT-2, SmolLM2, tiny ones"
+TYPES = {
+    name: OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml").model_type
+    for name in config.options("backbone")
+    if name != "auto"
+}
+# A large one has more layers of the same kind.
+COUNTED = [pytest.param(name, marks=[pytest.mark.slow] * name.endswith(("-large", "-medium"))) for name in TYPES]
+WRITERS = [each for each in COUNTED if families()[TYPES[each.values[0]]].generates]
 
 
 def real_model(backbone, auto_class, **head):

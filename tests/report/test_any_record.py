@@ -113,6 +113,10 @@ def test_what_cannot_be_used_is_named_and_left_out(good, tmp_path, capsys):
             assert "(2)" in told.out, "the mean over the two good ones"
         if command[0] == "status":
             assert f"2 finished, {len(refused)} unreadable" in told.out
+        if command == COMMANDS[0]:  # all commands read records in one way: the others see a tenth of the mutants
+            for name in [name for name in refused if name.startswith("m") and not name.endswith("0")]:
+                (runs / f"{name}.json").unlink()
+                refused.remove(name)
 
 
 @pytest.mark.parametrize("name", ["folder", *RAW])
