@@ -125,6 +125,13 @@ def test_named_files_are_there(path):
         assert OWN_NAMES.search(name) or (ROOT / name).exists(), name
 
 
+def test_every_room_stands_on_the_architecture_page():
+    rows = re.findall(r"^\| `dsee_bench/([\w.]+)/?` \|", (ROOT / "docs/architecture.md").read_text("utf-8"), flags=re.M)
+    package = (ROOT / "dsee_bench").iterdir()
+    rooms = {path.name for path in package if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert rooms <= set(rows)
+
+
 def test_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) < 250
 
