@@ -26,25 +26,25 @@ LOG_EVERY = 10.0  # seconds between two lines about a download where no terminal
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Files of one revision of a hub repository."""
+class HubFiles:
+    """Files in one revision of a hub repository."""
 
     repo: str  # "owner/name", or a folder with a copy of it: what begins with "/", ".", "~" or "$"
     kind: Literal["model", "dataset"]
     revision: str  # a commit, which never changes; or a branch, which may have moved on since it was cached
     files: tuple[str, ...]  # a file each, or the pattern of one or of all its shards
-    local: str  # what a user without network can give instead, for the error
-    extra: tuple[str, ...] = ()  # patterns of files that are taken where they are there
+    alternative: str  # what a user without network can give instead, for the error
+    optional: tuple[str, ...] = ()  # patterns of files that are taken if they exist
 
     @property
-    def folder(self) -> Path | None:
-        """The user's own copy, where `repo` names one."""
+    def local_copy(self) -> Path | None:
+        """Folder of the user's own copy, where `repo` names one."""
         return shell_path(self.repo, "hub") if self.repo.startswith(("/", ".", "~", "$")) else None
 
     @property
     def snapshot(self) -> dict[str, Any]:
         """Arguments of huggingface_hub's snapshot_download."""
-        patterns = [*self.files, *self.extra]
+        patterns = [*self.files, *self.optional]
         return {"repo_id": self.repo, "repo_type": self.kind, "revision": self.revision, "allow_patterns": patterns}
 
     def __str__(self) -> str:
@@ -53,57 +53,57 @@ class Wanted:
 
 @dataclass(frozen=True)
 class DataRevision:
-    """The splits of a data set in one revision of a hub repository, as parquet files."""
+    """Splits of a data set in one revision of a hub repository, as parquet files."""
 
     repo: str  # "owner/name", or a folder with a copy of it
     revision: str
     files: Mapping[str, str]  # split -> pattern
 
-    def wanted(self, local: str) -> Wanted:
-        """Return the files of all splits; `local` says what a user without network can give instead."""
-        return Wanted(self.repo, "dataset", self.revision, tuple(self.files.values()), local)
+    def remote(self, alternative: str) -> HubFiles:
+        """Return the files of all splits; `alternative` says what a user without network can give instead."""
+        return HubFiles(self.repo, "dataset", self.revision, tuple(self.files.values()), alternative)
 
 
-def get(wanted: Wanted, why_not: Callable[[], str | None] | None = None) -> Path:
-    """Return the folder that holds `wanted`, downloaded if need be; `why_not` says why the hub cannot be asked.
+def get(remote: HubFiles, probe: Callable[[], str | None] | None = None) -> Path:
+    """Return the folder that holds `remote`, downloaded if need be; `probe` says why the hub cannot be asked.
 
     ConnectionError within seconds if it is not cached and there is no hub; ValueError if there is no such thing on the
     hub, or if a file is not what its checksum says.
     """
-    if wanted.folder is not None:
-        return wanted.folder
-    folder = cached(wanted)
-    if folder is None or re.fullmatch("[0-9a-f]{40}", wanted.revision) is None:  # a branch may have moved on
-        reason = (why_not or why_no_hub)()
+    if remote.local_copy is not None:
+        return remote.local_copy
+    folder = cached(remote)
+    if folder is None or re.fullmatch("[0-9a-f]{40}", remote.revision) is None:  # a branch may have moved on
+        reason = (probe or why_unreachable)()
         if reason is None:
-            console.info(f"fetching the {_what(wanted)} {wanted}")
-            folder = _download(wanted)
+            console.info(f"fetching the {_what(remote)} {remote}")
+            folder = _download(remote)
         elif folder is None:
-            raise ConnectionError(f"{wanted} is not in the cache and {reason}. {_ways_out(wanted)}")
-    for path in paths(wanted, folder):
+            raise ConnectionError(f"{remote} is not in the cache and {reason}. {_ways_out(remote)}")
+    for path in paths(remote, folder):
         verify(path)
     return folder
 
 
-def cached(wanted: Wanted) -> Path | None:
-    """Return the cached folder if it holds every file of `wanted`; asks no network and writes nothing."""
+def cached(remote: HubFiles) -> Path | None:
+    """Return the cached folder if it holds every file of `remote`; asks no network and writes nothing."""
     from huggingface_hub import snapshot_download
 
     try:
-        folder = Path(snapshot_download(**wanted.snapshot, local_files_only=True))
-        paths(wanted, folder)
+        folder = Path(snapshot_download(**remote.snapshot, local_files_only=True))
+        paths(remote, folder)
     except FileNotFoundError:
         return None
     return folder
 
 
-def paths(wanted: Wanted, folder: Path) -> list[Path]:
-    """Return the files of `wanted` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
-    needed = [path for pattern in wanted.files for path in find_files(folder, pattern)]
-    return sorted({*needed, *(path for pattern in wanted.extra for path in folder.glob(pattern))})
+def paths(remote: HubFiles, folder: Path) -> list[Path]:
+    """Return the files of `remote` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
+    needed = [path for pattern in remote.files for path in find_files(folder, pattern)]
+    return sorted({*needed, *(path for pattern in remote.optional for path in folder.glob(pattern))})
 
 
-def why_no_hub(timeout: float = 3.0) -> str | None:
+def why_unreachable(timeout: float = 3.0) -> str | None:
     """Return why the hub cannot be asked, or None if it answers within `timeout` seconds, name look-up included."""
     from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
     from huggingface_hub.utils import get_session
@@ -126,40 +126,40 @@ def why_no_hub(timeout: float = 3.0) -> str | None:
     return reasons[0] if reasons else f"{ENDPOINT} does not answer within {timeout:g} s"
 
 
-def _what(wanted: Wanted) -> str:
-    return {"model": "model", "dataset": "data set"}[wanted.kind]
+def _what(remote: HubFiles) -> str:
+    return {"model": "model", "dataset": "data set"}[remote.kind]
 
 
-def _ways_out(wanted: Wanted) -> str:
+def _ways_out(remote: HubFiles) -> str:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return (
-        f"Three ways out: {wanted.local}; a cache that holds it, by HF_HUB_CACHE=DIR (now {HF_HUB_CACHE}; "
+        f"Three ways out: {remote.alternative}; a cache that holds it, by HF_HUB_CACHE=DIR (now {HF_HUB_CACHE}; "
         "`dsee-bench fetch` fills one); or network access (a mirror by HF_ENDPOINT=URL, offline mode off)"
     )
 
 
-def _download(wanted: Wanted, waits: Sequence[float] = WAITS) -> Path:
+def _download(remote: HubFiles, waits: Sequence[float] = WAITS) -> Path:
     """Retry server errors (5xx) of a file: huggingface_hub gives up on it at the first one."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return _snapshot(wanted)
+        return _snapshot(remote)
     except RevisionNotFoundError as error:
-        raise ValueError(f"the {_what(wanted)} {wanted.repo} has no revision {wanted.revision!r} on the hub") from error
+        raise ValueError(f"the {_what(remote)} {remote.repo} has no revision {remote.revision!r} on the hub") from error
     except RepositoryNotFoundError as error:
-        message = f"there is no {_what(wanted)} {wanted.repo!r} on the hub, or it needs a login (HF_TOKEN)"
+        message = f"there is no {_what(remote)} {remote.repo!r} on the hub, or it needs a login (HF_TOKEN)"
         raise ValueError(message) from error
     except Exception as error:  # of huggingface_hub, its HTTP library, its transfer library, or the disk
         if not waits or getattr(getattr(error, "response", None), "status_code", 0) < 500:
             cause = error.__cause__ or error  # huggingface_hub wraps it into advice of its own
             reason = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0].rstrip('.')}"
-            raise ConnectionError(f"{wanted} could not be fetched: {reason}. {_ways_out(wanted)}") from error
+            raise ConnectionError(f"{remote} could not be fetched: {reason}. {_ways_out(remote)}") from error
     time.sleep(waits[0])
-    return _download(wanted, waits[1:])
+    return _download(remote, waits[1:])
 
 
-def _snapshot(wanted: Wanted) -> Path:
+def _snapshot(remote: HubFiles) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.utils import get_session
     from tqdm import tqdm
@@ -189,7 +189,7 @@ def _snapshot(wanted: Wanted) -> Path:
     if _bound not in hooks:
         hooks.append(_bound)
     try:
-        return Path(snapshot_download(**wanted.snapshot, tqdm_class=Bar))  # type: ignore[arg-type]
+        return Path(snapshot_download(**remote.snapshot, tqdm_class=Bar))  # type: ignore[arg-type]
     finally:
         for bar in bars:  # huggingface_hub leaves them open, and they would come back below the next line
             bar.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from standin_hub import COMMIT, Fault, Repo, StandIn, checksum, environment, nobody
 
-from dsee_bench.hub import why_no_hub
+from dsee_bench.hub import why_unreachable
 
 LATER = "89abcdef0123456789abcdef0123456789abcdef"
 FILE = "rte/train-00000-of-00001.parquet"
@@ -33,11 +33,11 @@ logging.getLogger("httpx2").setLevel(logging.WARNING)
 hub.SILENCE, hub.LOG_EVERY, waits = 0.2, 0.2, []
 time.sleep = waits.append
 for line in sys.stdin:
-    asked = {"kind": "dataset", "files": ["rte/train-*.parquet"], "local": "data_dir=DIR", **json.loads(line)}
+    asked = {"kind": "dataset", "files": ["rte/train-*.parquet"], "alternative": "data_dir=DIR", **json.loads(line)}
     began, error = time.monotonic(), None
     waits.clear()
     try:
-        folder = str(hub.get(hub.Wanted(**asked)))
+        folder = str(hub.get(hub.HubFiles(**asked)))
     except Exception as caught:
         folder, error = None, f"{type(caught).__name__}: {caught}"
     print(json.dumps({"folder": folder, "error": error, "waits": waits, "seconds": time.monotonic() - began}))
@@ -89,16 +89,16 @@ ROOTS = [
 def test_a_hub_that_answers(status, reason, online):
     with StandIn(root=status) as hub:
         online(hub.endpoint)
-        assert why_no_hub() == (reason and f"{hub.endpoint} {reason}")
+        assert why_unreachable() == (reason and f"{hub.endpoint} {reason}")
 
 
 def test_offline_mode_is_respected():
-    assert why_no_hub() == "HF_HUB_OFFLINE is set"
+    assert why_unreachable() == "HF_HUB_OFFLINE is set"
 
 
 def test_a_closed_port_is_no_hub(online):
     online(nobody())
-    assert "cannot be reached" in why_no_hub()
+    assert "cannot be reached" in why_unreachable()
 
 
 def test_a_silent_hub_is_waited_for_no_longer_than_asked(online):
@@ -107,7 +107,7 @@ def test_a_silent_hub_is_waited_for_no_longer_than_asked(online):
         silent.listen()
         online(f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
-        assert why_no_hub(timeout=0.3) is not None
+        assert why_unreachable(timeout=0.3) is not None
         assert time.monotonic() - began < 2
 
 

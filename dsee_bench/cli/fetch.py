@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from dsee_bench import config, hub
 from dsee_bench.config import flags, validate
-from dsee_bench.hub import Wanted
+from dsee_bench.hub import HubFiles
 from dsee_bench.models import load
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.runs import sweep
@@ -38,7 +38,7 @@ class Source:
 
     name: str
     what: str
-    wanted: Wanted | None  # None: not from the hub
+    remote: HubFiles | None  # None: not from the hub
     otherwise: str  # where they come from then
 
 
@@ -99,13 +99,13 @@ def fetch(needed: Sequence[Source]) -> int:
     """Fetch the sources in turn and print a table; one that is missing does not stop the others."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    why_not = functools.cache(hub.why_no_hub)  # asked once, not once a source
+    probe = functools.cache(hub.why_unreachable)  # asked once, not once a source
     rows, reasons = [], []
     for source in needed:
         try:
-            rows.append((source.name, source.what, *_fetched(source, why_not)))
+            rows.append((source.name, source.what, *_fetched(source, probe)))
         except (ValueError, OSError) as error:
-            rows.append((source.name, source.what, str(source.wanted), None, None, "MISSING"))
+            rows.append((source.name, source.what, str(source.remote), None, None, "MISSING"))
             reasons.append(f"{source.name}: {error}")
     headers = ["", "", "from", "files", "MB", ""]
     print(tabulate(rows, headers=headers, tablefmt="simple", missingval="-", floatfmt=",.1f"), end="\n\n")
@@ -120,16 +120,16 @@ def fetch(needed: Sequence[Source]) -> int:
     return 0
 
 
-def _fetched(source: Source, why_not: Callable[[], str | None]) -> tuple[str, int | None, float | None, str]:
+def _fetched(source: Source, probe: Callable[[], str | None]) -> tuple[str, int | None, float | None, str]:
     """Return where the files came from, how many, how many MB, and what was done."""
-    wanted = source.wanted
-    if wanted is None or wanted.folder is not None:
-        return source.otherwise if wanted is None else f"the folder {wanted.folder}", None, None, "nothing to fetch"
-    before = hub.cached(wanted)
-    folder = hub.get(wanted, why_not)
-    files = hub.paths(wanted, folder)
+    remote = source.remote
+    if remote is None or remote.local_copy is not None:
+        return source.otherwise if remote is None else f"the folder {remote.local_copy}", None, None, "nothing to fetch"
+    before = hub.cached(remote)
+    folder = hub.get(remote, probe)
+    files = hub.paths(remote, folder)
     unknown = sum(stated_checksum(path) is None for path in files)
     done = "there already" if before == folder else "fetched"
     checked = f"{unknown} without a checksum" if unknown else "verified"
     megabytes = sum(path.stat().st_size for path in files) / 1e6
-    return f"{wanted.repo}@{folder.name[:12]}", len(files), megabytes, f"{done}, {checked}"
+    return f"{remote.repo}@{folder.name[:12]}", len(files), megabytes, f"{done}, {checked}"

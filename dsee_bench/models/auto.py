@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config
 from dsee_bench.config import ConfigError, validate
-from dsee_bench.hub import Wanted, get
+from dsee_bench.hub import HubFiles, get
 from dsee_bench.models.families import families
 from dsee_bench.models.load import check_numbers, read_config
 from dsee_bench.system.errors import shown
@@ -82,7 +82,7 @@ def _folder(auto: Auto) -> Path:
     if auto.path is not None:
         return shell_path(auto.path, "backbone.path")
     local = "backbone.path=DIR with a folder that from_pretrained reads"
-    return get(Wanted(str(auto.hub), "model", auto.revision or "main", ("config.json",), local))
+    return get(HubFiles(str(auto.hub), "model", auto.revision or "main", ("config.json",), local))
 
 
 def _numbers(names: Any, content: dict[str, Any]) -> dict[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.hub import Wanted, get
+from dsee_bench.hub import HubFiles, get
 from dsee_bench.models.packaged import package_folder
 from dsee_bench.models.tiny import tiny_tokenizer
 from dsee_bench.system.checksum import sha256
@@ -138,25 +138,25 @@ def find(checkpoint: "Backbone") -> Path:
         return shell_path(checkpoint.path, "backbone.path")
     if checkpoint.package is not None:
         return package_folder(checkpoint.package)
-    wanted = hub_files(checkpoint)
-    if wanted is None:
+    remote = hub_files(checkpoint)
+    if remote is None:
         raise ValueError(
             f"backbone {checkpoint.name} names no source of weights; set backbone.path=DIR or backbone.hub=REPO"
         )
-    return get(wanted)
+    return get(remote)
 
 
-def hub_files(checkpoint: "Backbone") -> Wanted | None:
+def hub_files(checkpoint: "Backbone") -> HubFiles | None:
     """What is taken from the hub; None where nothing is."""
     if checkpoint.random or checkpoint.path is not None or checkpoint.package is not None or checkpoint.hub is None:
         return None
-    return Wanted(
+    return HubFiles(
         repo=checkpoint.hub,
         kind="model",
         revision=checkpoint.revision or "main",
         files=("config.json", PICKLED if checkpoint.pickled else SAFE),
-        extra=EXTRA,
-        local="backbone.path=DIR with a folder that from_pretrained reads (or backbone=minilm, from a Python package)",
+        optional=EXTRA,
+        alternative="backbone.path=DIR that from_pretrained reads (or backbone=minilm, from a Python package)",
     )
 
 

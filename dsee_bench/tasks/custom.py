@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator
 
 from dsee_bench.config.limits import Count
-from dsee_bench.hub import Wanted, get
+from dsee_bench.hub import HubFiles, get
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, splits_of
@@ -61,8 +61,8 @@ class Custom:
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Return every split; relative files are below `data_dir`, or the working directory."""
-        wanted = self.hub_files(data_dir)
-        folder = get(wanted) if wanted is not None else data_dir if data_dir is not None else Path.cwd()
+        remote = self.hub_files(data_dir)
+        folder = get(remote) if remote is not None else data_dir if data_dir is not None else Path.cwd()
         paths = {split: shell_path(file, "task file") for split, file in self.files.items()}
         files = {
             split: find_files(path.parent, path.name) if path.is_absolute() else find_files(folder, str(path))
@@ -72,14 +72,14 @@ class Custom:
         layout = Layout(self.columns, self.texts, self.label, written, broken_rows="error")
         return splits_of(files, partial(read_examples, labels=self.labels, layout=layout))
 
-    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+    def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """Return what `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
         if self.hub is None:
             return None
-        return Wanted(
+        return HubFiles(
             repo=self.hub,
             kind="dataset",
             revision=self.revision,
             files=tuple(self.files.values()),
-            local="the files themselves, by task.hub=null and data_dir=DIR",
+            alternative="the files themselves, by task.hub=null and data_dir=DIR",
         )

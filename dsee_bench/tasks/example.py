@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
 
-from dsee_bench.hub import Wanted
+from dsee_bench.hub import HubFiles
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.arrow import Columns, batches, mapped, rows_of
 
@@ -95,7 +95,7 @@ class Task(Protocol):
         """Every split by its name: "train", "dev", and what else the task has."""
         ...
 
-    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+    def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """What `load(data_dir)` takes from the hub; None if nothing."""
         ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from dsee_bench.config.limits import Count, CountOrZero, Limits
-from dsee_bench.hub import DataRevision, Wanted, get
+from dsee_bench.hub import DataRevision, HubFiles, get
 from dsee_bench.metrics import nlg
 from dsee_bench.system.sources import check_file, find_files, read_content
 from dsee_bench.tasks.example import Split, split_of
@@ -177,13 +177,13 @@ class DataToText:
             )
         return content
 
-    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+    def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """Return what `load` takes from the hub: nothing if it has a `data_dir`."""
         return None if data_dir is not None else self._on_hub
 
     @property
-    def _on_hub(self) -> Wanted:
-        return self.hub.wanted(f"data_dir=DIR with {self.name}'s published files")
+    def _on_hub(self) -> HubFiles:
+        return self.hub.remote(f"data_dir=DIR with {self.name}'s published files")
 
 
 def read_json(path: Path) -> object:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from dsee_bench.config.limits import Count
-from dsee_bench.hub import DataRevision, Wanted, get
+from dsee_bench.hub import DataRevision, HubFiles, get
 from dsee_bench.monitoring.console import info
 from dsee_bench.system.sources import find_files
 from dsee_bench.tasks.example import Example, Split, splits_of
@@ -75,11 +75,11 @@ class Glue:
         layout = Layout(None, self.hub.texts, self.hub.label, written=None, broken_rows="error")
         return splits_of(files, partial(read_examples, labels=self.labels, layout=layout))
 
-    def hub_files(self, data_dir: Path | None) -> Wanted | None:
+    def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """Return what `load` takes from the hub: nothing if it has a `data_dir`."""
         return None if data_dir is not None else self._on_hub
 
     @property
-    def _on_hub(self) -> Wanted:
+    def _on_hub(self) -> HubFiles:
         files = self.tsv.files
-        return self.hub.wanted(f"data_dir=DIR with the release's {files['train']} and {files['dev']}")
+        return self.hub.remote(f"data_dir=DIR with the release's {files['train']} and {files['dev']}")

@@ -238,7 +238,7 @@ SOURCES = [
 
 @pytest.mark.parametrize(("words", "expected"), SOURCES)
 def test_sources(words, expected):
-    found = [(source.name, "hub" if source.wanted else source.otherwise) for source in fetch.sources(words.split())]
+    found = [(source.name, "hub" if source.remote else source.otherwise) for source in fetch.sources(words.split())]
     assert found == expected
 
 
