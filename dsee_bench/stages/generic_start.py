@@ -1,6 +1,6 @@
 """What the authors' code does beside the paper, as stages of their own, so that its effect can be measured.
 
-VITA-Group/DSEE at 61844c3. Their other quirks are settings: `where: authors` (the constants of the decomposition),
+VITA-Group/DSEE at 61844c3. Their other quirks are settings: `placement: authors` (the constants of the decomposition),
 `authors: true` (scores that forget s), `mask_adapter: null` (W alone is masked).
 """
 
