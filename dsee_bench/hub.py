@@ -161,11 +161,12 @@ def _download(remote: HubFiles, waits: Sequence[float] = WAITS) -> Path:
 
 def _snapshot(remote: HubFiles) -> Path:
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
     from huggingface_hub.utils import get_session
     from tqdm import tqdm
 
     bars: list[tqdm] = []
-    drawn = console.draws_bars()
+    drawn = console.draws_bars() and not HF_HUB_DISABLE_PROGRESS_BARS
 
     class Bar(tqdm):
         """A bar on a terminal, and lines elsewhere; it ends a download when the run is asked to stop."""

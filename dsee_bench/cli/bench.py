@@ -1,5 +1,6 @@
-"""The command `dsee-bench`: plan, build, run the stages, record. Nothing heavy is imported before the settings are
-checked, so that help, plans and mistakes answer at once.
+"""The command `dsee-bench`: plan or run an experiment, or a sweep of them.
+
+Nothing heavy is imported before the settings are checked, so help, plans and mistakes answer at once.
 """
 
 import importlib
@@ -18,14 +19,16 @@ from dsee_bench.runs.lifecycle import run
 from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
-# First words that are no run; each module has a main(words).
+# Subcommands; each module has a main(words).
 COMMANDS = {"cache": "dsee_bench.cli.cache", "fetch": "dsee_bench.cli.fetch"}
 
 
 @shell.until_the_reader_leaves
 def main() -> None:
-    """Entry point of `dsee-bench`. Hydra's launcher comes in only where a flag asks for it: a plain run is composed
-    here, which answers in half the time."""
+    """Entry point of `dsee-bench`.
+
+    Hydra's own main comes in only where a flag asks for it: a plain run is composed here, in half the time.
+    """
     terminal.prepare(sys.argv[1:])
     words = sys.argv[1:] = shell.as_in_a_shell(sys.argv[1:])
     if "--version" in words:
@@ -53,7 +56,7 @@ def main() -> None:
 
 
 def _help() -> str:
-    """What conf/config.yaml says of the command, and what the groups offer; Hydra's own way takes twice as long."""
+    """Return the help in conf/config.yaml with the options of each group; Hydra's own help takes twice as long."""
     text = OmegaConf.load(config.CONF / "config.yaml").hydra.help
     lines = [f"{group}: {', '.join(config.options(group))}" for group in config.GROUPS]
     groups = "\n".join(fill(line, 118, initial_indent="  ", subsequent_indent=" " * 8) for line in lines)
@@ -65,7 +68,7 @@ def _by_hydra(words: Sequence[str], overrides: Sequence[str]) -> None:
     import hydra
 
     flags.check_flags(words)
-    # Words of other forms belong to a flag: --cfg job.
+    # A word of another form belongs to a flag: --cfg job.
     settings = [word for word in overrides if "=" in word or word.startswith("~")]
     config.check_overrides(settings)
     flags.check_hydra(settings)
@@ -84,7 +87,7 @@ def _by_hydra(words: Sequence[str], overrides: Sequence[str]) -> None:
 
 
 def _job(composed: DictConfig) -> None:
-    """One run of a sweep, or of a command with flags."""
+    """Run one cell of a sweep, or a command with one of Hydra's flags."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
@@ -100,7 +103,7 @@ def _job(composed: DictConfig) -> None:
         print(f"dsee-bench: {error}", file=sys.stderr)
         code = 1
     if code == INTERRUPTED or signals.stop_requested():
-        sys.exit(INTERRUPTED)  # also where the run was done when the signal came: the sweep is not
+        sys.exit(INTERRUPTED)  # also if the run had finished when the signal came: the sweep has not
     if code and launched.mode != RunMode.MULTIRUN:
         sys.exit(code)
     if code:
