@@ -1,18 +1,17 @@
-"""One JSON file a run: what was asked, what came out, how it was made.
+"""Records: one JSON file a run with its settings, results and provenance.
 
-A record is written atomically (a temporary file beside it, flushed to disk, then renamed), so a reader sees
-the old file or the new one, never half of one. A number that could not be had is None, with the reason beside it.
+A record is written atomically (a temporary file, flushed to disk, then renamed), so a reader sees the old file or the
+new one, never half of one. A number that could not be computed is None, with the reason in the next field.
 """
 
 import functools
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from dsee_bench.config.validate import check_targets, shown
+from dsee_bench.config.validate import check_targets, leaves, shown
 from dsee_bench.system import secrets
 from dsee_bench.system.files import file_name, write_atomically
 
@@ -41,13 +40,13 @@ class Score:
 
 @dataclass(frozen=True)
 class Cost:
-    """One cost of the run's final model, and what it counts."""
+    """One cost of the run's final model."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str
     value: int | float | None
     unit: str
-    counts: str
+    counts: str  # what it counts, and what it leaves out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,14 +63,14 @@ class Report:
 
 @dataclass(frozen=True)
 class StageLog:
-    """What one stage did. `seconds` is wall time; `peak_memory` is bytes, None where it cannot be measured:
-    of the accelerator during the stage, or the largest size of the process until its end. `facts` is its report."""
+    """One stage of a run, and its report."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str
-    seconds: float
+    seconds: float  # wall time
+    # Bytes of the accelerator during the stage, or of the process until the stage's end; None where not measurable.
     peak_memory: int | None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)  # the fields of its Report
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Record:
     status: Status
     config: dict[str, Any]  # every resolved setting that changes a result
     made_by: dict[str, Any]  # command, commit, dirty, packages, python, device, threads, started, seconds
-    recipe: dict[str, Any] | None = None  # whose it is and what it was made for, as recipes.Source has it
+    recipe: dict[str, Any] | None = None  # its author and purpose: the fields of recipes.Source
     error: str | None = None  # the traceback of a failed run
     checkpoint: str | None = None  # which weights the scores are of: "best dev", "best validation" or "last"
     scores: tuple[Score, ...] = ()
@@ -94,11 +93,11 @@ class Record:
     schema: int = SCHEMA
 
     def score(self, name: str, split: str = "dev") -> float | None:
-        """The value of one score; None where it was not computed. Raises KeyError if no such score is recorded."""
+        """Return the value of one score, None where it is undefined; KeyError if no such score is recorded."""
         return _only([score.value for score in self.scores if (score.name, score.split) == (name, split)], name)
 
     def cost(self, name: str) -> float | None:
-        """The value of one cost; raises KeyError if no such cost is recorded."""
+        """Return the value of one cost; KeyError if no such cost is recorded."""
         return _only([cost.value for cost in self.costs if cost.name == name], name)
 
 
@@ -109,18 +108,20 @@ def _only(values: list[float | None], name: str) -> float | None:
 
 
 def path_of(run_id: str, results_dir: Path) -> Path:
-    """Where the record of a run lies; ValueError for an id that is no name of a file, as "../x"."""
+    """Return the path of a run's record; ValueError for an id that is no file name, as "../x"."""
     if run_id != file_name(run_id):
         raise ValueError(f"{run_id!r:.120} is no run id; an id has letters, digits, _, - and dots, 100 at most")
     return results_dir / "runs" / f"{run_id}.json"
 
 
 def write(record: Record, results_dir: Path) -> Path:
-    """Write `results_dir/runs/<run_id>.json` atomically. A NaN or infinity in it is written as null, and `not_finite`
-    says where it stood and what it was. Secrets are starred."""
-    odd: list[str] = []
-    content = _finite(asdict(record), "", odd)
-    content["not_finite"] = [*(record.not_finite or []), *odd] or None
+    """Write `results_dir/runs/<run_id>.json` atomically, with secrets starred.
+
+    A NaN or infinity is written as null, and `not_finite` has its place and value.
+    """
+    content = asdict(record)
+    odd = [f"{place}: {shown(value)}" for place, value in leaves(content) if _is_odd(value)]
+    content = _finite(content) | {"not_finite": [*(record.not_finite or []), *sorted(odd)] or None}
     path = path_of(record.run_id, results_dir)
     text = json.dumps(secrets.starred_all(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     # Half a surrogate pair, as in the name of a file that is not UTF-8, cannot be written.
@@ -128,60 +129,55 @@ def write(record: Record, results_dir: Path) -> Path:
     return path
 
 
-def _finite(value: Any, place: str, odd: list[str]) -> Any:
-    """`value` with None for every number in it that `read` refuses; their places and values are added to `odd`."""
-    if isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
-        odd.append(f"{place}: {shown(value)}")
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(inner, f"{place}.{key}" if place else str(key), odd) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner, f"{place}.{at}", odd) for at, inner in enumerate(value)]
-    return value
+def _is_odd(value: object) -> bool:
+    """Whether `value` is a number that no record holds: NaN, infinite, or beyond LARGEST_NUMBER."""
+    return isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER
 
 
-def _refuse_not_finite(value: object, where: str, largest: float = math.inf) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{where} is {value}; a number that could not be had must be None in a record")
-    if isinstance(value, int | float) and abs(value) > largest:
-        raise ValueError(f"{where} is beyond {largest:g}")
+def _finite(value: Any) -> Any:
+    """`value` with None in the place of every odd number."""
     if isinstance(value, dict):
-        for key, inner in value.items():
-            _refuse_not_finite(inner, f"{where}.{key}", largest)
+        return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            _refuse_not_finite(inner, f"{where}[{index}]", largest)
+        return [_finite(inner) for inner in value]
+    return None if _is_odd(value) else value
 
 
 def read(path: Path) -> Record:
-    """The record at `path`; ValueError names the file, and what is wrong, if it is no record or of another schema."""
+    """Return the record at `path`; ValueError names the file and the fault if it is no record or of another schema."""
     from pydantic import ValidationError
     from pydantic_core import from_json
 
     try:
         text = _bytes(path)
-        content = from_json(text, allow_inf_nan=False)  # refuses what is nested deeply, too
-        _refuse_not_finite(content, "it", LARGEST_NUMBER)
+        content = from_json(text, allow_inf_nan=False)  # also refuses deep nesting
+        if odd := [place for place, value in leaves(content) if _is_odd(value)]:
+            raise ValueError(f"{odd[0]} is beyond {LARGEST_NUMBER:g}")
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a record: {error}; delete it, or repeat its run by force=true") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        found = repr(content.get("schema") if isinstance(content, dict) else None)
-        way_out = "`dsee-report migrate` carries it over" if found == "1" else "force=true repeats its run"
-        raise ValueError(f"{path} has schema {found:.40}, this version reads {SCHEMA}; {way_out}")
+        schema = repr(content.get("schema") if isinstance(content, dict) else None)
+        way_out = "`dsee-report migrate` carries it over" if schema == "1" else "force=true repeats its run"
+        raise ValueError(f"{path} has schema {schema:.40}, this version reads {SCHEMA}; {way_out}")
     try:
         check_targets(content.get("config"))
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     try:
-        made: Record = _adapter().validate_json(text)
+        record: Record = _adapter().validate_json(text)
     except ValidationError as error:
         raise ValueError(f"{path} is not a record of schema {SCHEMA}: {first_fault(error)}") from error
-    _check_name(made.run_id, path)
-    return made
+    if record.run_id != path.stem:  # the files of a run go by its name
+        raise ValueError(
+            f"{path} says that it is the record of {record.run_id!r:.120}; a record's file has the name of its run: "
+            "rename it, or delete it"
+        )
+    path_of(record.run_id, path.parent.parent)
+    return record
 
 
 def first_fault(error: Any) -> str:  # pydantic's ValidationError
-    """The place and the reason of one fault, in a line; a wrong value or key rather than one that is missing."""
+    """Return the place and the reason of one fault; a wrong value or key comes before a missing one."""
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     first = min(faults, key=lambda fault: fault["type"] == "missing")
     place = ".".join(map(str, first["loc"]))
@@ -196,7 +192,7 @@ def _adapter() -> Any:
 
 
 def _bytes(path: Path) -> bytes:
-    """What a file holds; ValueError for what is no file, which might never end, or is too large."""
+    """The content of a file; ValueError for a pipe or device, which might never end, and for a large file."""
     if not path.is_file():
         raise ValueError("it is no file")
     with path.open("rb") as file:
@@ -207,20 +203,10 @@ def _bytes(path: Path) -> bytes:
 
 
 def paths(results_dir: Path) -> list[Path]:
-    """What lies under `results_dir/runs` in place of a record, by name; half-written temporary files do not."""
+    """Return the paths under `results_dir/runs` that have a record's name, sorted; temporary files have none."""
     return sorted(path for path in (results_dir / "runs").glob("*.json") if not path.name.startswith("."))
 
 
-def _check_name(run_id: str, path: Path) -> None:
-    """ValueError unless the file is called as its run: what is written for the run goes by that name."""
-    if run_id != path.stem:
-        raise ValueError(
-            f"{path} says that it is the record of {run_id!r:.120}; a record's file has the name of its run: "
-            "rename it, or delete it"
-        )
-    path_of(run_id, path.parent.parent)
-
-
 def read_all(results_dir: Path) -> Iterator[Record]:
-    """Every record under `results_dir/runs`, by file name; ValueError for one that cannot be read."""
+    """Yield every record under `results_dir/runs`, by file name; ValueError for one that cannot be read."""
     yield from map(read, paths(results_dir))

@@ -38,73 +38,73 @@ another number, which needs nltk's WordNet data.
 
 @until_the_reader_leaves
 def main(argv: Sequence[str] | None = None) -> int:
-    """0 if the outputs were scored, even where a metric is missing; 1 if they could not be, and stderr says why."""
+    """Return 0 if the outputs were scored, even where a metric is missing, else 1 with the reason on stderr."""
     terminal.prepare([])
     arguments = parser().parse_args(argv)
     try:
         names = arguments.metrics or usual(arguments.data_set)
         nlg.check(arguments.data_set, names)
-        chosen = subsets_of(arguments)
+        parts = subsets_of(arguments)
         split = arguments.split
-        scores = list(_told(one for subset in chosen for one in subset.scores(arguments.data_set, names, split)))
+        scores = list(_reported(score for part in parts for score in part.scores(arguments.data_set, names, split)))
     except (ValueError, OSError) as error:
         print(f"dsee-score: {error}", file=sys.stderr)
         return 1
-    n = len(chosen[0].corpus)
-    signed = len(names)  # the subsets' signatures repeat those of the whole
+    n = len(parts[0].corpus)
     title = f"{arguments.data_set} {split}, n = {n}"
+    signed = len(names)  # the signatures of the subsets repeat those of the whole
     print(as_json(scores, n) if arguments.json else as_table(scores, signed, title))
     return 0
 
 
 def usual(data_set: nlg.Protocol) -> list[str]:
-    """The metrics scored unless others are asked for: the official ones, nltk's METEOR where 1.5 cannot run."""
+    """Return the default metrics: the official ones, with nltk's METEOR where there is no java for 1.5."""
     return [name for name in nlg.METRICS[data_set] if name != "METEOR_nltk" or find_java() is None]
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    made = argparse.ArgumentParser(
+    """Return the parser of the command line."""
+    options = argparse.ArgumentParser(
         prog="dsee-score",
         description="Score a system's outputs on E2E, WebNLG 2017 or DART v1.1.1 as the official tools do.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("data_set", choices=get_args(nlg.Protocol))
-    made.add_argument(
+    options.add_argument("data_set", choices=get_args(nlg.Protocol))
+    options.add_argument(
         "--hypotheses", type=argument_path, required=True, metavar="FILE",
         help="UTF-8: one line a context, in the order the split first shows them; or context TAB output, in any order",
     )  # fmt: skip
-    made.add_argument(
+    options.add_argument(
         "--references", type=argument_path, nargs="+", metavar="FILE",
         help="one or several text files aligned with the hypotheses, taken as they are; an empty line is no reference",
     )  # fmt: skip
-    made.add_argument(
+    options.add_argument(
         "--data-dir", type=argument_path, metavar="DIR",
         help="folder with the data set's published files, whose references are then prepared as its authors do "
         "(default: $DSEE_BENCH_DATA, else ./data if there is one, else the hub)",
     )  # fmt: skip
-    made.add_argument("--split", choices=("test", "dev"), default="test", help="whose references (default: test)")
-    made.add_argument(
+    options.add_argument("--split", choices=("test", "dev"), default="test", help="of the references (default: test)")
+    options.add_argument(
         "--metrics",
         nargs="+",
         metavar="NAME",
         help="only these, e.g. BLEU TER or METEOR_nltk (default: all official ones)",
     )
-    made.add_argument("--version", action="version", version=terminal.version_text("dsee-score"))
-    made.add_argument("--json", action="store_true", help='print {"scores": [...], "n": ...} with all digits')
-    return made
+    options.add_argument("--version", action="version", version=terminal.version_text("dsee-score"))
+    options.add_argument("--json", action="store_true", help='print {"scores": [...], "n": ...} with all digits')
+    return options
 
 
 def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
-    """The outputs beside the references that the command line names."""
+    """Return the outputs with their references, as the command line names them: all, then subsets of the data."""
     outputs = read_hypotheses(arguments.hypotheses)
     if arguments.data_set == "e2e":
         outputs = replace(outputs, texts=tuple(map(repaired, outputs.texts)))
     if not arguments.references:
         examples, source = _read(arguments.data_set, _data_dir(arguments.data_dir), arguments.split)
-        normal = (lambda context: context_of(repaired(context))) if arguments.data_set == "e2e" else str.strip
-        texts = aligned(outputs, [example.context for example in examples], normal)
+        normalised = (lambda context: context_of(repaired(context))) if arguments.data_set == "e2e" else str.strip
+        texts = aligned(outputs, [example.context for example in examples], normalised)
         return subsets(arguments.data_set, examples, texts, source=source)
     columns = [read_texts(path) for path in arguments.references]
     for path, column in zip(arguments.references, columns, strict=True):
@@ -118,7 +118,7 @@ def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
 
 
 def _read(name: str, data_dir: Path | None, split: str) -> tuple[Sequence[Generation], str]:
-    """The examples of a split and where they are from. Data of another size than published is allowed, and said."""
+    """Return the examples of a split and their source; data of another size than published is noted on stderr."""
     from dsee_bench.config import option
     from dsee_bench.config.validate import build
 
@@ -126,23 +126,23 @@ def _read(name: str, data_dir: Path | None, split: str) -> tuple[Sequence[Genera
     task: DataToText = replace(published, counts=None)
     read = task.read(data_dir, split)
     examples = read.examples
-    found, expected = (len(examples), len(pairs(examples))), tuple(published.counts[split])
-    if found != expected:
-        told = f"{found[0]} contexts and {found[1]} texts, as published there are {expected[0]} and {expected[1]}"
-        print(f"dsee-score: note: this {split} split of {name} has {told}", file=sys.stderr)
+    counts, expected = (len(examples), len(pairs(examples))), tuple(published.counts[split])
+    if counts != expected:
+        sizes = f"{counts[0]} contexts and {counts[1]} texts, as published there are {expected[0]} and {expected[1]}"
+        print(f"dsee-score: note: this {split} split of {name} has {sizes}", file=sys.stderr)
     return examples, f"references:{name} {split}, {read.source}"
 
 
-def _data_dir(given: Path | None) -> Path | None:
-    if given is not None:
-        return given
+def _data_dir(option: Path | None) -> Path | None:
+    if option is not None:
+        return option
     if os.environ.get("DSEE_BENCH_DATA"):
         return shell_path(os.environ["DSEE_BENCH_DATA"], "DSEE_BENCH_DATA")
     return Path("data") if Path("data").is_dir() else None
 
 
-def _told(scores: Iterable[Score]) -> Iterator[Score]:
-    """`scores` as they come, each named on a terminal: METEOR and TER take a while."""
+def _reported(scores: Iterable[Score]) -> Iterator[Score]:
+    """Yield `scores`, with the last name on a terminal: METEOR and TER take a while."""
     for number, score in enumerate(scores, start=1):
         if sys.stderr.isatty():
             print(f"{number} scored, {score.name} last", end="\r", file=sys.stderr)
@@ -150,14 +150,14 @@ def _told(scores: Iterable[Score]) -> Iterator[Score]:
 
 
 def as_json(scores: Sequence[Score], n: int) -> str:
-    """One JSON object; a score that is missing (null), or 0 for a reason of its own, says why."""
+    """Return one JSON object; a missing score (null) has its reason."""
     keys = ("name", "value", "unit", "signature", "reason")
     content = {"scores": [{key: getattr(score, key) for key in keys} for score in scores], "n": n}
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def as_table(scores: Sequence[Score], signed: int, title: str) -> str:
-    """Name, value and unit in columns; a dash where there is no value; the reason; the first `signed` signatures."""
+    """Return name, value, unit and reason in columns, then the first `signed` signatures; a dash is a missing value."""
     width = max(len(score.name) for score in scores)
     lines = [title]
     for score in scores:

@@ -1,1 +1,1 @@
-"""The finished model on disk and back again, in every storage, and what it costs there: time, memory, bytes."""
+"""Exports of a finished model, loading them, and their costs: time, memory, bytes."""

@@ -1,4 +1,4 @@
-"""A finished classifier as an ONNX file beside its weights, for runtimes without torch: any batch, any length.
+"""Export of a finished classifier as an ONNX file, for runtimes without torch: any batch, any length.
 
 torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The adapter is merged
 into it, whatever `export_adapter` says. A language model is left out: it would need its cache among the inputs.
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 OUTPUT = "logits"
-NEEDED = ("onnx", "onnxscript")  # what torch's exporter imports
+NEEDED = ("onnx", "onnxscript")  # imported by torch's exporter
 
 
 def check_onnx(kind: str) -> None:
-    """ValueError, before anything is trained, if a model of a task of this kind cannot be written here."""
+    """Raise ValueError, before anything is trained, if a model of this kind of task cannot be written here."""
     if kind == "generation":
         raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a task that writes text")
     require("onnx", "export_onnx=true", *NEEDED)
@@ -34,10 +34,10 @@ def write_onnx(
 
     import torch
 
-    # It warns of torchvision's operators, and of what it does not simplify; a user can do nothing about either.
+    # It warns of torchvision's operators and of expressions that it does not simplify; a user can change neither.
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    model.config.use_cache = False  # a decoder's keys and values would be outputs, too
+    model.config.use_cache = False  # else a decoder's keys and values are outputs too
     batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
     dynamic = torch.export.Dim.DYNAMIC
     program: Any = torch.onnx.export(

@@ -1,7 +1,7 @@
-"""The files of an exported folder, read as a stranger's: small enough, of the types they must have, and no larger than
-the weights that come with them. Everything else is a ValueError, before anything is built.
+"""Reading of an exported folder that a stranger may have written: files must be small, of the right types, and ask for
+no more than the weights that come with them. Everything else is a ValueError, before anything is built.
 
-Nothing here trusts the manifest's checksums: they show damage, but who writes a folder can write them too.
+The manifest's checksums show damage only: whoever writes a folder can write them too.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ MOST_LAYERS = 1000
 MOST_ZEROS = 1000  # entries of a whole model in a byte; its embeddings are never compressed
 LAYERS = ("num_hidden_layers", "n_layer")
 CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
-        "num_labels", "per_layer_config")  # fmt: skip  # what would choose code, or sizes in another way
+        "num_labels", "per_layer_config")  # fmt: skip  # they choose code, or sizes in another way
 # Sizes that DeBERTa v2's code reads although its configuration class does not list them.
 UNLISTED = (
     "position_buckets",
@@ -37,30 +37,30 @@ UNLISTED = (
 ADAPTERS = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
 IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
 FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",
-                "lora_alpha")  # fmt: skip  # those that make nothing larger
+                "lora_alpha")  # fmt: skip  # they make nothing larger
 DTYPES = {"F32": "float32", "I64": "int64", "I32": "int32", "I16": "int16", "U8": "uint8", "BOOL": "bool",
           "F16": "float16", "BF16": "bfloat16", "F64": "float64"}  # fmt: skip
 
 
 @contextmanager
 def refused(path: Path, way_out: str = "export the model again") -> Iterator[None]:
-    """What goes wrong inside is a ValueError that names `path`: libraries raise anything on what nobody wrote."""
+    """Turn every error inside into a ValueError that names `path`: libraries raise anything on forged files."""
     try:
         yield
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):  # it says so itself
+        if isinstance(error, ValueError) and str(error).startswith(str(path)):  # it names the path already
             raise
         reason = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(f"{path} cannot be used: {type(error).__name__}: {reason:.200}; {way_out}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; ValueError for anything else, and for numbers that are not finite."""
+    """Return the object in a JSON file; ValueError for anything else, and for numbers that are not finite."""
     if kind(path) != "a file" or path.stat().st_size > LARGEST_JSON:
         raise ValueError(f"{path} is no file of at most {LARGEST_JSON // 2**20} MiB; export the model again")
     try:
         content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_finite)
-        json.dumps(content, ensure_ascii=False).encode()  # refuses what is nested too deep, and half a character
+        json.dumps(content, ensure_ascii=False).encode()  # refuses deep nesting, and half a character
         check_numbers(content)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}; export the model again") from error
@@ -74,7 +74,7 @@ def _not_finite(text: str) -> None:
 
 
 def check_numbers(value: object) -> None:
-    """ValueError for a number in nested content that is not finite, or too large for a size."""
+    """Raise ValueError for a number in nested content that is not finite, or too large for a size."""
     if isinstance(value, int | float) and not abs(value) <= 1e38:  # true of NaN, too
         raise ValueError("a number that no setting has")
     for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
@@ -82,17 +82,19 @@ def check_numbers(value: object) -> None:
 
 
 def header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and type of each tensor of a safetensors file; no tensor is read. Its sizes add up to the file's."""
+    """Return shape and type of each tensor of a safetensors file, which safetensors compares with the file's size."""
     from safetensors import safe_open
 
     with refused(path, "copy it again"), safe_open(path, framework="pt") as file:
-        found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
-        return {name: (tuple(each.get_shape()), DTYPES.get(each.get_dtype(), "")) for name, each in found.items()}
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118  # it is no mapping
+        return {name: (tuple(part.get_shape()), DTYPES.get(part.get_dtype(), "")) for name, part in slices.items()}
 
 
 def config_of(folder: Path, tensors: int) -> Any:
-    """transformers' configuration of a folder with so many tensors of weights; keys that its class does not know are
-    left out, those that would choose code are refused."""
+    """Return transformers' configuration of a folder whose weights are so many tensors.
+
+    Keys that its class does not know are left out; those that would choose code are refused.
+    """
     from transformers import CONFIG_MAPPING
 
     path = folder / "config.json"
@@ -124,18 +126,20 @@ def _check_sizes(content: Mapping[str, Any], tensors: int, path: Path) -> None:
 
 
 def check_memory(entries: int, path: Path) -> None:
-    """ValueError where the file, even if nearly all is zero, holds less than a model of so many entries, or where that
-    does not fit into this machine's memory as float32."""
+    """Raise ValueError where the file is too small for a model of so many entries, even if nearly all are zero, or this
+    machine's memory is."""
     if entries > MOST_ZEROS * path.stat().st_size:
         raise ValueError(f"{path} is too small for the {entries:,} entries that its configuration asks for")
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if 4 * entries > there:
-        raise ValueError(f"{path}: its model takes {4 * entries / 1e9:,.0f} GB, this machine has {there / 1e9:,.0f} GB")
+    needed, memory = 4 * entries, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # float32
+    if needed > memory:
+        raise ValueError(f"{path}: its model takes {needed / 1e9:,.0f} GB, this machine has {memory / 1e9:,.0f} GB")
 
 
 def adapter_config(folder: Path) -> Any:
-    """PEFT's configuration of an adapter. Its names are names, never regular expressions, which PEFT would run over the
-    modules; its ranks are no larger than the tensors that come with it."""
+    """Return PEFT's configuration of an adapter.
+
+    Names must be plain, as PEFT would run regular expressions over the modules; ranks are no larger than the tensors.
+    """
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
     import dsee_bench.adapters.dsee  # noqa: F401  # makes the DSEE adapter known to PEFT
@@ -151,7 +155,7 @@ def adapter_config(folder: Path) -> Any:
         raise ValueError(f"{path} has peft_type {peft_type!r:.40}; there is {', '.join(ADAPTERS)}")
     for name in ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules"):
         value = content.get(name) or []
-        if not (isinstance(value, list) and all(isinstance(each, str) for each in value)):
+        if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise ValueError(f"{path}: {name} must be a list of names; export the model again")
     shapes = header(folder / "adapter_model.safetensors")
     _check_plain(content, max((max(shape, default=1) for shape, _ in shapes.values()), default=1), path)
@@ -162,7 +166,7 @@ def adapter_config(folder: Path) -> Any:
 
 
 def _check_plain(value: object, largest: int, path: Path, key: str = "") -> None:
-    """ValueError for a text that is no plain name, or a size above `largest`."""
+    """Raise ValueError for a text that is no plain name, or a size above `largest`."""
     if isinstance(value, str) and not (len(value) <= 200 and re.fullmatch(r"[\w./ -]*", value)):
         raise ValueError(f"{path}: {value!r:.60} is no name; export the model again")
     if isinstance(value, int) and key not in FREE_NUMBERS and value > max(largest, 1):

@@ -1,7 +1,7 @@
-"""What a run says: on stderr for a person to follow, and all of it, with the time, in the run's log file.
+"""The messages of a run: on stderr for a person, and all of them, with the time, in the run's log file.
 
-Everything goes through the standard `logging`. Of libraries only warnings are told; progress bars are drawn past it, so
-that none is in the file. Where no run is followed, as in a test of one function, nothing is told.
+Everything goes through the standard `logging`. Libraries contribute warnings only; progress bars bypass it, so that
+none is in the file. Outside `logging_to`, as in a test of one function, nothing is printed.
 """
 
 import logging
@@ -23,54 +23,53 @@ _logger = logging.getLogger(OURS)
 
 
 def info(line: str) -> None:
-    """A line for a person who follows the run; it does not tear a running bar."""
+    """Log a line for a person who follows the run; it does not break a running bar."""
     _logger.info(line)
 
 
 def warn(line: str) -> None:
-    """Something went wrong, and the run goes on."""
+    """Log that something went wrong and the run goes on."""
     _logger.warning(line)
 
 
 def error(text: str) -> None:
-    """Why the run does not go on; told in a quiet run too."""
+    """Log why the run does not go on; a quiet run prints it too."""
     _logger.error(text)
 
 
 def output(text: str) -> None:
-    """What a run is for, on stdout."""
-    with suppress(BrokenPipeError):  # `| head` has gone; the record is there all the same
+    """Print the result of a run on stdout, and log it."""
+    with suppress(BrokenPipeError):  # `| head` has ended; the record has it all the same
         print(secrets.starred(text), flush=True)
     debug(text)
 
 
 def debug(text: str) -> None:
-    """For the log file alone."""
+    """Log a line to the file alone."""
     _logger.debug(text)
 
 
 def draws_bars() -> bool:
-    """Whether to draw a progress bar: on a terminal, unless the run is quiet or others beside it draw there too."""
+    """Return whether to draw a progress bar: on a terminal that no other run uses, unless the run is quiet."""
     quiet = any(isinstance(handler, _Console) and handler.level > logging.INFO for handler in logging.root.handlers)
-    return sys.stderr.isatty() and not quiet and not _beside_others()
+    return sys.stderr.isatty() and not quiet and not _shares_terminal()
 
 
 @contextmanager
 def logging_to(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterator[None]:
-    """Until the end of the block, tell what is said: on stderr (errors only, if quiet) and in `file`, after what it
-    holds of earlier starts."""
+    """Until the end of the block, print messages on stderr (errors only, if quiet) and append them to `file`."""
     console = _Console(run_id)
     console.setLevel(logging.ERROR if quiet else logging.INFO)
-    kept = _opened(file)
+    log = _opened(file)
     dated = _Line("%(asctime)s %(kind)s%(message)s", "%Y-%m-%dT%H:%M:%SZ")
     dated.converter = time.gmtime
-    kept.setFormatter(dated)
-    for handler in (console, kept):
+    log.setFormatter(dated)
+    for handler in (console, log):
         handler.addFilter(_wanted)
     libraries = [logging.getLogger(name) for name in LIBRARIES]
     before = [(logger, logger.handlers, logger.propagate) for logger in (logging.root, *libraries)]
     level = _logger.level
-    logging.root.handlers = [console, kept]  # in the place of Hydra's, which would print every line once more
+    logging.root.handlers = [console, log]  # instead of Hydra's, which would print every line again
     _logger.setLevel(logging.DEBUG)
     logging.captureWarnings(True)
     try:
@@ -81,11 +80,11 @@ def logging_to(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterato
         _logger.setLevel(level)
         for logger, handlers, propagate in before:
             logger.handlers, logger.propagate = handlers, propagate
-        kept.close()
+        log.close()
 
 
 def _opened(file: Path) -> "_File":
-    """The log file, after what it holds; what cannot be written to is set aside."""
+    """Open the log file to append; one that cannot be written to is set aside."""
     try:
         make_room(file)
         return _File(file, encoding="utf-8")
@@ -95,14 +94,14 @@ def _opened(file: Path) -> "_File":
 
 
 def capture_libraries() -> None:
-    """Libraries that are imported by now tell their warnings through our handlers, not past them."""
+    """Send the warnings of libraries that are imported by now through our handlers."""
     for name in LIBRARIES:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True
 
 
-def _beside_others() -> bool:
-    """Whether this is a worker process of a sweep, which shares its terminal with others."""
+def _shares_terminal() -> bool:
+    """Whether this process runs one run of a sweep, and others use the same terminal."""
     return multiprocessing.parent_process() is not None
 
 
@@ -119,23 +118,23 @@ class _Line(logging.Formatter):
 
 
 class _Console(logging.Handler):
-    """Lines on stderr; of several runs at once, each with its run's name."""
+    """Lines on stderr; with the run's name first where several runs use the terminal."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__()
         self.setFormatter(_Line("%(kind)s%(message)s"))
-        self._name = f"[{run_id}] " if _beside_others() else ""
+        self._name = f"[{run_id}] " if _shares_terminal() else ""
 
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
         lines = self.format(record).splitlines()
-        with suppress(OSError):  # whoever followed has gone (`2>&1 | head`); the run goes on, and the file has it all
+        with suppress(OSError):  # the reader has ended (`2>&1 | head`); the run goes on, and the file has all lines
             tqdm.write("\n".join(self._name + line for line in lines), file=sys.stderr)
 
 
 class _File(logging.FileHandler):
-    """The log file. A disk that is full costs lines of it, and not the run."""
+    """The log file. A full disk costs lines of the log, not the run."""
 
     def _open(self) -> Any:
         return open(self.baseFilename, self.mode, encoding=self.encoding, opener=opener)

@@ -1,8 +1,8 @@
 """The training curve of a run as JSON lines, written while it trains, for plots.
 
-One line a point, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file; `crc32` is over
-the other keys. A run that was stopped has each point once; only the first loss after the stop is a mean over fewer
-steps. A stage whose state was taken from another run has no lines here; its points are in the record.
+Each point is a line, all with the same keys, so that `pandas.read_json(path, lines=True)` reads the file; `crc32` is
+over the other keys. An interrupted run has each point once; only the first loss after the interruption is a mean over
+fewer steps. A stage whose state comes from the cache has no lines here; its points are in the record.
 """
 
 import math
@@ -23,7 +23,7 @@ class Point:
 
     stage: str
     step: int  # of this stage
-    seconds: float  # of this stage's training so far; what a stop lost and the pause after it are not in it
+    seconds: float  # of this stage's training so far, without lost steps and pauses
     loss: float | None = None
     learning_rate: float | None = None
     metric: str | None = None  # of the split that chooses the checkpoint
@@ -32,19 +32,19 @@ class Point:
 
 
 def points(file: Path) -> list[Point]:
-    """The points that a file has; lines that are torn or damaged are none."""
+    """Return the points of a file; torn and damaged lines are left out."""
     return [Point(**row) for row in jsonl.read(file)]
 
 
 class Curve:
-    """The file of one run's curve, and whoever else wants its points."""
+    """The file of one run's curve; `watch` is called with each new point."""
 
     def __init__(self, file: Path, watch: Callable[[Point], None] | None = None) -> None:
         self._file, self._watch = file, watch
         self._stage, self._began = "", 0.0
 
     def begin(self, stage: str, step: int) -> None:
-        """A stage trains from `step` on: later points of it are of a start that was stopped, and are dropped."""
+        """Begin or resume a stage at `step`; its later points, of an interrupted start, are dropped."""
         points = [row for row in jsonl.read(self._file) if row["stage"] != stage or row["step"] <= step]
         jsonl.write(self._file, points)  # the last line may have been torn
         before = [point["seconds"] for point in points if point["stage"] == stage]
@@ -60,7 +60,7 @@ class Curve:
         metric: str | None = None,
         dev: float | None = None,
     ) -> None:
-        """A point of the stage that trains."""
+        """Append a point of the stage that trains."""
         seconds = round(time.perf_counter() - self._began, 2)
         point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev), split)
         self._append(asdict(point))

@@ -1,4 +1,4 @@
-"""What a person sees while a model trains or answers: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of training and of answering a split: a bar on a terminal, a line every 30 seconds elsewhere."""
 
 import math
 import time
@@ -15,17 +15,17 @@ REPORT_EVERY = 30.0  # seconds between two lines
 
 
 class Progress(TrainerCallback):
-    """Reports one tuning, also to `curve` if there is one: steps, loss, and the score of `split` when measured."""
+    """Report one tuning, also to `curve` if there is one: steps, loss, and the score of `split` when measured."""
 
     def __init__(self, name: str, split: str, metric: str, curve: Curve | None = None) -> None:
         self._name, self._split, self._metric, self._curve = name, split, metric, curve
         self._bar: tqdm | None = None
         self._loss: float | None = None
         self._first = 0  # step that this start began from
-        self._started = self._told = 0.0
+        self._started = self._reported = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self._started = self._told = time.perf_counter()
+        self._started = self._reported = time.perf_counter()
         self._first = state.global_step
         if not state.is_world_process_zero:
             self._curve = None
@@ -43,8 +43,8 @@ class Progress(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:
             self._bar.update(state.global_step - self._bar.n)
-        elif time.perf_counter() - self._told >= REPORT_EVERY:
-            self._tell(state, "")
+        elif time.perf_counter() - self._reported >= REPORT_EVERY:
+            self._report(state, "")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         if "loss" not in logs:
@@ -62,27 +62,26 @@ class Progress(TrainerCallback):
             self._refuse_divergence(f"{self._split} {self._metric}", value, state.global_step)
         if self._curve is not None:
             self._curve.add(state.global_step, split=self._split, metric=self._metric, dev=value)
-        shown = "undefined" if value == -math.inf else f"{value:.4f}"
-        self._tell(state, "" if value is None else f"  {self._split} {self._metric} {shown}")
+        text = "undefined" if value == -math.inf else f"{value:.4f}"
+        self._report(state, "" if value is None else f"  {self._split} {self._metric} {text}")
 
-    def _refuse_divergence(self, what: str, value: float, step: int) -> None:
+    def _refuse_divergence(self, name: str, value: float, step: int) -> None:
         if not math.isfinite(value):
             raise ValueError(
-                f"{self._name}: the {what} is {value} at step {step}; the tuning diverged: use a smaller learning rate "
+                f"{self._name}: the {name} is {value} at step {step}; the tuning diverged: use a smaller learning rate "
                 "(train.lr_adapter, train.lr_full), a warm-up (train.warmup_ratio) or clipping (train.max_grad_norm)"
             )
 
-    def _tell(self, state: Any, dev: str) -> None:
+    def _report(self, state: Any, score: str) -> None:
         if not state.is_world_process_zero:
             return
-        self._told = time.perf_counter()
-        seconds = self._told - self._started
-        # By the steps of this start, evaluations and all: a run that went on has not paid for those before.
+        self._reported = time.perf_counter()
+        seconds = self._reported - self._started
+        # Estimated from the steps since this start: a resumed run has not spent time on those before.
         left = seconds / max(state.global_step - self._first, 1) * (state.max_steps - state.global_step)
         loss = "" if self._loss is None else f"  loss {self._loss:.3f}"
-        info(
-            f"  {self._name}  step {state.global_step}/{state.max_steps}{loss}{dev}  {seconds:.0f} s, {left:.0f} s left"
-        )
+        step = f"step {state.global_step}/{state.max_steps}"
+        info(f"  {self._name}  {step}{loss}{score}  {seconds:.0f} s, {left:.0f} s left")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -91,21 +90,21 @@ class Progress(TrainerCallback):
 
 
 class Answering(TrainerCallback):
-    """Reports the batches of a split while a model answers it, and stops where a stop was asked for."""
+    """Report the batches of a split while a model answers it, and stop when a signal asks for it."""
 
     def __init__(self, split: str) -> None:
         self._split = split
         self._done = 0
-        self._started = self._told = 0.0
+        self._started = self._reported = 0.0
 
     def on_prediction_step(self, args: Any, state: Any, control: Any, eval_dataloader: Any = None, **_: Any) -> None:
         signals.raise_if_stopped()
         now = time.perf_counter()
         if self._done == 0:
-            self._started = self._told = now
+            self._started = self._reported = now
         self._done += 1
-        if now - self._told >= REPORT_EVERY and state.is_world_process_zero:
-            self._told = now
+        if now - self._reported >= REPORT_EVERY and state.is_world_process_zero:
+            self._reported = now
             total, seconds = len(eval_dataloader), now - self._started
             left = seconds / (self._done - 1) * (total - self._done)  # the clock starts after the first batch
             info(f"  {self._split}  batch {self._done}/{total}  {seconds:.0f} s, {left:.0f} s left")

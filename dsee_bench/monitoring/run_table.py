@@ -1,4 +1,4 @@
-"""The small table printed at the end of one run."""
+"""The table printed at the end of one run."""
 
 from tabulate import tabulate
 
@@ -13,7 +13,7 @@ COSTS = {  # cost name -> heading, how it is printed
 
 
 def run_table(record: Record) -> str:
-    """One line a scored split: scores, trainable parameters, sparsity and FLOPs; a dash for what was not had."""
+    """Return one line a scored split: scores, trainable parameters, sparsity and FLOPs; a dash for None."""
     method, task, backbone = (record.config[group]["name"] for group in ("method", "task", "backbone"))
     costs = {COSTS[cost.name][0]: _text(cost.value, COSTS[cost.name][1]) for cost in record.costs if cost.name in COSTS}
     ordered = {heading: costs.get(heading, "–") for heading, _ in COSTS.values()}

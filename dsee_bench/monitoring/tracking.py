@@ -1,8 +1,8 @@
-"""A run followed in wandb, where asked. What goes wrong in it is told once, and the run goes on.
+"""Tracking of a run in wandb, where asked. A failure of it is one warning, and the run goes on.
 
-A tracked run has the id of the run, so that a stopped run goes on in the same one; nothing of wandb's that is global to
-a process is used, so that the runs of a sweep never merge. What wandb writes lies in the run's work folder. The key is
-wandb's own affair (`wandb login`, WANDB_API_KEY); no setting here holds one.
+The wandb run has the id of the run, so that an interrupted run resumes the same one; nothing of wandb's that is global
+to a process is used, so that the runs of a sweep never merge. wandb's files lie in the run's work folder. The key is
+wandb's own matter (`wandb login`, WANDB_API_KEY); no setting here holds one.
 """
 
 import os
@@ -17,8 +17,8 @@ from dsee_bench.monitoring.curve import Point
 from dsee_bench.record import Record
 from dsee_bench.system.secrets import starred_all
 
-START_SECONDS = 30.0  # that a run waits for wandb at its start
-FINISH_SECONDS = 120.0  # and at its end; what is not uploaded by then `wandb sync` can send later
+START_SECONDS = 30.0  # the longest wait for wandb at the start of a run
+FINISH_SECONDS = 120.0  # and at its end; `wandb sync` can upload the rest later
 
 
 class Tracker:
@@ -28,39 +28,38 @@ class Tracker:
         self._settings, self._run_id, self._folder = settings, run_id, folder
         self._run: Any = None  # wandb's Run, while all goes well
         self._before: Mapping[str, int] = {}
-        self._first = 0  # step that wandb goes on from: it has all before
+        self._first = 0  # step that wandb resumes from: it has all before
         self._sent: set[tuple[int, str | None]] = set()  # step and metric, None for the loss
 
     def start(self, config: Mapping[str, Any], experiment: str | None, *, anew: bool) -> None:
-        """Open the tracked run, or go on with it; `anew` writes over what is there."""
+        """Open the wandb run, or resume it; `anew` overwrites it."""
         if self._settings.mode != "disabled":
             with self._guarded():
                 self._open(config, experiment, anew)
 
     def place(self, before: Mapping[str, int], earlier: Iterable[Point] = ()) -> None:
-        """`before`: steps of all stages before each, so that the stages of a run stand on one axis. `earlier`: the
-        points of earlier starts, of which those are sent again that a killed process did not deliver."""
+        """Put the stages on one axis, by the number of steps `before` each, and send the points of earlier starts that
+        a killed process did not deliver."""
         self._before = before
         for point in earlier:
             if point.stage in before:
                 self.add(point)
 
     def add(self, point: Point) -> None:
-        """A point of the training curve."""
+        """Log a point of the training curve."""
         if self._run is None:
             return
         step = self._before[point.stage] + point.step
         if step < self._first or (step, point.metric) in self._sent:
-            return  # wandb has it; what a resumed tuning repeats comes a second time
+            return  # wandb has it: a resumed tuning repeats some steps
         self._sent.add((step, point.metric))
-        found = {"stage": point.stage, "loss": point.loss, "learning_rate": point.learning_rate}
-        found |= {} if point.metric is None else {f"{point.split}/{point.metric}": point.dev}
+        values: dict[str, Any] = {"stage": point.stage, "loss": point.loss, "learning_rate": point.learning_rate}
+        values |= {} if point.metric is None else {f"{point.split}/{point.metric}": point.dev}
         with self._guarded():
-            there = {name: value for name, value in found.items() if value is not None}
-            self._run.log(there, step=step)
+            self._run.log({name: value for name, value in values.items() if value is not None}, step=step)
 
     def finish(self, record: Record, exit_code: int) -> None:
-        """Close the tracked run with the final scores and costs; Ctrl-C ends the waiting for wandb."""
+        """Close the wandb run with the final scores and costs; Ctrl-C ends the wait for wandb."""
         if self._run is None:
             return
         scores = {f"{score.split}/{score.name}": score.value for score in record.scores}
@@ -70,17 +69,17 @@ class Tracker:
                 self._run.summary.update({"status": record.status, **scores, **costs})
                 self._run.finish(exit_code=exit_code)
         except KeyboardInterrupt:
-            warn(f"tracking was not finished; `wandb sync` sends what lies in {self._folder / 'wandb'}")
+            warn(f"tracking was not finished; `wandb sync` sends the files in {self._folder / 'wandb'}")
         self._run = None
 
     def _open(self, config: Mapping[str, Any], experiment: str | None, anew: bool) -> None:
-        os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder))  # its service logs there, else in the home folder
+        os.environ.setdefault("WANDB_CACHE_DIR", str(self._folder))  # else its service logs in the home folder
 
         import wandb
 
         settings = self._settings
         wandb.setup(wandb.Settings(mode=settings.mode, silent=True))
-        # Asked here, since init would ask a person at a terminal for a key, and wait longer for a server.
+        # Checked here, since init would prompt for a key at a terminal, and wait longer for a server.
         if settings.mode == "online" and not wandb.login(prompt=False):
             raise RuntimeError("no key; call `wandb login`, or set WANDB_API_KEY")
         self._run = wandb.init(
@@ -100,7 +99,7 @@ class Tracker:
                 init_timeout=START_SECONDS,
                 finish_timeout=FINISH_SECONDS,
                 finish_timeout_raises=True,
-                # The record says how the run was made, in words that info no name of a person, a folder or a host.
+                # The record has the provenance, without names of persons, folders and hosts.
                 disable_git=True,
                 disable_code=True,
                 disable_job_creation=True,
@@ -113,7 +112,7 @@ class Tracker:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """What goes wrong inside ends the tracking, not the run."""
+        """End the tracking, not the run, at an error inside."""
         try:
             yield
         except (Exception, SystemExit) as error:
