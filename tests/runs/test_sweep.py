@@ -1,15 +1,20 @@
 """The cells of a sweep are the runs that Hydra would make, and those that are done cost nothing."""
 
+import contextlib
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.record import Record
 from dsee_bench.runs import data_check, sweep
+from hydra_plugins.dsee_bench_sweeper import UnfinishedSweeper
 
 SWEEPS = [
     # words,                                                        cells, why
@@ -102,3 +107,54 @@ def test_a_mistake_of_one_cell_is_told_and_the_others_can_run():
     assert "in the cell backbone=tiny-bert seed=0 train.betas=[2,3]: train.betas.0 must lie in" in str(mistakes[0])
     with pytest.raises(ConfigError, match="'sead' is no key"):  # of no cell: the words are wrong
         sweep.runnable(["backbone=tiny-bert", "seed=0,1", "sead=3"], {})
+
+
+class StandInLauncher:
+    """Finishes one run after the other, until a word of `fails` or `kills` is among the overrides."""
+
+    def __init__(self, results_dir, fails=(), kills=()):
+        self.results_dir, self.fails, self.kills = results_dir, fails, kills
+        self.launched = []
+
+    def launch(self, job_overrides, initial_job_idx):
+        self.launched.append((initial_job_idx, [overrides[-1] for overrides in job_overrides]))
+        jobs = []
+        for overrides in job_overrides:
+            if set(self.kills) & set(overrides):
+                raise BrokenProcessPool
+            job = JobReturn(status=JobStatus.COMPLETED)
+            if set(self.fails) & set(overrides):
+                job.status, job.return_value = JobStatus.FAILED, RuntimeError("failed")
+            else:
+                run_id = plan.read(sweep.resolved(overrides)).run_id
+                record.write(Record(run_id, "finished", {}, {}), self.results_dir)
+            jobs.append(job)
+        return jobs
+
+
+LAUNCHES = [
+    # max_batch_size, what fails or kills, first number and seeds of each launch, how the sweep ends, why
+    (None, {}, [(0, "01234")], None, "all at once"),
+    (2, {}, [(0, "01"), (2, "23"), (4, "4")], None, "in batches, their numbers go on"),
+    (2, {"fails": ["seed=0"]}, [(0, "01"), (2, "23"), (4, "4")], RuntimeError, "the others go on"),
+    (None, {"kills": ["seed=1"]}, [(0, "01234"), (5, "12"), (7, "34"), (9, "1"), (10, "2")], SystemExit, "halves"),
+    (None, {"kills": ["seed=4"]}, [(0, "01234"), (5, "4")], SystemExit, "the rest is one"),
+]
+
+
+@pytest.mark.parametrize(("size", "faults", "launches", "end", "why"), LAUNCHES)
+def test_what_is_launched(size, faults, launches, end, why, tmp_path, monkeypatch):
+    launcher = StandInLauncher(tmp_path, **faults)
+    monkeypatch.setattr(Plugins, "instantiate_launcher", lambda *_, **__: launcher)
+    settings = {"results_dir": str(tmp_path), "data_dir": None, "hydra": {"sweep": {"dir": "."}}}
+    asked = dict.fromkeys(("force", "plan", "export", "measure"), False)
+    sweeper = UnfinishedSweeper(max_batch_size=size)
+    sweeper.setup(hydra_context=None, task_function=None, config=OmegaConf.create({**settings, **asked}))
+    with pytest.raises(end) if end else contextlib.nullcontext() as ended:
+        sweeper.sweep(["backbone=tiny-bert", "method=full", "seed=range(5)"])
+    assert launcher.launched == [(first, [f"seed={seed}" for seed in seeds]) for first, seeds in launches], why
+    if "kills" in faults:
+        assert "1 interrupted: toy_pairs-tiny-bert-full-s" in str(ended.value)
+    assert yaml.safe_load((tmp_path / "work" / "multirun" / "multirun.yaml").read_text())["results_dir"] == str(
+        tmp_path
+    )
