@@ -1,13 +1,14 @@
 """From examples to batches: tokens, batches of like length, padding."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch.utils.data import Dataset
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
-from dsee_bench.tasks.arrow import Columns, batches, mapped, rows_of, unzipped
+from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 from dsee_bench.tasks.example import Example, Split
 from dsee_bench.tasks.generation import Completion
 
@@ -16,27 +17,22 @@ POOL = 50  # batches whose rows are sorted by length together
 NO_LOSS = -100  # the label of a token that is not learned, as torch's cross-entropy has it
 
 
-class Rows(Sequence[Row]):
-    """Encoded examples in a data set on disk."""
+class Rows(Stored[Row]):
+    """Encoded examples on disk; `cut` is how many of them were cut to fit."""
 
-    def __init__(self, parts: Iterable[Columns]) -> None:
-        """Write `parts`, whose column `cut` says which rows were cut to fit."""
+    def __init__(self, dataset: Any, cut: int = 0) -> None:
+        super().__init__(dataset)
+        self.cut = cut
+
+    def item(self, row: Row) -> Row:
+        return row
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """The tokens of each row."""
         import pyarrow.compute as pc
 
-        self.dataset = mapped(parts)
-        self.cut: int = pc.sum(self.dataset.data["cut"]).as_py()
-        self.dataset = self.dataset.remove_columns("cut")
-        self.lengths: list[int] = pc.list_value_length(self.dataset.data["input_ids"]).to_pylist()
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __iter__(self) -> Iterator[Row]:
-        return rows_of(self.dataset)
-
-    def __getitem__(self, index: Any) -> Any:
-        """Return the row at an index, or a list of those of a slice or a list of indices."""
-        return self.dataset[index] if isinstance(index, int) else list(unzipped(self.dataset[index]))
+        return pc.list_value_length(self.dataset.data["input_ids"]).to_pylist()
 
 
 def encode_split(
@@ -57,7 +53,8 @@ def encode(
     The longer text of a pair is cut first, and the context of a text that is to be written.
     """
     encode_batch: Any = _encode_completions if isinstance(examples[0], Completion) else _encode_texts
-    return Rows(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
+    dataset = mapped(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
+    return Rows(dataset.remove_columns("cut"), cut=sum(dataset["cut"][:]))
 
 
 def prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[int]]:
@@ -105,7 +102,25 @@ def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBas
     return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": [int(was_cut) for was_cut in cut]}
 
 
-class GroupedByLength(Dataset):
+class _Ordered(Dataset):
+    """Rows in the order of `order`, indices of `rows`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.order = sorted(range(len(rows)), key=lambda row: -rows.lengths[row])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[self.order[index]]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
+        """Return the rows of a batch, which torch's DataLoader asks for at once."""
+        return self.rows.take([self.order[index] for index in indices])
+
+
+class GroupedByLength(_Ordered):
     """Rows in an order that a sequential sampler reads as shuffled batches of like length, anew each epoch.
 
     The order depends on the seed and the epoch alone, so a resumed run sees the batches it would have seen
@@ -116,7 +131,8 @@ class GroupedByLength(Dataset):
     """
 
     def __init__(self, rows: Rows, batch_size: int, seed: int) -> None:
-        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        super().__init__(rows)
+        self.batch_size, self.seed = batch_size, seed
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -132,36 +148,12 @@ class GroupedByLength(Dataset):
         mixed = torch.randperm(len(full), generator=generator).tolist()
         self.order = [row for batch in [*(full[at] for at in mixed), *short] for row in batch]
 
-    def __len__(self) -> int:
-        return len(self.rows)
 
-    def __getitem__(self, index: int) -> Row:
-        return self.rows[self.order[index]]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-        """Return the rows of a batch, which torch's DataLoader asks for at once."""
-        return self.rows[[self.order[index] for index in indices]]
-
-
-class SortedByLength(Dataset):
+class SortedByLength(_Ordered):
     """Rows from the longest to the shortest, for scoring; `restore` puts answers back into the rows' own order."""
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        self.order = sorted(range(len(rows)), key=lambda row: -rows.lengths[row])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        return self.rows[self.order[index]]
-
-    def __getitems__(self, indices: Sequence[int]) -> list[Row]:
-        """Return the rows of a batch, which torch's DataLoader asks for at once."""
-        return self.rows[[self.order[index] for index in indices]]
-
     def restore(self, answers: Sequence[Any]) -> list[Any]:
-        """Answers in the order of `rows`, given in the order of this data set."""
+        """Return answers in the order of `rows`; they come in the order of this data set."""
         restored: list[Any] = [None] * len(self.rows)
         for row, answer in zip(self.order, answers, strict=True):
             restored[row] = answer

@@ -2,18 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from dsee_bench.hub import HubFiles
 from dsee_bench.system.errors import shown
-from dsee_bench.tasks.arrow import Columns, batches, mapped, rows_of
-
-if TYPE_CHECKING:
-    from datasets import Dataset
+from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 
 Kind = Literal["classification", "regression", "generation"]
 Item = TypeVar("Item")
@@ -27,33 +24,11 @@ class Example:
     label: int | float | None
 
 
-class Examples(Sequence[Example]):
-    """Examples in a data set on disk, made as they are asked for."""
+class Examples(Stored[Example]):
+    """Examples on disk."""
 
-    def __init__(self, dataset: "Dataset") -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    @overload
-    def __getitem__(self, index: int) -> Example: ...
-    @overload
-    def __getitem__(self, index: slice) -> "Examples": ...
-    def __getitem__(self, index: int | slice) -> "Example | Examples":
-        if isinstance(index, slice):
-            return Examples(self.dataset.select(range(*index.indices(len(self)))))
-        return _example(self.dataset[index])
-
-    def __iter__(self) -> Iterator[Example]:
-        return map(_example, rows_of(self.dataset))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and tuple(self) == tuple(other)
-
-
-def _example(row: Mapping[str, Any]) -> Example:
-    return Example(tuple(row["texts"]), row["label"])
+    def item(self, row: Mapping[str, Any]) -> Example:
+        return Example(tuple(row["texts"]), row["label"])
 
 
 def _columns(examples: Sequence[Example]) -> Columns:

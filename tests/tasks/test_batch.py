@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from dsee_bench.tasks.arrow import mapped
 from dsee_bench.tasks.batch import GroupedByLength, Rows, SortedByLength
 
 LENGTHS = [3 + (17 * row) % 40 for row in range(205)]
-ROWS = Rows([{"input_ids": [[row] * length for row, length in enumerate(LENGTHS)], "cut": [0] * len(LENGTHS)}])
+ROWS = Rows(mapped([{"input_ids": [[row] * length for row, length in enumerate(LENGTHS)]}]))
 BATCH = 8
 
 
