@@ -10,9 +10,9 @@ import torch
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
-from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.generation import Decoding
 from dsee_bench.training import decode
+from dsee_bench.training.batch import prompts
 
 MODEL = ["layers=6", "hidden=384", "heads=6", "ffn=1536"]
 BATCHES = (1, 8, 16)

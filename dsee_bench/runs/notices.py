@@ -15,7 +15,7 @@ def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
     A split that the run does not encode is left out: train where no stage tunes. Of train, the rows that it uses are
     counted, and of texts to write the prompts that are decoded.
     """
-    from dsee_bench.tasks.batch import encode_split
+    from dsee_bench.training.batch import encode_split
 
     recipe = state.setup.recipe
     decoded = _cut_prompts(state) if state.setup.task.kind == "generation" else {}
@@ -33,7 +33,7 @@ def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
 
 
 def _cut_prompts(state: RunState) -> dict[str, int]:
-    from dsee_bench.tasks.batch import cut_prompts
+    from dsee_bench.training.batch import cut_prompts
     from dsee_bench.training.decode import room_for_context
 
     decoding = state.setup.task.decode  # type: ignore[attr-defined]  # a data-to-text task

@@ -32,10 +32,10 @@ from dsee_bench.monitoring.progress import REPORT_EVERY
 from dsee_bench.record import Score
 from dsee_bench.system import jsonl
 from dsee_bench.system.files import make_room, opener
-from dsee_bench.tasks.batch import prompts
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import Decoding, Generation
 from dsee_bench.tasks.scoring import score_outputs
+from dsee_bench.training.batch import prompts
 
 BLANK_LINE = "\n\n"
 

@@ -13,8 +13,8 @@ from dsee_bench.metrics import score
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.system import distributed
-from dsee_bench.tasks.batch import SortedByLength, collator, encode_split
 from dsee_bench.tasks.example import Split, Task
+from dsee_bench.training.batch import SortedByLength, collator, encode_split
 from dsee_bench.training.job import Setup
 
 EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does

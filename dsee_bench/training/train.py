@@ -13,10 +13,10 @@ from transformers.trainer_callback import PrinterCallback
 from dsee_bench.monitoring.console import info
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed
-from dsee_bench.tasks.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
+from dsee_bench.training.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
 from dsee_bench.training.job import Job, Setup, TuneReport
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween

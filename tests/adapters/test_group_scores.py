@@ -10,7 +10,7 @@ from dsee_bench import config, plan
 from dsee_bench.models.access import module_at, weight_of
 from dsee_bench.pruning.calibration import input_losses
 from dsee_bench.runs import pipeline, sweep
-from dsee_bench.tasks.batch import collator, encode
+from dsee_bench.training.batch import collator, encode
 
 TASK = {"tiny-gpt2": "toy_d2t", "tiny-llama": "toy_d2t"}  # else: toy_sentences
 KINDS = "[query, value, out, ffn_in, ffn_out]"  # of an adapter, so that it must be scored with what it is beside

@@ -53,7 +53,7 @@ def test_gradient_is_autograds_and_leaves_the_model_as_it_was(state):
     assert {name for name, value in state.model.named_parameters() if value.requires_grad} == trained
     assert all(value.grad is None for value in state.model.parameters())
 
-    from dsee_bench.tasks.batch import collator, encode
+    from dsee_bench.training.batch import collator, encode
 
     drawn = random.Random(state.seed).sample(state.data["train"].examples, 8)
     rows = encode(drawn, state.setup.tokenizer, state.setup.recipe.max_length)

@@ -89,7 +89,7 @@ def test_counts_are_exact_and_as_planned(settings, exact, tmp_path):
 
 def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     """The input of layer 0's query is the embeddings' output, so its mean square can be taken by hand."""
-    from dsee_bench.tasks.batch import collator, encode
+    from dsee_bench.training.batch import collator, encode
 
     settings = settings_of("method=full", "task=toy_sentences")
     state, _ = pipeline.prepare(settings, tmp_path)

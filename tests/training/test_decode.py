@@ -12,9 +12,9 @@ from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.report.compare import compare_text
 from dsee_bench.runs import sweep
-from dsee_bench.tasks.batch import collator, encode, prompts
 from dsee_bench.tasks.generation import Decoding, completions
 from dsee_bench.training import decode
+from dsee_bench.training.batch import collator, encode, prompts
 
 SEARCH = Decoding(
     beams=3, length_penalty=0.8, no_repeat_ngram=4, new_tokens=12, batch_size=3, splits=("dev",), contexts=None

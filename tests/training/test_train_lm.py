@@ -11,8 +11,8 @@ import torch
 from dsee_bench import config, plan
 from dsee_bench.runs import sweep
 from dsee_bench.stages.tune import Tune
-from dsee_bench.tasks.batch import collator, encode
 from dsee_bench.tasks.generation import completions
+from dsee_bench.training.batch import collator, encode
 from dsee_bench.training.job import Job, Setup
 from dsee_bench.training.train import tune
 

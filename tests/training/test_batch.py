@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dsee_bench.tasks.arrow import mapped
-from dsee_bench.tasks.batch import GroupedByLength, Rows, SortedByLength
+from dsee_bench.training.batch import GroupedByLength, Rows, SortedByLength
 
 LENGTHS = [3 + (17 * row) % 40 for row in range(205)]
 ROWS = Rows(mapped([{"input_ids": [[row] * length for row, length in enumerate(LENGTHS)]}]))

@@ -5,9 +5,9 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from dsee_bench.tasks.batch import NO_LOSS, collator, cut_prompts, encode, prompts
 from dsee_bench.tasks.example import Example, split_of
 from dsee_bench.tasks.generation import Completion, Generation, completions, pairs
+from dsee_bench.training.batch import NO_LOSS, collator, cut_prompts, encode, prompts
 
 LETTERS = {"<end>": 0, "a": 1, "b": 2, "Ġ": 3, "c": 4, "d": 5}  # Ġ is the space; no merges: a letter is a token
 N = NO_LOSS
