@@ -76,14 +76,10 @@ class Metric:
         """Return name, settings, what `data` says of the references, and the release, e.g. "f1|scikit-learn 1.9.1"."""
         return "|".join((self.name, *self.settings, *data, f"{self.package} {version(self.package)}"))
 
-    def score(
-        self, predictions: Sequence[Any], references: Sequence[Any], split: str, *, name: str, data: Sequence[str] = ()
-    ) -> Score:
-        """Return the metric as a Score called `name`; `data` goes into its signature."""
-        measured = self(predictions, references)
+    def score(self, measured: Measured, name: str, split: str, n: int, *data: str) -> Score:
+        """Return what was measured on `n` predictions as a Score called `name`; `data` goes into its signature."""
         value = None if measured.value is None else float(measured.value)
-        signature = self.signature(*data)
-        return Score(name, value, self.unit, self.better, split, len(predictions), signature, measured.reason)
+        return Score(name, value, self.unit, self.better, split, n, self.signature(*data), measured.reason)
 
 
 def metric(name: str, *settings: str, **fields: Any) -> Callable[[Callable[[Any, Any], Measured]], Metric]:
@@ -137,10 +133,7 @@ def load(file: str) -> Metric:
 
 
 def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
-    """Raise ValueError unless every metric in `names` exists and can score a task of this kind.
-
-    `classes` is the number of classes of a classification task, None for any other.
-    """
+    """Raise ValueError unless each metric exists and can score a task of this kind and number of classes, if any."""
     if not names:
         raise ValueError("metrics is empty; name at least one, the first decides which checkpoint is best")
     for name in names:
@@ -170,4 +163,5 @@ def score(
     for name, one in chosen.items():
         if one.kind == "classification" and any(number != int(number) for number in (*predictions, *references)):
             raise ValueError(f"{name} takes class indices, got a number that is not whole in split {split!r}")
-    return tuple(one.score(predictions, references, split, name=name) for name, one in chosen.items())
+    n = len(predictions)
+    return tuple(one.score(one(predictions, references), name, split, n) for name, one in chosen.items())

@@ -22,13 +22,13 @@ def _entry(triples: Iterable[Sequence[str]], texts: Iterable[str | None]) -> Gen
 
 
 def read_xml(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """dart-v1.1.1-full-test.xml and its like."""
+    """Read dart-v1.1.1-full-test.xml and its like."""
     for entry in xml_entries(files[0]):
         yield _entry(xml_triples(entry, files[0]), [text.text for text in entry.iterfind("lex")])
 
 
 def read_release(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """dart-v1.1.1-full-dev.json and its like."""
+    """Read dart-v1.1.1-full-dev.json and its like."""
     content: Any = read_json(files[0])
     try:
         for entry in content:
@@ -38,7 +38,7 @@ def read_release(files: Sequence[Path], split: str) -> Iterator[Generation]:
 
 
 def read_hub(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """The hub's parquet files."""
+    """Read the hub's parquet files."""
     for row in read_rows(files[0]):
         cells: Any = row.cells
         yield _entry(cells["tripleset"], [str(text["text"]) for text in rows_of(cells["annotations"])])

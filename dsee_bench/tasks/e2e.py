@@ -27,7 +27,7 @@ RENAMED = {"eatType": "Type", "priceRange": "price", "familyFriendly": "family f
 
 
 def context_of(meaning: str) -> str:
-    """The line for a meaning like "name[Aromi], eatType[pub]"; a text that is such a line already stays one."""
+    """Return the line for a meaning like "name[Aromi], eatType[pub]"; a text that is such a line already stays one."""
     if " : " in meaning and "[" not in meaning:
         return " ".join(meaning.split())
     attributes = ATTRIBUTE.findall(meaning)
@@ -42,7 +42,7 @@ def _parted(value: str) -> str:
 
 
 def grouped(rows: Iterable[tuple[str, str]]) -> list[Generation]:
-    """One example a context, in the order in which the contexts first appear; texts in order, repeated ones kept."""
+    """Return one example a context, in the order of their first texts; all texts in order, repeated ones too."""
     texts: dict[str, list[str]] = {}
     for context, text in rows:
         texts.setdefault(context, []).append(text)
@@ -50,12 +50,12 @@ def grouped(rows: Iterable[tuple[str, str]]) -> list[Generation]:
 
 
 def read_release(files: Sequence[Path], split: str) -> list[Generation]:
-    """trainset.csv and its like: columns mr and ref, a quoted field may hold a line break."""
+    """Read trainset.csv and its like: columns mr and ref, a quoted field may hold a line break."""
     return grouped(_csv_rows(read_content(files[0]), str(files[0])))
 
 
 def read_zip(files: Sequence[Path], split: str) -> list[Generation]:
-    """The same files in e2e-dataset.zip, in whatever folder they are there."""
+    """Read the same files in e2e-dataset.zip, whatever folder of it they are in."""
     try:
         with zipfile.ZipFile(files[0]) as archive:
             members = [name for name in archive.namelist() if PurePosixPath(name).name == CSV_FILES[split]]
@@ -84,7 +84,7 @@ def _csv_rows(content: bytes, where: str) -> Iterator[tuple[str, str]]:
 
 
 def read_copy(files: Sequence[Path], split: str) -> list[Generation]:
-    """LoRA's `attributes||text` lines."""
+    """Read LoRA's `attributes||text` lines."""
 
     def rows() -> Iterator[tuple[str, str]]:
         for number, line in read_lines(files[0]):
@@ -97,19 +97,19 @@ def read_copy(files: Sequence[Path], split: str) -> list[Generation]:
 
 
 def read_hub(files: Sequence[Path], split: str) -> list[Generation]:
-    """The hub's parquet files, whose rows are the release's."""
+    """Read the hub's parquet files, whose rows are the release's."""
     columns = ("meaning_representation", "human_reference")
-    rows = ((row.where, [row.cells.get(column) for column in columns]) for row in read_rows(files[0]))
     pairs = []
-    for where, cells in rows:
-        if not all(isinstance(cell, str) for cell in cells):
-            raise ValueError(f"{where}: expected texts in {' and '.join(columns)}, found {cells}")
-        pairs.append((context_of(str(cells[0])), _one_line(str(cells[1]))))
+    for row in read_rows(files[0]):
+        meaning, text = (row.cells.get(column) for column in columns)
+        if not isinstance(meaning, str) or not isinstance(text, str):
+            raise ValueError(f"{row.where}: expected texts in {' and '.join(columns)}, found {meaning!r} and {text!r}")
+        pairs.append((context_of(meaning), _one_line(text)))
     return grouped(pairs)
 
 
 def _one_line(text: str) -> str:
-    """`text` without the line breaks that two references of the training set hold, and without outer white space."""
+    """Return `text` without outer white space and line breaks, which two references of the training set hold."""
     return re.sub(r"\s*[\r\n]+\s*", " ", text.strip())
 
 

@@ -51,7 +51,7 @@ class Split(Generic[Item]):
 
 
 class Task(Protocol):
-    """What the runner knows of a task. The first of `metrics` decides which checkpoint is best."""
+    """A task as the runner knows it; the first of `metrics` decides which checkpoint is best."""
 
     @property
     def name(self) -> str: ...
@@ -63,15 +63,15 @@ class Task(Protocol):
     def metrics(self) -> tuple[str, ...]: ...
     @property
     def rows(self) -> Mapping[str, int]:
-        """Known sizes of the splits, for counting steps without reading a row; empty where they are not known."""
+        """Known sizes of splits, to count steps without reading a row."""
         ...
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Any]]:
-        """Every split by its name: "train", "dev", and what else the task has."""
+        """Return every split by its name: "train", "dev", and more where the task has them."""
         ...
 
     def hub_files(self, data_dir: Path | None) -> HubFiles | None:
-        """What `load(data_dir)` takes from the hub; None if nothing."""
+        """Return what `load(data_dir)` takes from the hub; None if nothing."""
         ...
 
 
@@ -97,7 +97,7 @@ def splits_of(
 
 
 def encodable(text: str) -> bool:
-    """Whether `text` can be written in UTF-8: JSON can spell half a surrogate pair, which no tokenizer takes."""
+    """Return whether `text` is UTF-8: JSON can spell half a surrogate pair, which no tokenizer takes."""
     try:
         text.encode()
     except UnicodeEncodeError:

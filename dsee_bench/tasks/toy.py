@@ -48,7 +48,7 @@ DENIED_SHARE = 0.4  # of the pairs that are not entailed
 
 
 def sentence(label: int, generator: random.Random) -> tuple[str, ...]:
-    """One text of 12 to 15 words; label 1 is positive."""
+    """Return one text of 12 to 15 words; label 1 is positive."""
     pick = generator.choice
     turned = generator.random() < TURNED_SHARE
     quality = pick(GOOD if (label == 1) != turned else BAD)
@@ -57,7 +57,7 @@ def sentence(label: int, generator: random.Random) -> tuple[str, ...]:
 
 
 def pair(label: int, generator: random.Random) -> tuple[str, ...]:
-    """Two texts of 9 and 12 words; label 0 is entailment, as in RTE."""
+    """Return two texts of 9 and 12 words; label 0 is entailment, as in RTE."""
     first = {slot: generator.choice(words) for slot, words in SLOTS.items()}
     second = dict(first)
     denied = label == 1 and generator.random() < DENIED_SHARE
@@ -90,10 +90,10 @@ class Toy:
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=self.rows)
 
     def hub_files(self, data_dir: Path | None) -> None:
-        """Nothing: the rows are made here."""
+        """Return None: the rows are made here."""
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
-        """Every split; neither `data_dir` nor the run's `seed` changes a row."""
+        """Return every split; neither `data_dir` nor the run's `seed` changes a row."""
         generator = random.Random(self.seed)
         made: set[str] = set()  # first texts of all splits
         splits = {}

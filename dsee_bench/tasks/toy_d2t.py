@@ -29,7 +29,7 @@ REFERENCES = 3  # a context
 
 
 def describe(slots: Mapping[str, str]) -> tuple[str, ...]:
-    """The three texts for a context, of 6 to 22 words."""
+    """Return the three texts for a context, of 6 to 22 words."""
     kind = " ".join(slots[slot] for slot in ("price", "type") if slot in slots)
     article = "an" if kind[0] in "aeiou" else "a"
     food, area, family = (slots.get(slot) for slot in ("food", "area", "family"))
@@ -45,7 +45,7 @@ def describe(slots: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def every_context() -> list[dict[str, str]]:
-    """All values of name and type, with all values of one to three of the others."""
+    """Return all values of name and type, with all values of one to three of the optional attributes."""
     return [
         dict(zip(("name", "type", *chosen), values, strict=True))
         for count in range(1, len(OPTIONAL))
@@ -69,11 +69,11 @@ class ToyDataToText:
 
     def __post_init__(self) -> None:
         nlg.check(self.protocol, self.metrics)
-        there = len(every_context())
+        size = len(every_context())
         if not {"train", "dev"} <= self.contexts.keys():
             raise ValueError(f"contexts must give train and dev, got {dict(self.contexts)}")
-        if sum(self.contexts.values()) > there:
-            raise ValueError(f"contexts asks for {sum(self.contexts.values())}, there are {there}")
+        if sum(self.contexts.values()) > size:
+            raise ValueError(f"contexts asks for {sum(self.contexts.values())}, there are {size}")
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -85,12 +85,12 @@ class ToyDataToText:
         return {split: count * REFERENCES for split, count in self.contexts.items()}
 
     def hub_files(self, data_dir: Path | None) -> None:
-        """Nothing: the rows are made here."""
+        """Return None: the rows are made here."""
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Generation]]:
-        """The splits that `contexts` names; neither argument has a say in them."""
-        there = every_context()
-        order = iter(random.Random(self.seed).sample(there, len(there)))
+        """Return the splits that `contexts` names; neither argument changes a row."""
+        contexts = every_context()
+        order = iter(random.Random(self.seed).sample(contexts, len(contexts)))
         return {
             split: split_of(split, [_example(slots) for slots in itertools.islice(order, count)])
             for split, count in self.contexts.items()

@@ -16,13 +16,17 @@ from dsee_bench.tasks.generation import DataToText, Form, Generation, Read, line
 from dsee_bench.tasks.rows import read_rows
 
 # The categories of the training set; the test set has five more, the "unseen" ones.
-SEEN = frozenset({"Airport", "Astronaut", "Building", "City", "ComicsCharacter"}) | frozenset(
-    {"Food", "Monument", "SportsTeam", "University", "WrittenWork"}
-)
+SEEN = {
+    *("Airport", "Astronaut", "Building", "City", "ComicsCharacter"),
+    *("Food", "Monument", "SportsTeam", "University", "WrittenWork"),
+}
+XML_FILES = {split: f"challenge_data_train_dev/{split}/**/*.xml" for split in ("train", "dev")} | {
+    "test": "testdata_with_lex.xml"
+}
 
 
 def is_seen(example: Generation) -> bool:
-    """Whether its category stands in the training set."""
+    """Return whether its category is one of the training set's."""
     return example.category in SEEN
 
 
@@ -30,12 +34,12 @@ Text = tuple[str | None, str | None]  # its comment, and the text
 
 
 def _entry(category: str, triples: Iterable[Sequence[str]], texts: Iterable[Text]) -> Generation:
-    kept = tuple((text or "").strip() for comment, text in texts if comment == "good")
-    return Generation(linearise(triples), kept, category)
+    good = tuple((text or "").strip() for comment, text in texts if comment == "good")
+    return Generation(linearise(triples), good, category)
 
 
 def split_triple(text: str, where: str) -> list[str]:
-    """The three parts of "subject | property | object"; a bar further on belongs to the object."""
+    """Return the three parts of "subject | property | object"; a bar further on belongs to the object."""
     parts = [part.strip() for part in text.split(" | ", 2)]
     if len(parts) != 3:
         raise ValueError(f"{where}: expected 'subject | property | object', found {text[:100]!r}")
@@ -43,7 +47,7 @@ def split_triple(text: str, where: str) -> list[str]:
 
 
 def xml_entries(path: Path) -> Iterator[ElementTree.Element]:
-    """The <entry> elements of a benchmark file."""
+    """Yield the <entry> elements of a benchmark file."""
     try:
         yield from ElementTree.parse(path).getroot().iter("entry")
     except (ElementTree.ParseError, LookupError) as error:  # LookupError: of an encoding that is unknown
@@ -51,12 +55,12 @@ def xml_entries(path: Path) -> Iterator[ElementTree.Element]:
 
 
 def xml_triples(entry: ElementTree.Element, path: Path) -> list[list[str]]:
-    """The modified triples of an entry of `path`."""
+    """Return the modified triples of an entry of `path`."""
     return [split_triple(triple.text or "", str(path)) for triple in entry.iterfind("modifiedtripleset/mtriple")]
 
 
 def read_xml(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """The release's files, in the order of their paths."""
+    """Read the release's files, in the order of their paths."""
     for path in files:
         for entry in xml_entries(path):
             texts = [(text.get("comment"), text.text) for text in entry.iterfind("lex")]
@@ -64,7 +68,7 @@ def read_xml(files: Sequence[Path], split: str) -> Iterator[Generation]:
 
 
 def read_copy(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """LoRA's JSON: {"entries": [{"1": {...}}, {"2": {...}}, ...]}."""
+    """Read LoRA's JSON: {"entries": [{"1": {...}}, {"2": {...}}, ...]}."""
     content: Any = read_json(files[0])
     parts = ("subject", "property", "object")
     try:
@@ -77,7 +81,7 @@ def read_copy(files: Sequence[Path], split: str) -> Iterator[Generation]:
 
 
 def read_hub(files: Sequence[Path], split: str) -> Iterator[Generation]:
-    """The hub's parquet files. Its test split also holds the entries without texts, and the unseen ones again."""
+    """Read the hub's parquet files, whose test split also holds entries without texts, and the unseen ones again."""
     for row in read_rows(files[0]):
         cells: Mapping[str, Any] = row.cells
         if split == "test" and cells["test_category"] != "testdata_with_lex":
@@ -94,15 +98,7 @@ class WebNLG(DataToText):
     protocol: ClassVar[Protocol] = "webnlg"
     folders: ClassVar[tuple[str, ...]] = (".", "webnlg", "2017", "webnlg/2017", "webnlg_challenge_2017")
     forms: ClassVar[tuple[Form, ...]] = (
-        Form(
-            "the release's XML",
-            {
-                "train": "challenge_data_train_dev/train/**/*.xml",
-                "dev": "challenge_data_train_dev/dev/**/*.xml",
-                "test": "testdata_with_lex.xml",
-            },
-            read_xml,
-        ),
+        Form("the release's XML", XML_FILES, read_xml),
         Form("LoRA's JSON", {split: f"{split}.json*" for split in ("train", "dev", "test")}, read_copy),
     )
     read_hub: ClassVar[Read] = staticmethod(read_hub)

@@ -38,7 +38,7 @@ class Rows(Stored[Row]):
 def encode_split(
     split: Split[Any], tokenizer: PreTrainedTokenizerBase, max_length: int, first: int | None = None
 ) -> Rows:
-    """Encode the first examples of a split, or all. The split keeps the rows, as each tuning needs them again."""
+    """Encode the first examples of a split, or all. The split keeps the rows: each tuning needs them again."""
     key = (tokenizer, max_length, len(split) if first is None else min(first, len(split)))
     if key not in split.encoded:
         split.encoded[key] = encode(split.examples[:first], tokenizer, max_length)
@@ -58,7 +58,7 @@ def encode(
 
 
 def prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[int]]:
-    """The tokens that a text is to follow on: the context's, cut to fit, and the end-of-text token."""
+    """Return the tokens before a text to write: the context's, cut to fit, and the end-of-text token."""
     end = tokenizer.eos_token_id
     return [[*ids[: max_length - 1], end] for ids in _ids(contexts, tokenizer)]
 
@@ -161,7 +161,7 @@ class SortedByLength(_Ordered):
 
 
 def collator(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Row]], BatchEncoding]:
-    """Pads each batch to its longest row."""
+    """Return a function that pads each batch to its longest row."""
     plain = DataCollatorWithPadding(tokenizer)
     fills = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "labels": NO_LOSS}
 

@@ -18,16 +18,10 @@ from dsee_bench.system.extras import require
 
 Protocol = Literal["e2e", "webnlg", "dart"]
 
-_WEBNLG = {"METEOR": "meteor", "TER": "ter", "chrF++": "chrf", "METEOR_nltk": "meteor_nltk"}
+_NLTK = {"METEOR_nltk": "meteor_nltk"}
+_WEBNLG = {"METEOR": "meteor", "TER": "ter", "chrF++": "chrf", **_NLTK}
 METRICS: Mapping[Protocol, Mapping[str, str]] = {  # a score's name -> the file of what it means in the protocol
-    "e2e": {
-        "BLEU": "bleu",
-        "NIST": "nist",
-        "METEOR": "meteor_ptb",
-        "ROUGE_L": "rouge_l",
-        "CIDEr": "cider",
-        "METEOR_nltk": "meteor_nltk",
-    },
+    "e2e": {"BLEU": "bleu", "NIST": "nist", "METEOR": "meteor_ptb", "ROUGE_L": "rouge_l", "CIDEr": "cider", **_NLTK},
     "webnlg": {"BLEU": "multi_bleu", **_WEBNLG},
     "dart": {"BLEU": "multi_bleu_cased", **_WEBNLG},
 }
@@ -50,7 +44,7 @@ def check_installed(protocol: Protocol) -> None:
 def corpus_from_data(
     protocol: Protocol, outputs: Sequence[str], references: Sequence[Sequence[str]], *, source: str
 ) -> Corpus:
-    """Outputs and a data set's own references, both prepared as its authors do before scoring.
+    """Return outputs and a data set's own references, both prepared as its authors do before scoring.
 
     E2E: as they stand. DART: words and marks apart, lower-case, three references. WebNLG: that, and ASCII. What was
     prepared before it is handed in comes out the same, whatever its author left undone.
@@ -66,7 +60,7 @@ def corpus_from_data(
 
 
 def corpus_from_files(outputs: Sequence[str], columns: Sequence[Sequence[str]], *, source: str) -> Corpus:
-    """Outputs and aligned columns of references, taken as they are; an empty line in a column is no reference."""
+    """Return outputs and aligned columns of references, as they are; an empty line in a column is no reference."""
     for number, column in enumerate(columns, start=1):
         if len(column) != len(outputs):
             raise ValueError(
@@ -83,7 +77,7 @@ def score(protocol: Protocol, corpus: Corpus, *, split: str, names: Sequence[str
     check_installed(protocol)
     metrics = {name: find(protocol, name) for name in chosen}
     return tuple(
-        metric.score(corpus.outputs, _references(metric, corpus), split, name=name, data=corpus.data)
+        metric.score(measure(metric, corpus), name, split, len(corpus), *corpus.data)
         for name, metric in metrics.items()
     )
 
@@ -102,8 +96,4 @@ def sums(protocol: Protocol, corpus: Corpus, name: str) -> Sums | None:
 
 def measure(metric: Metric, corpus: Corpus) -> Measured:
     """Return the metric of a corpus."""
-    return metric(corpus.outputs, _references(metric, corpus))
-
-
-def _references(metric: Metric, corpus: Corpus) -> tuple[tuple[str, ...], ...]:
-    return corpus.padded if metric.pad else corpus.references
+    return metric(corpus.outputs, corpus.padded if metric.pad else corpus.references)

@@ -1,4 +1,4 @@
-"""BLEU and NIST as the E2E challenge printed them: mteval-v13a, the Perl program that e2e-metrics runs by default.
+"""What BLEU and NIST of the E2E challenge count: as mteval-v13a, the Perl program that e2e-metrics runs by default.
 
 Both come from the same clipped n-gram counts, which are never below 0. e2e-metrics also has a Python scorer, whose
 numbers are others: it counts below 0 where an output is shorter than four tokens, and its NIST takes another reference
