@@ -54,7 +54,7 @@ QUICK_ONES = ("tiny-bert", "tiny-gpt2")  # Linear and Conv1D; the others are lef
 # They choose entries and masks in another way than a method that runs on both; one layout of weights is enough.
 ON_ONE = {
     *("dsee_random", "dsee_magnitude", "dsee_authors", "dsee_gradual", "dsee_structured_40", "dsee_update"),
-    *("gmp", "imp", "full_twice", "lora_omp"),
+    *("gmp", "imp", "full_twice", "lora_omp", "lora_twice", "lora_all", "lora_all_twice"),
 }
 NEW_POOLER = ["full", "dsee", "omp", "dsee_structured"]  # a pooler that is tuned with the head, on tiny-bert
 RUNS = [

@@ -32,6 +32,9 @@ ADAPTER = [
     (["method=dsee_update"], 591_360, "589,824 + 24 x 64"),
     (["method=dsee_update", "method.stages.sparse.num_entries=128"], 592_896, "589,824 + 24 x 128"),
     (["method=dsee_update", "method.stages.sparse.placement=none"], 589_824, "K = 0 is LoRA"),
+    (["method=lora_twice"], 589_824, "as lora"),
+    (["method=lora_all"], 663_552, "12 layers x 4 x (4 x (768 + 768) + 2 x (768 + 3072))"),
+    (["method=lora_all_twice"], 663_552, "as lora_all"),
     (["method=lora", "backbone=roberta-base", "method.stages.lora.settings.r=8"], 294_912, "LoRA paper: 0.3 M"),
 ]
 
