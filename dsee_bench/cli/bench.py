@@ -20,7 +20,7 @@ from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
 # Subcommands; each module has a main(words).
-COMMANDS = {"cache": "dsee_bench.cli.cache", "fetch": "dsee_bench.cli.fetch"}
+COMMANDS = {"cache": "dsee_bench.cli.cache", "fetch": "dsee_bench.cli.fetch", "predict": "dsee_bench.cli.predict"}
 
 
 @shell.until_the_reader_leaves

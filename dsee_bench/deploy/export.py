@@ -30,6 +30,7 @@ from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
 from dsee_bench.tasks.example import Task
+from dsee_bench.training.job import Setup
 
 
 def export(
@@ -37,8 +38,7 @@ def export(
     tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     untouched: ModelSpec,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
+    setup: Setup,
     folder: Path,
     *,
     backbone: str,
@@ -56,7 +56,7 @@ def export(
     narrowed = any((now.outputs, now.inputs) != (before.outputs, before.inputs) for now, before in pairs)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
-        _save_settings(plain, tokenizer, task, making)
+        _save_settings(plain, setup.tokenizer, setup.task, making)
         stored = _counted(plain, spec)
         if form == "apart":  # it lies on the parts of a fused weight, which stay parts
             _save_adapter(tuner, making / ADAPTER)
@@ -67,11 +67,11 @@ def export(
         tensors, compressed = _tensors(plain, spec, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
-            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), setup.tokenizer, making / ONNX_FILE)
         share(making)
         written = Manifest(
             backbone=backbone,
-            task={"name": task.name, "kind": task.kind, "labels": list(task.labels)},
+            task=_outputs(setup),
             adapter=form,
             narrowed=narrowed,
             storage=storage,
@@ -84,6 +84,18 @@ def export(
         manifest.write(written, making)
         _put(making, folder, lambda old: check_target(old, force, run_id))
     return written
+
+
+def _outputs(setup: Setup) -> manifest.TaskOutputs:
+    task, recipe = setup.task, setup.recipe
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "labels": list(task.labels),
+        "texts": list(task.text_columns),
+        "max_length": recipe.max_length,
+        "precision": recipe.precision,
+    }
 
 
 def detached(

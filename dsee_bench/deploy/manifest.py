@@ -34,11 +34,14 @@ class FileSum(TypedDict):
 
 
 class TaskOutputs(TypedDict):
-    """The task, with labels in the order of the model's outputs."""
+    """The task, with labels in the order of the model's outputs, and how the run read its rows."""
 
     name: str
     kind: Kind
     labels: list[str]
+    texts: list[str]  # columns of the texts; [] where the rows were not read from columns
+    max_length: int  # tokens
+    precision: Literal["auto", "fp32", "bf16"]
 
 
 @dataclass(frozen=True)

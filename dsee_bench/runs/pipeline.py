@@ -72,9 +72,17 @@ def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
 
 
 def rebuild(settings: Settings, found: Record, *, measure: bool) -> tuple[Cost, ...]:
-    """Build the model of a finished run again, export it if asked for, and return what was measured of it.
+    """Build the model of a finished run again, export it if asked for, and return what was measured of it."""
+    state = rebuilt(settings, found)
+    if settings.launch.export is not None:
+        _export(settings, state, settings.launch.export)
+    return _measured(settings, state) if measure else ()
 
-    Its stages come from the cached states, or are repeated where these are gone. UserError where the rows differ.
+
+def rebuilt(settings: Settings, found: Record) -> RunState:
+    """Return the state after the last stage of a finished run.
+
+    The stages come from the cached states, or are repeated where these are gone. UserError where the rows differ.
     """
     state, inputs = prepare(settings, settings.work)
     names = other_rows(found, state.data)
@@ -86,9 +94,7 @@ def rebuild(settings: Settings, found: Record, *, measure: bool) -> tuple[Cost, 
     again = [log.name for log in logs if isinstance(settings.stages[log.name], Tune) and "reused" not in log.facts]
     if again:
         info(f"  {', '.join(again)}: tuned again, as the cached state is gone; the record has the scores of before")
-    if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export)
-    return _measured(settings, state) if measure else ()
+    return state
 
 
 def _start_over(settings: Settings, inputs: Mapping[str, Any]) -> None:
@@ -135,8 +141,7 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.setup.tokenizer,
-        state.setup.task,
+        state.setup,
         folder,
         backbone=settings.backbone.name,
         folding=launch.export_adapter,

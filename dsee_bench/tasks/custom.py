@@ -54,6 +54,10 @@ class Custom:
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=self.files)
 
     @property
+    def text_columns(self) -> tuple[str, ...]:
+        return self.texts
+
+    @property
     def files(self) -> dict[str, str]:
         """The file or pattern of each split."""
         splits = {"train": self.train, "dev": self.dev, "test": self.test}

@@ -66,6 +66,11 @@ class Task(Protocol):
         """Known sizes of splits, to count steps without reading a row."""
         ...
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns of the texts in files of rows; () where there is none."""
+        ...
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Any]]:
         """Return every split by its name: "train", "dev", and more where the task has them."""
         ...

@@ -118,6 +118,10 @@ class DataToText:
         """Texts by split: the rows that training goes through, as many as `pairs` gives."""
         return {split: texts for split, (_, texts) in (self.counts or {}).items()}
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return ()
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Generation]]:
         """Return the splits "train", "dev" and, where there is one, "test"."""
         tested = "test" in self.hub.files if data_dir is None else bool(self._candidates(data_dir, "test"))

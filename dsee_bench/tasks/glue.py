@@ -54,6 +54,10 @@ class Glue:
         splits = self.tsv.files.keys() & self.hub.files.keys()
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=splits)
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return self.hub.texts
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
         """Return every split, from the TSV files under `data_dir`, or from the hub where it is None."""
         splits = self._from_hub(get(self._on_hub)) if data_dir is None else self._from_tsv(data_dir)

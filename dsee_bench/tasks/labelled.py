@@ -57,16 +57,21 @@ def read_examples(files: Iterable[Path], labels: Sequence[str], layout: Layout) 
         yield from examples(path, rows, texts=layout.texts, label=label, read_label=read_label)
 
 
+def unlabelled(path: Path, rows: Iterable[Row], texts: Sequence[str]) -> Iterator[Example]:
+    """Yield the texts of each row of `path` as an example without a label; other columns are not read."""
+    return examples(path, rows, texts=texts, label=None, read_label=lambda row, cell: 0)
+
+
 def examples(
-    path: Path, rows: Iterable[Row], *, texts: Sequence[str], label: str, read_label: ReadLabel
+    path: Path, rows: Iterable[Row], *, texts: Sequence[str], label: str | None, read_label: ReadLabel
 ) -> Iterator[Example]:
     """Yield each row of `path` as an example; ValueError naming file, line and rule for a row that is none."""
     row = None
     for row in rows:
-        missing = [column for column in (*texts, label) if column not in row.cells]
+        missing = [column for column in (*texts, label) if column is not None and column not in row.cells]
         if missing:
             raise ValueError(f"{row.where}: no column {missing[0]!r}; the columns are {', '.join(row.cells)}")
-        yield Example(_texts(row, texts), read_label(row, row.cells[label]))
+        yield Example(_texts(row, texts), None if label is None else read_label(row, row.cells[label]))
     if row is None:
         raise ValueError(f"{path} holds no row")
 

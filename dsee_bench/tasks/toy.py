@@ -89,6 +89,10 @@ class Toy:
     def __post_init__(self) -> None:
         check_task(kind=self.kind, labels=self.labels, metric_names=self.metrics, splits=self.rows)
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return ()
+
     def hub_files(self, data_dir: Path | None) -> None:
         """Return None: the rows are made here."""
 

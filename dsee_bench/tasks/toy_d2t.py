@@ -87,6 +87,10 @@ class ToyDataToText:
     def hub_files(self, data_dir: Path | None) -> None:
         """Return None: the rows are made here."""
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return ()
+
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Generation]]:
         """Return the splits that `contexts` names; neither argument changes a row."""
         contexts = every_context()

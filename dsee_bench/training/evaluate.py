@@ -102,9 +102,10 @@ def release(trainer: Trainer, model: PreTrainedModel) -> None:
     model.__dict__.pop("_is_accelerate_prepared", None)
 
 
-def evaluate(model: PreTrainedModel, setup: Setup, split: Split, folder: Path) -> Answers:
-    """Answer every example of `split` and score the answers with the task's metrics."""
-    task = setup.task
+def logits_of(
+    model: PreTrainedModel, setup: Setup, split: Split, folder: Path
+) -> tuple[np.ndarray, list[float] | None]:
+    """Return the logits (n, labels) of every example of `split`, in its order, and the references, None if unknown."""
     rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length))
     trainer = Trainer(
         model,
@@ -114,6 +115,14 @@ def evaluate(model: PreTrainedModel, setup: Setup, split: Split, folder: Path) -
     )
     output = trainer.predict(rows)
     release(trainer, model)
-    answers = rows.restore(answers_of(np.asarray(output.predictions), task.kind))
-    references = rows.restore(np.asarray(output.label_ids).tolist())
+    labels = None if output.label_ids is None else rows.restore(np.asarray(output.label_ids).tolist())
+    return np.asarray(rows.restore(list(np.asarray(output.predictions)))), labels
+
+
+def evaluate(model: PreTrainedModel, setup: Setup, split: Split, folder: Path) -> Answers:
+    """Answer every example of `split` and score the answers with the task's metrics."""
+    task = setup.task
+    logits, references = logits_of(model, setup, split, folder)
+    assert references is not None  # every split of a task has labels
+    answers = answers_of(logits, task.kind)
     return Answers(split.name, tuple(answers), tuple(references), score(task.metrics, answers, references, split.name))

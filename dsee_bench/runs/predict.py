@@ -1,0 +1,97 @@
+"""Answers of a finished run or an exported model on rows without labels."""
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from transformers import AutoTokenizer, PreTrainedModel
+
+from dsee_bench import config, plan
+from dsee_bench.config.launch import Launch
+from dsee_bench.deploy import manifest
+from dsee_bench.deploy.load import load
+from dsee_bench.deploy.manifest import TaskOutputs
+from dsee_bench.plan import Settings
+from dsee_bench.record import Record
+from dsee_bench.runs import pipeline, state
+from dsee_bench.system.errors import UserError
+from dsee_bench.tasks.example import split_of
+from dsee_bench.tasks.labelled import unlabelled
+from dsee_bench.tasks.rows import read_rows
+from dsee_bench.training.evaluate import answers_of, logits_of
+from dsee_bench.training.job import Setup
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that answers, and what it answers."""
+
+    model: PreTrainedModel
+    setup: Setup
+    outputs: TaskOutputs
+
+
+def exported(folder: Path, device: str) -> Model:
+    """Return the model of an exported folder; ValueError for a folder that is not whole or not of ours."""
+    outputs = manifest.read(folder).task
+    # Of the settings only those below are read to answer; the others are the defaults.
+    default = plan.read(config.resolve(config.compose(["task=toy_pairs"])))
+    recipe = dataclasses.replace(default.recipe, max_length=outputs["max_length"], precision=outputs["precision"])
+    setup = Setup(AutoTokenizer.from_pretrained(folder, local_files_only=True), default.task, recipe, device)
+    return Model(load(folder), setup, outputs)
+
+
+@contextlib.contextmanager
+def of_run(found: Record, launch: Mapping[str, Any]) -> Iterator[Model]:
+    """Give the model of a finished run, from its cached states; `launch` has results_dir, data_dir and device."""
+    if found.status != "finished":
+        raise UserError(f"{found.run_id} is {found.status}; only a finished run has a model to answer")
+    settings = _settings(found, launch)
+    with state.locked(settings):
+        rebuilt = pipeline.rebuilt(settings, found)
+        task = settings.task
+        outputs = TaskOutputs(
+            name=task.name,
+            kind=task.kind,
+            labels=list(task.labels),
+            texts=list(task.text_columns),
+            max_length=settings.recipe.max_length,
+            precision=settings.recipe.precision,
+        )
+        yield Model(rebuilt.model, rebuilt.setup, outputs)
+
+
+def _settings(found: Record, launch: Mapping[str, Any]) -> Settings:
+    default = config.resolve(config.compose([]))
+    names = {field.name for field in dataclasses.fields(Launch)}
+    launched = {name: value for name, value in default.items() if name in names}
+    settings = plan.read({**launched, **found.config, **launch})
+    if settings.run_id != found.run_id:
+        raise UserError(f"the settings of {found.run_id} are those of {settings.run_id} in this version; run it again")
+    return settings
+
+
+def predict(answering: Model, file: Path, texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Return the columns of the answers to the rows of `file`, in their order.
+
+    "answer" holds class names or numbers; for classes "probability of NAME" holds the softmax of the logits. `texts`
+    are the columns of the texts. ValueError names file, line and rule for a row without them.
+    """
+    outputs = answering.outputs
+    split = split_of("input", unlabelled(file, read_rows(file, None, "error"), texts), files=(file,))
+    with tempfile.TemporaryDirectory() as folder:
+        logits, _ = logits_of(answering.model, answering.setup, split, Path(folder))
+    answers = answers_of(logits, outputs["kind"])
+    if outputs["kind"] == "regression":
+        return {"answer": answers}
+    odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    shares = odds / odds.sum(-1, keepdims=True)
+    named = [outputs["labels"][int(answer)] for answer in answers]
+    return {"answer": named} | {
+        f"probability of {label}": shares[:, index].tolist() for index, label in enumerate(outputs["labels"])
+    }
