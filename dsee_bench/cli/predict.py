@@ -25,7 +25,7 @@ FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 
 def main(argv: Sequence[str]) -> int:
     """Answer the rows; return 0, or 1 if they cannot be answered, and 130 if interrupted."""
-    options = _parser().parse_args(argv)
+    options = parser().parse_args(argv)
     logging.basicConfig(format="%(message)s")
     logging.getLogger("dsee_bench").setLevel(logging.INFO)
     signals.listen()
@@ -109,7 +109,7 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
     write_atomically(path, text)
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="dsee-bench predict",
         description="Answer rows without labels with a finished run or an exported model.",

