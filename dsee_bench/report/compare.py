@@ -106,8 +106,8 @@ def _pair(a: float | None, b: float | None, pattern: str) -> list[str]:
 
 def _siblings(record: Record, records: list[Record]) -> list[Record]:
     """The records that differ from this one by nothing but the seed."""
-    settings = record.config | {"seed": None}
-    return [other for other in records if other.config | {"seed": None} == settings]
+    settings = flatten(record.config | {"seed": None})
+    return [other for other in records if flatten(other.config | {"seed": None}) == settings]
 
 
 def _seeds(score: Score, a: list[Record], b: list[Record]) -> list[str] | None:

@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, ValidationError, create_model, w
 from typing_extensions import TypedDict
 
 from dsee_bench.config import nearest
-from dsee_bench.config.validate import build
+from dsee_bench.config.validate import TARGET, typed
+from dsee_bench.models.families import families
 from dsee_bench.record import Record, first_fault, paths, read
 from dsee_bench.stages.narrow import NarrowReport
 from dsee_bench.stages.prune import PruneReport
@@ -133,8 +134,11 @@ def check(record: Record) -> None:
 
 def model_spec(record: Record) -> "ModelSpec":
     """Return the untouched model of a run as numbers, from its settings alone; ValueError where these do not say."""
-    backbone: ModelSpec = build(record.config.get("backbone"), "backbone").spec(labels=1)  # reports need no head
-    return backbone
+    settings = {key: value for key, value in record.config.get("backbone", {}).items() if key != TARGET}
+    family = families().get(str(settings.get("model_type")))
+    if family is None:
+        raise ValueError(f"its backbone has model_type {settings.get('model_type')!r:.40}, of no family here")
+    return typed(family, settings, "backbone").spec(labels=1)  # reports need no head
 
 
 def sparsity_by_site(record: Record) -> "dict[Site, float] | None":

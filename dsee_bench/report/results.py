@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsee_bench.config.validate import TARGET
 from dsee_bench.pruning.surgery import neurons
 from dsee_bench.record import Cost, Record
 from dsee_bench.report.records import model_spec
@@ -33,11 +34,16 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return `{"train": {"epochs": 3}}` as `{"train.epochs": 3}`; lists become tuples, which can be compared."""
+    """Return `{"train": {"epochs": 3}}` as `{"train.epochs": 3}`.
+
+    Lists become tuples, which can be compared. Of a class only the name stays, as in a run id: its module may move.
+    """
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
+        elif key == TARGET:
+            flat[f"{prefix}{key}"] = str(value).rpartition(".")[2]
         else:
             flat[f"{prefix}{key}"] = tuple(value) if isinstance(value, list) else value
     return flat

@@ -77,6 +77,18 @@ def test_heads_and_neurons_that_are_left(make, backbone_settings):
     assert row["Heads"] == "–"  # of a backbone whose settings do not say
 
 
+def test_a_class_that_moved_to_another_module_is_the_same_setting(make, backbone_settings):
+    """As in a run id. Heads and neurons of the older record are counted, too."""
+    spec = replace(SPEC, costs=(CostColumn("heads", "Heads", "count"),))
+    backbones = backbone_settings("tiny-bert"), backbone_settings("tiny-bert", _target_="dsee_bench.models.old.Bert")
+    runs = [
+        replace(run, config=run.config | {"backbone": backbone})
+        for run, backbone in zip((make(seed=0), make(seed=1)), backbones, strict=True)
+    ]
+    (row,) = grid(runs, spec)
+    assert (row["RTE"], row["Heads"]) == ("50.0 ± 0.0 (2)", "8")
+
+
 def test_time_saved_is_the_share_of_the_untouched_models(make):
     spec = replace(
         SPEC, costs=(CostColumn("latency_saved", "Time saved", "percent"), CostColumn("latency_ms", "ms", "plain"))
