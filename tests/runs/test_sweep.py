@@ -156,6 +156,4 @@ def test_what_is_launched(size, faults, launches, end, why, tmp_path, monkeypatc
     assert launcher.launched == [(first, [f"seed={seed}" for seed in seeds]) for first, seeds in launches], why
     if "kills" in faults:
         assert "1 interrupted: toy_pairs-tiny-bert-full-s" in str(ended.value)
-    assert yaml.safe_load((tmp_path / "work" / "multirun" / "multirun.yaml").read_text())["results_dir"] == str(
-        tmp_path
-    )
+    assert OmegaConf.load(tmp_path / "work" / "multirun" / "multirun.yaml").results_dir == str(tmp_path)
