@@ -83,7 +83,7 @@ class Settings:
 
     @property
     def labels(self) -> int | None:
-        """Outputs of the task head: one a class, or one number for a regression; None for a task that writes text."""
+        """Return the outputs of the task head: one a class, one for a regression; None for a text task."""
         if self.task.kind == "generation":
             return None
         return len(self.task.labels) if self.task.kind == "classification" else 1
@@ -97,7 +97,7 @@ class Settings:
 
 
 def read(resolved: Mapping[str, Any]) -> Settings:
-    """Typed settings from the resolved configuration; ConfigError names the setting that cannot be."""
+    """Return typed settings from the resolved configuration; ConfigError names a wrong one."""
     validate.check_targets(resolved)
     try:
         paths = {
@@ -144,7 +144,7 @@ class Step:
     sites: tuple[str, ...]
     spec: ModelSpec
     steps: int | None
-    estimates: tuple[str, ...]  # of its numbers: adapter, trainable, kept, total, flops
+    estimates: tuple[str, ...]  # which of its numbers: adapter, trainable, nnz, total, flops
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Plan:
 
 
 def plan(settings: Settings) -> Plan:
-    """Every stage's spec in turn; ConfigError names the stage that cannot follow on what is before it."""
+    """Plan every stage in turn; ConfigError names a stage that cannot follow the ones before it."""
     try:
         before = spec = settings.backbone.spec(settings.labels)
     except ValueError as error:
@@ -181,16 +181,16 @@ def plan(settings: Settings) -> Plan:
     if settings.recipe.label_smoothing and settings.task.kind == "regression":
         raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
     steps = []
-    guessed: frozenset[str] = frozenset()
+    estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
         try:
             after = stage.plan(spec)
             sites = tuple(site.path for site in stage.sites(spec))
-            guessed |= stage.estimates(spec)
+            estimated |= stage.estimates(spec)
         except ValueError as error:
             raise ConfigError(f"method.stages.{name}: {error}") from error
         spec = after
-        steps.append(Step(name, sites, spec, _steps(settings, stage), _with_sums(guessed, spec)))
+        steps.append(Step(name, sites, spec, _steps(settings, stage), _with_sums(estimated, spec)))
     tuned = [step for step in steps if isinstance(settings.stages[step.name], Tune)]
     if settings.init_from is not None and not (tuned and tuned[0].spec.adapter):
         raise ConfigError(
@@ -200,16 +200,16 @@ def plan(settings: Settings) -> Plan:
     return Plan(settings.run_id, settings.source, before, tuple(steps))
 
 
-def _with_sums(guessed: Set[str], spec: ModelSpec) -> tuple[str, ...]:
-    """The estimates, and the counts that contain one of them, in the order of a plan's columns."""
+def _with_sums(estimated: Set[str], spec: ModelSpec) -> tuple[str, ...]:
+    """Return the estimates, and the counts that contain one, in the order of the columns."""
     trainable = {"nnz"} if spec.tuned == "all" else {"adapter"}
     sums = {"trainable": trainable, "total": {"adapter"}}
-    names = guessed | {name for name, parts in sums.items() if parts & guessed}
+    names = estimated | {name for name, parts in sums.items() if parts & estimated}
     return tuple(name for name in ("adapter", "trainable", "nnz", "total", "flops") if name in names)
 
 
 def _steps(settings: Settings, stage: Stage) -> int | None:
-    """Optimizer steps of a tuning stage; None for other stages and where the number of rows is not known."""
+    """Return the optimizer steps of a tuning; None for other stages and an unknown number of rows."""
     rows = settings.task.rows.get("train")
     if not isinstance(stage, Tune) or rows is None:
         return None
@@ -218,65 +218,59 @@ def _steps(settings: Settings, stage: Stage) -> int | None:
     return settings.recipe.steps(rows - settings.recipe.held_out(rows), stage.epochs)
 
 
-def as_json(plan_: Plan) -> str:
-    """The plan as one JSON object; other tools rely on its names."""
+def as_json(planned: Plan) -> str:
+    """Return the plan as one JSON object; other tools rely on its names."""
     content = {
-        "run_id": plan_.run_id,
+        "run_id": planned.run_id,
         "stages": [
             {
                 "name": step.name,
                 "sites": list(step.sites),
                 "steps": step.steps,
                 "parameters": _parameters(step.spec),
-                "flops": _flops(plan_, step.spec),
+                "flops": _flops(planned, step.spec),
                 "estimates": list(step.estimates),
             }
-            for step in plan_.steps
+            for step in planned.steps
         ],
-        "parameters": _parameters(plan_.final),
-        "flops": _flops(plan_, plan_.final),
-        "estimates": list(plan_.steps[-1].estimates) if plan_.steps else [],
-        "recipe": dataclasses.asdict(plan_.source),
+        "parameters": _parameters(planned.final),
+        "flops": _flops(planned, planned.final),
+        "estimates": list(planned.steps[-1].estimates) if planned.steps else [],
+        "recipe": dataclasses.asdict(planned.source),
     }
     return json.dumps(content)
 
 
 def _parameters(spec: ModelSpec) -> dict[str, int]:
-    return {
-        "adapter": spec.adapter,
-        "head": spec.head,
-        "trainable": spec.trainable,
-        "nnz": spec.nnz,
-        "total": spec.total,
-    }
+    return {name: getattr(spec, name) for name in ("adapter", "head", "trainable", "nnz", "total")}
 
 
-def _flops(plan_: Plan, spec: ModelSpec) -> dict[str, float]:
-    flops = plan_.flops(spec)
-    return {"tokens": flops.tokens, "dense": flops.dense, "final": flops.final, "saved": flops.saved}
+def _flops(planned: Plan, spec: ModelSpec) -> dict[str, float]:
+    flops = planned.flops(spec)
+    return {**dataclasses.asdict(flops), "saved": flops.saved}
 
 
-def as_text(plan_: Plan) -> str:
-    """The plan as a table to read: a line a stage, parameters and FLOPs after it."""
+def as_text(planned: Plan) -> str:
+    """Return the plan as a table: a line a stage, with parameters and FLOPs after it."""
     lines = [
-        plan_.run_id,
-        plan_.source.line(),
-        f"{'stage':<12} {'sites':>5} {'steps':>7} {'adapter':>12} {'trainable':>12} {'kept':>13} {'total':>13} "
+        planned.run_id,
+        planned.source.line(),
+        f"{'stage':<12} {'sites':>5} {'steps':>7} {'adapter':>12} {'trainable':>12} {'nnz':>13} {'total':>13} "
         f"{'GFLOPs':>8} {'saved':>7}",
-        _row("(start)", 0, None, plan_, plan_.before, ()),
-        *(_row(step.name, len(step.sites), step.steps, plan_, step.spec, step.estimates) for step in plan_.steps),
+        _row("(start)", 0, None, planned, planned.before, ()),
+        *(_row(step.name, len(step.sites), step.steps, planned, step.spec, step.estimates) for step in planned.steps),
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
-        f"{plan_.before.head:,} parameters.",
+        f"{planned.before.head:,} parameters.",
     ]
-    if any(step.estimates for step in plan_.steps):
+    if any(step.estimates for step in planned.steps):
         lines.append(
-            "~ is an estimate: zeros and sparse entries are taken to lie evenly; the record has the true number."
+            "~ is an estimate: zeros and sparse entries are assumed to lie evenly; the record has the exact number."
         )
     return "\n".join(lines)
 
 
-def _row(name: str, sites: int, steps: int | None, plan_: Plan, spec: ModelSpec, estimates: Sequence[str]) -> str:
-    flops = plan_.flops(spec)
+def _row(name: str, sites: int, steps: int | None, planned: Plan, spec: ModelSpec, estimates: Sequence[str]) -> str:
+    flops = planned.flops(spec)
 
     def cell(of: str, text: str, width: int) -> str:
         return f"{'~' if of in estimates else ''}{text}".rjust(width)

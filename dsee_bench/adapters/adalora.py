@@ -72,14 +72,14 @@ class Budget:
     def __call__(self, step: int) -> None:
         self._tuner.update_and_allocate(step)
 
-    def tensors(self) -> "dict[str, Tensor]":
+    def state_dict(self) -> "dict[str, Tensor]":
         import torch
 
         averages = {f"{kind}/{name}": value for kind, found in self._averages.items() for name, value in found.items()}
         ranks = {f"ranks/{name}": torch.tensor(kept) for name, kept in (self._config.rank_pattern or {}).items()}
         return averages | ranks
 
-    def load(self, tensors: "dict[str, Tensor]") -> None:
+    def load_state_dict(self, tensors: "dict[str, Tensor]") -> None:
         import torch
 
         device = next(self._tuner.parameters()).device

@@ -1,4 +1,4 @@
-"""`dsee-bench cache`: what the kept states of finished stages are, how much they take, and how to be rid of them."""
+"""`dsee-bench cache`: list, measure and remove cached states."""
 
 import argparse
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from dsee_bench.cache.listing import NAMED, Kept, kept, leftovers, remove, size
+from dsee_bench.cache.listing import NAMED, CachedState, cached, leftovers, remove, size
 from dsee_bench.config import default_results_dir
 from dsee_bench.system.files import remove as remove_path
 from dsee_bench.system.shell import argument_path
@@ -20,7 +20,7 @@ BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def main(argv: Sequence[str]) -> int:
-    """The words after `dsee-bench cache`; returns the exit code."""
+    """Run the words after `dsee-bench cache`; return the exit code."""
     options = _parser().parse_args(argv)
     states = options.results_dir / "work" / "states"
     return int(options.run(states, options))
@@ -37,7 +37,7 @@ def show(states: Path, _: argparse.Namespace) -> int:
             _ago(now - state.used),
             "in use" if state.held else "",
         ]
-        for state in kept(states)
+        for state in cached(states)
     ]
     if rows:
         headers = ["state", *NAMED, "seed", "after", "MB", "last used", ""]
@@ -46,8 +46,8 @@ def show(states: Path, _: argparse.Namespace) -> int:
 
 
 def total(states: Path, _: argparse.Namespace) -> int:
-    found = kept(states)
-    print(f"{len(found)} states, {sum(state.bytes for state in found) / 1e6:,.1f} MB in {states}")
+    listed = cached(states)
+    print(f"{len(listed)} states, {sum(state.bytes for state in listed) / 1e6:,.1f} MB in {states}")
     broken = leftovers(states)
     if broken:
         print(f"{len(broken)} half-written by processes that died, {sum(map(size, broken)) / 1e6:,.1f} MB; prune them")
@@ -55,12 +55,12 @@ def total(states: Path, _: argparse.Namespace) -> int:
 
 
 def prune(states: Path, options: argparse.Namespace) -> int:
-    """Remove what the options choose, and what processes left half written when they died."""
-    removed: list[Kept] = []
-    spared: list[Kept] = []
-    for state in _chosen(kept(states), options):
+    """Remove the states that the options choose, and half-written files of killed processes."""
+    removed: list[CachedState] = []
+    in_use: list[CachedState] = []
+    for state in _chosen(cached(states), options):
         gone = not state.held if options.dry_run else remove(state.folder)
-        (removed if gone else spared).append(state)
+        (removed if gone else in_use).append(state)
     broken = leftovers(states)
     freed = sum(state.bytes for state in removed) + sum(map(size, broken))
     if not options.dry_run:
@@ -68,14 +68,14 @@ def prune(states: Path, options: argparse.Namespace) -> int:
             with suppress(OSError):  # another process was faster
                 remove_path(left)
     print(f"{'would remove' if options.dry_run else 'removed'} {len(removed)} states and {len(broken)} half-written")
-    print(f"{freed / 1e6:,.1f} MB; {len(kept(states))} states lie in {states}")
-    for state in spared:
-        print(f"kept {state.folder.name}: a running process works on it", file=sys.stderr)
+    print(f"{freed / 1e6:,.1f} MB; {len(cached(states))} states lie in {states}")
+    for state in in_use:
+        print(f"{state.folder.name} stays: a running process works on it", file=sys.stderr)
     return 0
 
 
-def _chosen(states: Sequence[Kept], options: argparse.Namespace) -> list[Kept]:
-    """The states to remove: all, those not used for a while, or the longest unused until the rest is small enough."""
+def _chosen(states: Sequence[CachedState], options: argparse.Namespace) -> list[CachedState]:
+    """Return the states to remove: all, those not used for a while, or the longest unused until the rest fits."""
     if options.older_than is not None:
         before = time.time() - options.older_than
         return [state for state in states if state.used <= before]
@@ -96,14 +96,14 @@ def _ago(seconds: float) -> str:
 
 
 def _number_with(units: dict[str, int], example: str) -> Callable[[str], float]:
-    """A parser of words like `7d` or `20GB`."""
+    """Return a parser of words like `7d` or `20GB`."""
 
     def parse(text: str) -> float:
-        found = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", text)
-        if found is None:
-            there = ", ".join(units)
-            raise argparse.ArgumentTypeError(f"{text!r} must be a number and one of {there}, as in {example}")
-        return float(found[1]) * units[found[2]]
+        match = re.fullmatch(rf"(\d+(?:\.\d+)?)\s*({'|'.join(units)})", text)
+        if match is None:
+            names = ", ".join(units)
+            raise argparse.ArgumentTypeError(f"{text!r} must be a number and one of {names}, as in {example}")
+        return float(match[1]) * units[match[2]]
 
     return parse
 
@@ -116,18 +116,18 @@ def _results_dir(text: str) -> Path:
 
 
 def _parser() -> argparse.ArgumentParser:
-    what = (
-        "Runs that begin alike share their first stages: the state after each tuning is kept in DIR/work/states under "
-        "a hash of all that leads to it. Removing a state loses no result; a run that wants it makes it again."
+    description = (
+        "Runs that begin alike share their first stages: the state after each tuning is cached in DIR/work/states "
+        "under a hash of all that leads to it. Removing a state loses no result; a run that needs it makes it again."
     )
-    parser = argparse.ArgumentParser(prog="dsee-bench cache", description=what)
+    parser = argparse.ArgumentParser(prog="dsee-bench cache", description=description)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    def add(name: str, run: object, what: str, *examples: str) -> argparse.ArgumentParser:
+    def add(name: str, run: object, description: str, *examples: str) -> argparse.ArgumentParser:
         command = commands.add_parser(
             name,
-            help=what,
-            description=what,
+            help=description,
+            description=description,
             epilog="\n  dsee-bench cache ".join(["examples:", *examples]),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -142,29 +142,29 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    add("list", show, "list the kept states: what each is, its size, when it was last used", "list")
-    add("size", total, "print how many states there are and how much they take", "size", "size results_dir=/scratch/r")
-    removing = add(
+    add("list", show, "list the cached states with size and last use", "list")
+    add("size", total, "print the number of states and their size", "size", "size results_dir=/scratch/r")
+    prune_parser = add(
         "prune",
         prune,
-        "remove kept states; one that a running process works on stays",
+        "remove cached states; one that a running process works on stays",
         "prune --older-than 14d",
         "prune --down-to 20GB --dry-run",
         "prune --all results_dir=/scratch/r",
     )
-    which = removing.add_mutually_exclusive_group(required=True)
-    which.add_argument(
+    choice = prune_parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument(
         "--older-than",
         type=_number_with(SECONDS, "7d"),
         metavar="AGE",
         help="not used for so long: 30m, 12h, 7d, 4w",
     )
-    which.add_argument(
+    choice.add_argument(
         "--down-to",
         type=_number_with(BYTES, "20GB"),
         metavar="SIZE",
         help="the longest unused, until the rest fits: 500MB, 20GB",
     )
-    which.add_argument("--all", action="store_true", help="every state")
-    removing.add_argument("--dry-run", action="store_true", help="only say what would go")
+    choice.add_argument("--all", action="store_true", help="every state")
+    prune_parser.add_argument("--dry-run", action="store_true", help="only say what would go")
     return parser

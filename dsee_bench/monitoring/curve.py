@@ -6,15 +6,12 @@ fewer steps. A stage whose state comes from the cache has no lines here; its poi
 """
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from dsee_bench.system import jsonl
-from dsee_bench.system.files import opener
 
 
 @dataclass(frozen=True)
@@ -63,15 +60,9 @@ class Curve:
         """Append a point of the stage that trains."""
         seconds = round(time.perf_counter() - self._began, 2)
         point = Point(self._stage, step, seconds, _finite(loss), learning_rate, metric, _finite(dev), split)
-        self._append(asdict(point))
+        jsonl.append(self._file, [asdict(point)])
         if self._watch is not None:
             self._watch(point)
-
-    def _append(self, row: dict[str, Any]) -> None:
-        with open(self._file, "a", encoding="utf-8", opener=opener) as stream:
-            stream.write(jsonl.dump(row))
-            stream.flush()
-            os.fsync(stream.fileno())
 
 
 def _finite(value: float | None) -> float | None:

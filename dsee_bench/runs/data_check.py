@@ -1,8 +1,8 @@
 """Guard against reusing a finished run on other data: the content of its data files is not part of the run id.
 
-The work folder notes which files the rows were read from, with size and times of each, and the checksums of the rows.
-Where one differs, or where nothing was noted (a record that came from elsewhere), the rows are loaded and held against
-the record's checksums.
+The work folder has a note of the files that the rows were read from, with size and times, and of the checksums of the
+rows. Where one differs, or there is no note (a record from another machine), the rows are loaded and compared with the
+record's checksums.
 """
 
 import contextlib
@@ -14,15 +14,15 @@ from typing import Any
 from dsee_bench.config import ConfigError
 from dsee_bench.monitoring import console
 from dsee_bench.plan import Settings
-from dsee_bench.record import Record, write_atomically
-from dsee_bench.system.files import make_room
+from dsee_bench.record import Record
+from dsee_bench.system.files import make_room, write_atomically
 from dsee_bench.tasks.example import Split
 
-NAME = "rows.json"  # in the run's work folder, which is nobody else's: records name no machine's paths
+NAME = "rows.json"  # in the work folder, since records name no paths of a machine
 
 
 def note(work: Path, data_dir: Path | None, data: Mapping[str, Split[Any]]) -> None:
-    """Remember the files that the run's rows were read from; no error where nothing can be written."""
+    """Write the note on the files that the rows were read from; no error where nothing can be written."""
     files = {path for split in data.values() for path in split.files}
     with contextlib.suppress(OSError):
         make_room(work / NAME)
@@ -30,43 +30,36 @@ def note(work: Path, data_dir: Path | None, data: Mapping[str, Split[Any]]) -> N
         write_atomically(work / NAME, json.dumps({"rows": rows, **_now(data_dir, files)}, indent=1))
 
 
-def doubtful(work: Path, data_dir: Path | None, found: Record) -> bool:
-    """Whether the rows may differ from the record's: another folder, a file or its folder that changed, no note."""
+def doubtful(work: Path, data_dir: Path | None, record: Record) -> bool:
+    """Return whether the rows may differ from the record's: another folder, a changed file, or no note."""
     try:
         noted = json.loads((work / NAME).read_text(encoding="utf-8"))
-        rows = {name: split.get("sha256") for name, split in found.data.items()}
+        rows = {name: split.get("sha256") for name, split in record.data.items()}
         return bool(noted != {"rows": rows, **_now(data_dir, [Path(name) for name in noted["files"]])})
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # absent, damaged, or a file that is gone
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # no note, a damaged one, or no file
         return True
 
 
 def _now(data_dir: Path | None, files: Collection[Path]) -> dict[str, Any]:
-    return {"data_dir": _place(data_dir), "cwd": _cwd(data_dir, files), "files": _stamps(files)}
-
-
-def _place(data_dir: Path | None) -> str:
-    return "" if data_dir is None else str(data_dir.expanduser().resolve())
+    folder = "" if data_dir is None else str(data_dir.expanduser().resolve())
+    return {"data_dir": folder, "cwd": _cwd(data_dir, files), "files": _stamps(files)}
 
 
 def _cwd(data_dir: Path | None, files: Collection[Path]) -> str:
-    """The working directory, if files below it were read without a `data_dir`; else ""."""
+    """Return the working directory, if files below it were read without a `data_dir`; else ""."""
     below = data_dir is None and any(path.is_relative_to(Path.cwd()) for path in files)
     return str(Path.cwd()) if below else ""
 
 
 def _stamps(files: Collection[Path]) -> dict[str, list[int]]:
-    """Size and times of files."""
-    found = {}
-    for path in sorted(files):
-        status = path.stat()
-        found[str(path)] = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-    return found
+    """Return size and times of files."""
+    stats = {str(path): path.stat() for path in sorted(files)}
+    return {path: [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns] for path, stat in stats.items()}
 
 
-def check_rows(settings: Settings, found: Record, work: Path) -> None:
-    """ConfigError if the data have other rows than the run was done on, or rows that cannot be read; the same ones are
-    noted. A file that is gone is no reason to doubt the record, but it is said."""
-    given = settings.launch.data_dir
+def check_rows(settings: Settings, record: Record) -> None:
+    """ConfigError if the data have other rows than the record, or unreadable ones; missing files are logged."""
+    data_dir = settings.launch.data_dir
     try:
         data = settings.load_data()
     except (OSError, ValueError) as error:
@@ -76,21 +69,21 @@ def check_rows(settings: Settings, found: Record, work: Path) -> None:
             )
             return
         raise ConfigError(
-            f"{settings.run_id} is done, and its data cannot be held against it: {error}; mend them, or force=true"
+            f"{settings.run_id} is done, and its data cannot be compared with it: {error}; repair them, or force=true"
         ) from error
-    names = other_rows(found, data)
+    names = other_rows(record, data)
     if names:
-        where = "the data" if given is None else f"data_dir={given}"
+        where = "the data" if data_dir is None else f"data_dir={data_dir}"
         raise ConfigError(
             f"{settings.run_id} is done on other rows of {names} than {where} has; task.name=NAME makes it a run of "
             "its own, force=true replaces its record"
         )
-    note(work, given, data)
+    note(settings.work, data_dir, data)
 
 
-def other_rows(found: Record, data: Mapping[str, Split[Any]]) -> str:
-    """The splits whose rows are not those of the record, by name; "" where all are."""
-    known = {name: split.get("sha256") for name, split in found.data.items()}
+def other_rows(record: Record, data: Mapping[str, Split[Any]]) -> str:
+    """Return the names of the splits whose rows differ from those of the record; "" for none."""
+    known = {name: split.get("sha256") for name, split in record.data.items()}
     if not known:
         return ""
     return ", ".join(name for name, split in data.items() if known.get(name) != split.sha256)

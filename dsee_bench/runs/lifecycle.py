@@ -76,7 +76,7 @@ def _to_do(settings: Settings) -> worker.Task:
     if found.status != "finished":
         return "run"
     if data_check.doubtful(settings.work, settings.launch.data_dir, found):
-        data_check.check_rows(settings, found, settings.work)
+        data_check.check_rows(settings, found)
     if settings.launch.export is not None or _to_measure(settings, found):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""

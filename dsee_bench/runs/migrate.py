@@ -13,6 +13,7 @@ from typing import Any
 
 from dsee_bench import record
 from dsee_bench.config import run_id
+from dsee_bench.system.files import write_atomically
 
 STATUS = {"ok": "finished", "stopped": "interrupted"}
 MODULES = {"backbones": "models"}  # first part of a module of this package
@@ -61,7 +62,7 @@ def migrate(results_dir: Path) -> Iterator[tuple[str, str]]:
             continue
         new = schema_2(content)
         target = record.path_of(new["run_id"], results_dir)
-        record.write_atomically(target, json.dumps(new, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_atomically(target, json.dumps(new, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
         record.read(target)
         work = results_dir / "work"
         if (work / content["run_id"]).is_dir() and not (work / new["run_id"]).exists():

@@ -1,4 +1,4 @@
-"""What a user should know of the data and the scores of a run: one line each, said once a run."""
+"""Warnings about the data and the scores of a run, one line each, once a run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -12,24 +12,18 @@ LISTED = 5  # classes that a line names
 def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
     """Count the rows of each split that are longer than the model reads and are cut.
 
-    A split that the run does not encode is left out: train where no stage tunes. Of train, the rows that it uses are
-    counted, and of texts to write the prompts that are decoded.
+    Only rows that the run encodes count: of train those that it tunes on, if any; of a text task the decoded prompts.
     """
     from dsee_bench.training.batch import encode_split
 
-    recipe = state.setup.recipe
-    decoded = _cut_prompts(state) if state.setup.task.kind == "generation" else {}
-    found = {}
+    setup = state.setup
+    writes = setup.task.kind == "generation"
+    counts = _cut_prompts(state) if writes else {}
     for name, split in state.data.items():
-        if name in decoded:
-            found[name] = decoded[name]
-        elif name == "train":
-            if tuned:
-                rows = recipe.rows_used(len(split))
-                found[name] = encode_split(split, state.setup.tokenizer, recipe.max_length, rows).cut
-        elif state.setup.task.kind != "generation":
-            found[name] = encode_split(split, state.setup.tokenizer, recipe.max_length).cut
-    return found
+        if tuned if name == "train" else not writes:
+            rows = setup.recipe.rows_used(len(split)) if name == "train" else None
+            counts[name] = encode_split(split, setup.tokenizer, setup.recipe.max_length, rows).cut
+    return counts
 
 
 def _cut_prompts(state: RunState) -> dict[str, int]:
@@ -58,12 +52,12 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
         return
     for name, split in state.data.items():
         labels = [example.label for example in split.examples[: _used(state, name)]]
-        there = {state.setup.task.labels[int(label)] for label in labels if label is not None}
-        lacking = [label for label in state.setup.task.labels if label not in there]
+        present = {state.setup.task.labels[int(label)] for label in labels if label is not None}
+        lacking = [label for label in state.setup.task.labels if label not in present]
         if name == "train" and lacking:
             yield f"train: no row is of the class {_listed(lacking)}, so it is not learned; check task.labels"
-        elif len(there) == 1:
-            yield f"{name}: every row is of the class {_listed(sorted(there))}; scores on it tell little"
+        elif len(present) == 1:
+            yield f"{name}: every row is of the class {_listed(sorted(present))}; scores on it tell little"
 
 
 def _used(state: RunState, name: str) -> int:
@@ -80,7 +74,7 @@ def _listed(labels: Sequence[str]) -> str:
 
 
 def of_scores(scores: Sequence[Score]) -> Iterator[str]:
-    """Yield a line for each score that is undefined, or 0 for a reason of its own."""
+    """Yield a line for each score that is undefined or 0 for a known reason."""
     for score in scores:
         if score.reason is not None:
             value = "undefined" if score.value is None else f"{score.value:g}"

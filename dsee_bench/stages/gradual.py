@@ -84,10 +84,10 @@ class Schedule:
             # Where all weights are tuned, the optimizer has moved the zeros.
             apply_masks(self._state.model, self._state.masks)
 
-    def tensors(self) -> "dict[str, Tensor]":
+    def state_dict(self) -> "dict[str, Tensor]":
         return {site.path: mask for site, mask in self._state.masks.items()}
 
-    def load(self, tensors: "dict[str, Tensor]") -> None:
+    def load_state_dict(self, tensors: "dict[str, Tensor]") -> None:
         from dsee_bench.adapters.dsee.adapter import mask_adapters
         from dsee_bench.pruning.masking import apply_masks
 

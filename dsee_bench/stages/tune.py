@@ -1,4 +1,4 @@
-"""Train: the adapter and the task head, or all weights, or the biases or LayerNorms alone."""
+"""Train the adapter and the task head, or all weights, or biases or norms alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -66,7 +66,7 @@ class Tune(Stage):
 
 
 def choose_trainable(state: RunState, parameters: str) -> None:
-    """Set which parameters have gradients: the task head and coefficients always, and those that `parameters` names."""
+    """Give gradients to the task head, to coefficients, and to the parameters that `parameters` names."""
     head = head_parameters(state)
     adapter = adapter_parameters(state)
     norms = _norm_parameters(state.model)
@@ -82,7 +82,7 @@ def choose_trainable(state: RunState, parameters: str) -> None:
 
 
 def head_parameters(state: RunState) -> set[str]:
-    """Names of the task head's parameters: what lies outside the pretrained part, and what the spec adds to it."""
+    """Return the names of the task head's parameters: outside the pretrained part, or in the spec's head modules."""
     prefix = f"{state.model.base_model_prefix}."
     inside = tuple(f"{path}." for path in state.spec.head_modules)
     return {
@@ -91,7 +91,7 @@ def head_parameters(state: RunState) -> set[str]:
 
 
 def adapter_parameters(state: RunState) -> set[str]:
-    """Names of the parameters that PEFT's tuner says are its own and trainable."""
+    """Return the names of the trainable parameters of PEFT's tuner."""
     from dsee_bench.adapters.adalora import RANK_COUNT
 
     if state.tuner is None:
@@ -114,7 +114,7 @@ def _norm_parameters(model: "PreTrainedModel") -> set[str]:
 
 
 def _stored_masks(state: RunState) -> "list[tuple[Tensor, Tensor]]":
-    """(parameter, mask laid out as the parameter is) of each masked weight."""
+    """Return (parameter, mask in the layout of the parameter) of each masked weight."""
     from dsee_bench.models.access import pretrained_module
 
     return [

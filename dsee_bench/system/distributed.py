@@ -1,7 +1,7 @@
-"""One run over several processes, as torchrun and `accelerate launch` start them: each tunes on its share of every
-batch; the first alone decides, writes and speaks, and the others learn from it what there is to do.
+"""One run over several processes, as torchrun and `accelerate launch` start them.
 
-In a run of one process all of this does nothing.
+Every process tunes on its share of each batch. The main process alone decides, writes and logs. In a run of one
+process all of this does nothing.
 """
 
 import datetime
@@ -10,28 +10,28 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-PATIENCE = datetime.timedelta(days=7)  # the others wait while the first one writes texts, or waits for another run
-# What gloo, NCCL and the store where processes meet say of one that has ended; gloo has no class of error for it.
+PATIENCE = datetime.timedelta(days=7)  # workers wait while the main process generates texts or waits for another run
+# In the errors of gloo, NCCL and the store after a process has ended; gloo has no class of its own for that.
 ENDED = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
 
 
 def world_size() -> int:
-    """How many processes the run has."""
+    """Return the number of processes of the run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """Return the number of this process, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def is_main_process() -> bool:
-    """Whether this is the process that decides, writes and speaks."""
+    """Return whether this process decides, writes and logs."""
     return rank() == 0
 
 
 def per_process(rows: int) -> int:
-    """Rows of each process, of so many in a batch; ValueError if they cannot be shared out evenly."""
+    """Divide the rows of a batch by the number of processes; ValueError if they do not divide evenly."""
     if rows % world_size():
         raise ValueError(
             f"{rows} rows at once cannot be shared among {world_size()} processes; start a number of processes that "
@@ -41,7 +41,7 @@ def per_process(rows: int) -> int:
 
 
 def join_group(*, on_cpu: bool) -> None:
-    """Meet the other processes; each takes the GPU of its number, if the run is not on the processor."""
+    """Join the group of processes; each takes the GPU of its local rank, unless the run is on the CPU."""
     import torch
     from torch import distributed
 
@@ -53,7 +53,7 @@ def join_group(*, on_cpu: bool) -> None:
 
 
 def leave_group() -> None:
-    """Part from the other processes, when the run has ended well for all."""
+    """Leave the group of processes after a run that ended well for all."""
     if world_size() > 1:
         from torch import distributed
 
@@ -62,23 +62,23 @@ def leave_group() -> None:
 
 
 def other_ended(error: Exception) -> bool:
-    """Whether the error is of the line to another process of the run, which has ended."""
-    said = str(error).lower()
-    return world_size() > 1 and isinstance(error, RuntimeError) and any(part in said for part in ENDED)
+    """Return whether the error comes from another process of the run that has ended."""
+    text = str(error).lower()
+    return world_size() > 1 and isinstance(error, RuntimeError) and any(part in text for part in ENDED)
 
 
-def from_main_process(find: Callable[[], T]) -> T:
-    """What `find` gives in the first process, where alone it is called."""
+def from_main_process(compute: Callable[[], T]) -> T:
+    """Call `compute` in the main process alone, and return its result in every process."""
     if world_size() == 1:
-        return find()
+        return compute()
     import torch
     from torch import distributed
 
-    found = [find() if is_main_process() else None]
-    distributed.broadcast_object_list(found, src=0, device=torch.device("cpu"))
-    return found[0]  # type: ignore[return-value]
+    result = [compute() if is_main_process() else None]
+    distributed.broadcast_object_list(result, src=0, device=torch.device("cpu"))
+    return result[0]  # type: ignore[return-value]
 
 
 def barrier() -> None:
-    """Until every process has come here."""
+    """Wait until every process is here."""
     from_main_process(lambda: None)

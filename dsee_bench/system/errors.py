@@ -1,4 +1,4 @@
-"""Mistakes of a user: one or two lines say what is wrong, and no record or traceback is made of them."""
+"""Mistakes of a user: one or two lines say what is wrong, without a record or a traceback."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ class UserError(ValueError):
 
 @contextlib.contextmanager
 def as_mistake(kinds: tuple[type[Exception], ...] = READING, where: str = "") -> Iterator[None]:
-    """Turn the errors of `kinds` that the block raises into a UserError of one line, which begins with `where`."""
+    """Turn errors of `kinds` in the block into a UserError of one line that begins with `where`."""
     try:
         yield
     except (UserError, MemoryError):
@@ -27,13 +27,13 @@ def as_mistake(kinds: tuple[type[Exception], ...] = READING, where: str = "") ->
 
 
 def one_line(text: str) -> str:
-    """`text` with every run of white space made one space, and cut to LONGEST characters."""
+    """Join white space to single spaces and cut the text to LONGEST characters."""
     joined = " ".join(text.split())
     return joined if len(joined) <= LONGEST else f"{joined[: LONGEST - 4]} ..."
 
 
 def shown(value: object) -> str:
-    """`repr(value)`, cut to 60 characters, for a message."""
+    """Return `repr(value)`, cut to 60 characters, for a message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:56]} ..."
 
@@ -45,13 +45,13 @@ def remember(work: Path, error: UserError) -> None:
 
 
 def forget(work: Path) -> None:
-    """Remove the reason: the run starts anew."""
+    """Remove the reason, when the run starts again."""
     with contextlib.suppress(OSError):
         (work / FILE).unlink(missing_ok=True)
 
 
 def remembered(work: Path) -> str | None:
-    """The reason why the run's last start was refused; None if it was not."""
+    """Return why the run's last start was refused; None if it was not."""
     with contextlib.suppress(OSError):
         return (work / FILE).read_text(encoding="utf-8", errors="replace").strip()
     return None

@@ -1,8 +1,7 @@
-"""Where the tool may write, how it writes, and what its files are called.
+"""Writing files: where the tool may write, atomically, under which names; damaged files are moved out of the way.
 
-A file is written where nothing is, or over a file. A symbolic link, a named pipe, a socket or a device in its place is
-somebody else's, and is refused by name. The folder that a user names may be a link to a folder: a results folder on
-another disk is one.
+A file may replace a file. A symbolic link, a named pipe, a socket or a device in its place is refused by name. The
+folder that a user names may be a link to a folder, as to a results folder on another disk.
 """
 
 import hashlib
@@ -29,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 
 def kind(path: Path) -> str | None:
-    """What lies at `path`, in words, links not followed; None for nothing."""
+    """Return in words what lies at `path`, without following links; None for nothing."""
     try:
         return KINDS.get(stat.S_IFMT(path.lstat().st_mode), "a special file")
     except (FileNotFoundError, NotADirectoryError):
@@ -38,9 +37,10 @@ def kind(path: Path) -> str | None:
 
 def check_file(path: Path) -> None:
     """ValueError unless a file can be written to `path`: nothing is there, or a file."""
-    found = kind(path)
-    if found not in (None, "a file"):
-        raise ValueError(f"{path} is {found}, and only a file is written over; move it away, or give another folder")
+    if kind(path) not in (None, "a file"):
+        raise ValueError(
+            f"{path} is {kind(path)}, and only a file is written over; move it away, or give another folder"
+        )
 
 
 def check_folder(path: Path) -> None:
@@ -52,7 +52,7 @@ def check_folder(path: Path) -> None:
 
 
 def check_own_folder(path: Path) -> None:
-    """ValueError where a link or a special file lies at `path` or directly in it, whose files the tool replaces."""
+    """ValueError if `path`, or a file directly in it, is a link or a special file: the tool replaces files there."""
     if kind(path) not in (None, "a folder"):
         raise ValueError(f"{path} is {kind(path)}, and must be a folder; move it away, or give another results_dir")
     for inner in path.iterdir() if path.is_dir() else ():
@@ -61,8 +61,10 @@ def check_own_folder(path: Path) -> None:
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Put `content` at `path` so that a reader, a crash or a full disk never leaves half of it there; ValueError where
-    something else than a file is in its place."""
+    """Write a file whole or not at all: to a temporary file, flushed to disk, then renamed.
+
+    ValueError where something else than a file is in its place.
+    """
     check_folder(path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")  # not mkstemp, whose files others cannot read
@@ -79,8 +81,7 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def opener(path: str, flags: int) -> int:
-    """For `open(path, "a", opener=opener)`: ValueError for a link, a pipe or a device, which could block or be
-    somebody else's file."""
+    """Open for `open(path, "a", opener=opener)`; ValueError for a link, a pipe or a device, which could block."""
     check_file(Path(path))
     number = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
     if not stat.S_ISREG(os.fstat(number).st_mode):
@@ -90,13 +91,12 @@ def opener(path: str, flags: int) -> int:
 
 
 def plain(text: str) -> str:
-    """`text` with nothing but letters, digits, `_`, `-` and dots, and no dot in front, which would hide a file."""
+    """Replace all but letters, digits, `_`, `-` and dots, and a dot in front, which would hide a file."""
     return re.sub(r"^\.", "_", re.sub(r"[^A-Za-z0-9_.-]+", "_", text))
 
 
 def file_name(text: str, longest: int = LONGEST_NAME) -> str:
-    """A file's name from a text of anybody's: the text itself where it is plain and short, else what can be kept of it
-    and a hash of it all."""
+    """Return a file's name for any text: the text if it is plain and short, else its plain part and a hash of it."""
     if text == plain(text)[:longest] and text:
         return text
     mark = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:8]
@@ -104,31 +104,31 @@ def file_name(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def set_aside(path: Path, why: str) -> None:
-    """Rename `path` to `<path>.damaged`, in the place of an earlier one, and say so in one line of the log."""
+    """Rename `path` to `<path>.damaged`, over an earlier one, and log one line."""
     aside = path.with_name(f"{path.name}{DAMAGED}")
     remove(aside)
     os.rename(path, aside)
-    _logger.warning(f"{path} {why}; it is set aside as {aside.name}, and what is whole is used")
+    _logger.warning(f"{path} {why}; it is set aside as {aside.name}")
 
 
 def discard(path: Path, why: str) -> None:
-    """Remove a damaged file or folder that is made anew anyhow, and say so in one line of the log."""
+    """Remove a damaged file or folder that is made again, and log one line."""
     try:
         remove(path)
     except OSError:  # a folder whose files nobody may list
         set_aside(path, why)
     else:
-        _logger.warning(f"{path} {why}; it is removed, and made anew")
+        _logger.warning(f"{path} {why}; it is removed, and made again")
 
 
 def make_room(path: Path) -> None:
-    """Set aside what lies where a file is to be written or read, and is no file: a folder, a pipe, a broken link."""
+    """Set aside what lies in the place of a file and is none: a folder, a pipe, a broken link."""
     if os.path.lexists(path) and not path.is_file():
         set_aside(path, "is no file")
 
 
 def make_room_for_folder(path: Path) -> None:
-    """Set aside what lies where a folder is to be, and is none."""
+    """Set aside what lies in the place of a folder and is none."""
     if os.path.lexists(path) and not path.is_dir():
         set_aside(path, "is no folder")
 

@@ -22,14 +22,16 @@ SEAL = "whole.json"
 
 
 def half_name(folder: Path) -> Path:
-    """A hidden name beside `folder` for what is renamed to it when it is whole."""
+    """Return a hidden name next to `folder`, for a folder that is renamed to it when it is whole."""
     return folder.with_name(f".{folder.name[:LONGEST_NAME]}.{uuid.uuid4().hex[:8]}{HALF}")
 
 
 @contextmanager
 def half_made(target: Path) -> Iterator[Path]:
-    """A new folder beside `target`, to be filled and renamed in the block; removed where that fails. Those that dead
-    processes left beside `target` are removed first."""
+    """Yield a new folder next to `target`, to fill and rename; remove it where that fails.
+
+    Folders that killed processes left there are removed first.
+    """
     for left in dead(target.parent, f".{target.name[:LONGEST_NAME]}."):
         shutil.rmtree(left, ignore_errors=True)
     folder = half_name(target)
@@ -45,15 +47,15 @@ def half_made(target: Path) -> Iterator[Path]:
 
 
 def dead(parent: Path, start: str = ".") -> list[Path]:
-    """Half-made folders in `parent` whose names begin so and whose processes are gone."""
+    """Return half-made folders in `parent` whose names begin with `start` and whose processes are gone."""
     if not parent.is_dir():
         return []
-    found = [path for path in parent.iterdir() if path.name.startswith(start) and path.name.endswith(HALF)]
-    return [path for path in sorted(found) if path.is_dir() and not path.is_symlink() and not _held(path)]
+    paths = [path for path in parent.iterdir() if path.name.startswith(start) and path.name.endswith(HALF)]
+    return [path for path in sorted(paths) if path.is_dir() and not path.is_symlink() and not _held(path)]
 
 
 def _held(folder: Path) -> bool:
-    """Whether a live process holds the folder, or nobody can tell."""
+    """Return whether a live process holds the folder, or may do."""
     try:
         number = os.open(folder, os.O_RDONLY)
     except OSError:
@@ -68,8 +70,7 @@ def _held(folder: Path) -> bool:
 
 
 def seal(folder: Path, name: str | None = None) -> None:
-    """Flush the files of `folder` to disk, then write down which there are and their checksums. `name`: of the folder,
-    where it is renamed afterwards."""
+    """Flush the files of `folder` to disk and write their names and checksums; `name` is the folder's later name."""
     share(folder)
     for file in _files(folder):
         with file.open("rb") as stream:
@@ -79,12 +80,12 @@ def seal(folder: Path, name: str | None = None) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether `folder` was sealed under its name, and has the same files with the same content."""
+    """Return whether `folder` was sealed under its name and has the same files with the same content."""
     return not damage(folder)
 
 
 def damage(folder: Path) -> str:
-    """Say what of `folder` is not as it was sealed; "" where all of it is."""
+    """Say what is wrong with a sealed folder; "" for nothing."""
     if folder.is_dir() and not os.path.lexists(folder / SEAL):
         return "was not written to its end"
     try:
@@ -105,13 +106,12 @@ def damage(folder: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """What lies in the folder, but for the seal and hidden files."""
+    """Return what is in the folder, without the seal and hidden files."""
     return [path for path in sorted(folder.iterdir()) if path.name != SEAL and not path.name.startswith(".")]
 
 
 def share(folder: Path) -> None:
-    """Give the files in a new folder the modes that the umask has for new files, as the folder itself has them:
-    safetensors writes files that nobody but their owner reads."""
+    """Give the files in a new folder the modes of the umask: safetensors writes files that only their owner reads."""
     bits = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for path in folder.iterdir():
         if kind(path) == "a file" and stat.S_IMODE(path.stat().st_mode) != bits:

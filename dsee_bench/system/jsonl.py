@@ -1,23 +1,24 @@
-"""JSON lines with a checksum each, so that a line that was damaged or cut off is noticed when it is read back."""
+"""JSON lines with a checksum each, so that a damaged or cut line is noticed when it is read."""
 
 import json
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.system.files import make_room, set_aside, write_atomically
+from dsee_bench.system.files import make_room, opener, set_aside, write_atomically
 
 CHECKSUM = "crc32"  # the last key of a line
 
 
 def dump(row: Mapping[str, Any]) -> str:
-    """`row` as a line of JSON that ends with the checksum of the rest; NaN and infinity are refused."""
+    """Return the row as a line of JSON that ends with a checksum; NaN and infinity are refused."""
     return json.dumps({**row, CHECKSUM: _checksum(row)}, allow_nan=False) + "\n"
 
 
 def parse(line: str | bytes) -> dict[str, Any] | None:
-    """The row of a line that `dump` made, or None where the line is not as it was."""
+    """Return the row of a line that `dump` made; None where the line was changed."""
     try:
         row = json.loads(line)
         stated = row.pop(CHECKSUM)
@@ -27,8 +28,10 @@ def parse(line: str | bytes) -> dict[str, Any] | None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """The whole rows of a file; none where there is no file. A last line without its end, as a killed process leaves
-    it, is left out in silence. Where other lines are damaged, the file is set aside, and a new one has the whole rows.
+    """Return the undamaged rows of a file, none where there is no file.
+
+    A last line without its end, as a killed process leaves it, is left out. A file with other damaged lines is set
+    aside, and a new one has the undamaged rows.
     """
     make_room(file)
     if not file.is_file():
@@ -48,9 +51,17 @@ def read(file: Path) -> list[dict[str, Any]]:
 
 
 def write(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Put `rows` into `file` in place of what is there, whole or not at all."""
+    """Write the rows over the file, whole or not at all."""
     make_room(file)
     write_atomically(file, "".join(map(dump, rows)))
+
+
+def append(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add the rows at the end of the file, and flush them to disk."""
+    with open(file, "a", encoding="utf-8", opener=opener) as stream:
+        stream.write("".join(map(dump, rows)))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _checksum(row: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Who works on what: locks that the system frees when their process dies, and a look at them that takes none."""
+"""Locks that the system frees when their process dies."""
 
 import fcntl
 from pathlib import Path
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def lock_at(path: Path) -> "FileLock":
-    """The lock in this file; what lies there and is no file is set aside."""
+    """Return the lock of this file; what lies there and is no file is set aside."""
     from filelock import FileLock
 
     make_room(path)
@@ -19,17 +19,17 @@ def lock_at(path: Path) -> "FileLock":
 
 
 def run_lock(work: Path) -> Path:
-    """The lock of the run whose work files lie in `work`, held by the one process that works on it."""
+    """Return the lock file of a run, which the process that works on it holds."""
     return work / "run.lock"
 
 
 def held(lock: Path) -> bool:
-    """Whether a live process holds `lock` (a filelock.FileLock); a folder that may only be read will do."""
+    """Return whether a live process holds the lock, without taking it; read permission is enough."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # it is not there, or nobody can lock it
+    except OSError:  # absent, or on a file system without locks
         return False
     return False

@@ -8,13 +8,13 @@ import signal
 import threading
 from types import FrameType
 
-INTERRUPTED = 130  # exit code of a run that was stopped, as shells have it
+INTERRUPTED = 130  # exit code of an interrupted run, as in shells
 _REQUESTED = threading.Event()
 _DEFERRED = threading.Event()
 
 
 def listen() -> None:
-    """From here on SIGINT and SIGTERM raise KeyboardInterrupt and are remembered; earlier ones are forgotten."""
+    """Have SIGINT and SIGTERM raise KeyboardInterrupt and be remembered; forget earlier ones."""
     _REQUESTED.clear()
     _DEFERRED.clear()
     signal.signal(signal.SIGTERM, _stop)
@@ -22,17 +22,17 @@ def listen() -> None:
 
 
 def defer() -> None:
-    """From here on they are only remembered: what is to be written now is short, and must not be lost."""
+    """Only remember signals from here on, while something short is written that must not be lost."""
     _DEFERRED.set()
 
 
 def resume() -> None:
-    """They raise KeyboardInterrupt again."""
+    """Let signals raise KeyboardInterrupt again."""
     _DEFERRED.clear()
 
 
 def stop_requested() -> bool:
-    """Whether the run was asked to stop."""
+    """Return whether the run was asked to stop."""
     return _REQUESTED.is_set()
 
 

@@ -1,8 +1,8 @@
-"""Points in a tuning that a stopped run goes on from: transformers' checkpoints, sealed when they are whole.
+"""transformers' checkpoints, sealed when they are whole, from which an interrupted tuning resumes.
 
-A checkpoint is many files, and transformers resumes in silence from one that lacks some of them. So it is sealed last,
-and one that is not as its seal says is damaged. The seal is no defence against a stranger: torch's files are read with
-weights_only here, as transformers reads them afterwards.
+A checkpoint is many files, and transformers resumes without a word from one that lacks some of them. So it is sealed
+last, and one that differs from its seal is damaged. The seal is no defence against an attacker: torch's files are read
+with weights_only here, as transformers reads them afterwards.
 """
 
 import re
@@ -20,52 +20,51 @@ from dsee_bench.system.files import discard, make_room_for_folder, remove
 from dsee_bench.system.folders import damage, is_whole, seal
 
 STATE = "trainer_state.json"
-HOOKS = "hooks.safetensors"  # what the step hooks keep
+HOOKS = "hooks.safetensors"  # state_dict of the step hooks
 NAMED = re.compile(rf"{PREFIX_CHECKPOINT_DIR}-(\d+)")
 
 
 def folder_of(folder: Path, step: int) -> Path:
-    """The checkpoint of one step, as transformers names it."""
+    """Return the checkpoint of one step, as transformers names it."""
     return folder / f"{PREFIX_CHECKPOINT_DIR}-{step}"
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step of a checkpoint, from its name; -1 where that is no checkpoint's."""
-    found = NAMED.fullmatch(checkpoint.name)
-    return int(found[1]) if found else -1
+    """Return the step of a checkpoint from its name; -1 for another name."""
+    match = NAMED.fullmatch(checkpoint.name)
+    return int(match[1]) if match else -1
 
 
 def newest(folder: Path) -> Path | None:
-    """The latest whole checkpoint under `folder`, with its best one if that is another; damaged ones are removed."""
+    """Return the latest whole checkpoint under `folder` whose best one is whole, too; remove damaged ones."""
     make_room_for_folder(folder)
     whole = []
     for checkpoint in _all(folder):
-        if found := damage(checkpoint) or _unreadable(checkpoint):
-            discard(checkpoint, found)
+        if fault := damage(checkpoint) or _unreadable(checkpoint):
+            discard(checkpoint, fault)
         else:
             whole.append(checkpoint)
     for checkpoint in reversed(whole):
-        if _keeps_its_best(checkpoint):
+        if _has_best(checkpoint):
             return checkpoint
     return None
 
 
 def keep_only(folder: Path, steps: Iterable[int | None]) -> None:
     """Delete the checkpoints of all other steps."""
-    kept = {folder_of(folder, step) for step in steps if step is not None}
+    stay = {folder_of(folder, step) for step in steps if step is not None}
     for checkpoint in _all(folder):
-        if checkpoint not in kept:
+        if checkpoint not in stay:
             remove(checkpoint)
 
 
 def _all(folder: Path) -> list[Path]:
-    """Checkpoints by step, and first of all those whose names are damaged."""
-    found = folder.glob(f"{PREFIX_CHECKPOINT_DIR}*") if folder.is_dir() else []
-    return sorted(found, key=step_of)
+    """Return checkpoints by step, those with other names first."""
+    return sorted(folder.glob(f"{PREFIX_CHECKPOINT_DIR}*"), key=step_of)
 
 
 def _unreadable(checkpoint: Path) -> str:
-    """Say what of a checkpoint cannot be read, although its seal fits: another program wrote it. "" where all can."""
+    """Say what of a sealed checkpoint cannot be read, since another program wrote it; "" for nothing."""
     path = checkpoint / STATE
     try:
         TrainerState.load_from_json(str(path))
@@ -75,15 +74,15 @@ def _unreadable(checkpoint: Path) -> str:
         with safe_globals():
             for path in sorted(checkpoint.glob("*.pt*")):
                 torch.load(path, weights_only=True, mmap=True, map_location="cpu")
-    except Exception as error:  # whatever a foreign file makes its reader raise
+    except Exception as error:  # a foreign file may make its reader raise anything
         return f"has an unreadable {path.name} ({type(error).__name__})"
     return ""
 
 
-def _keeps_its_best(checkpoint: Path) -> bool:
-    """Point the checkpoint's state at its best weights where they lie now; False if these are gone.
+def _has_best(checkpoint: Path) -> bool:
+    """Return whether the best weights of the checkpoint are whole, and correct their path in its state.
 
-    transformers keeps their path as it was, and where it leads nowhere goes on with the last weights in silence.
+    transformers stores an absolute path. Where that is gone, it goes on with the last weights without a word.
     """
     path = checkpoint / STATE
     state = TrainerState.load_from_json(str(path))

@@ -1,4 +1,4 @@
-"""What one tuning needs, and what it reports; nothing heavy is imported here."""
+"""Input and report of one tuning; nothing heavy is imported here."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -37,11 +37,11 @@ class TuneReport(Report):
 
 
 class StepHook(Protocol):
-    """Called with the step after the optimizer's; what it keeps from step to step is saved with each checkpoint."""
+    """Called with the step after the optimizer's step; its state is saved with each checkpoint."""
 
     def __call__(self, step: int, /) -> None: ...
-    def tensors(self) -> "dict[str, Tensor]": ...
-    def load(self, tensors: "dict[str, Tensor]") -> None: ...
+    def state_dict(self) -> "dict[str, Tensor]": ...
+    def load_state_dict(self, tensors: "dict[str, Tensor]") -> None: ...
 
 
 @dataclass(frozen=True)

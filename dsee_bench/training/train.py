@@ -1,4 +1,4 @@
-"""One tuning stage on transformers' Trainer: batches of like length, masks that hold, the best checkpoint kept."""
+"""One tuning on transformers' Trainer: batches of like length, masks that hold, the best checkpoint at the end."""
 
 import math
 import random
@@ -27,7 +27,7 @@ CURVE_POINTS = 50  # of the training loss, in the record
 def tune(job: Job) -> TuneReport:
     """Train the parameters that have gradients; the model ends with the best or the last weights, as the recipe says.
 
-    Goes on from the newest whole checkpoint in the job's folder, to the same weights as if never stopped.
+    Resumes from the newest whole checkpoint in the job's folder, to the same weights as without an interruption.
     """
     setup, recipe = job.setup, job.setup.recipe
     set_seed(job.seed)
@@ -157,13 +157,13 @@ def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
     )
 
 
-def why_no_best(job: Job, seen: Sequence[float]) -> str | None:
-    """Why a tuning that was to end with its best weights ends with the last ones; None where the last were asked for.
+def why_no_best(job: Job, scores: Sequence[float]) -> str | None:
+    """Say why a tuning that was to end with its best weights ends with the last; None where the last were asked for.
 
-    `seen` has the dev scores of all evaluations, -inf where undefined.
+    `scores` are those of all evaluations, -inf where undefined.
     """
     if job.setup.recipe.select_on == "last":
         return None
-    if any(map(math.isfinite, seen)):
+    if any(map(math.isfinite, scores)):
         return f"no evaluation after step {job.best_after}, before which none may be the best; the last weights stay"
     return f"{job.dev.name} {job.ranked_by} is undefined at every evaluation and chooses none; the last weights stay"

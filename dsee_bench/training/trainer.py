@@ -1,6 +1,4 @@
-"""transformers' Trainer with what our tunings add: penalties, hooks after each step, masks that hold, and checkpoints
-that a stopped tuning goes on from.
-"""
+"""transformers' Trainer with penalties, hooks after each step, masks that hold, and checkpoints to resume from."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -18,12 +16,12 @@ from dsee_bench.system.folders import seal
 from dsee_bench.training import checkpoint
 from dsee_bench.training.job import StepHook
 
-ASK_EVERY = 10  # steps between two looks at the clock, where several processes train
-SAVING_SHARE = 20  # a point is saved at the earliest after this many times what the last one took
+CLOCK_EVERY = 10  # steps between two looks at the clock, where several processes train
+SAVING_SHARE = 20  # the next checkpoint waits at least this many times the seconds that the last one took
 
 
 class ResumingTrainer(Trainer):
-    """Trainer with penalties added to the loss, and checkpoints of what is trained, sealed."""
+    """Trainer with penalties added to the loss, and sealed checkpoints of what is trained."""
 
     def __init__(
         self,
@@ -45,10 +43,10 @@ class ResumingTrainer(Trainer):
         return parts, items
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
-        """The loss of a part of a batch, which adds to the gradient what its rows add to that of the whole batch.
+        """Return the loss of a part of a batch, weighted so that the parts have the gradient of the whole batch.
 
-        A language model divides by the tokens of the batch, so its parts are added up. A classifier divides by the
-        rows of the part, and Trainer by the number of parts: only a part of fewer rows than the mean weighs less.
+        A language model divides by the tokens of the batch, so its parts add up. A classifier divides by the rows of
+        the part, and Trainer by the number of parts: only a part of fewer rows than the mean weighs less.
         """
         rows = len(inputs["labels"])
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
@@ -63,13 +61,13 @@ class ResumingTrainer(Trainer):
         return self.state.global_step > self._best_after and bool(super()._determine_best_metric(metrics, trial))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        # What a tuning leaves as it was is not written each time. Places of sparse entries are no parameters.
+        # Frozen parameters are left out; positions of sparse entries are buffers.
         folder = Path(output_dir or self.args.output_dir)
         folder.mkdir(parents=True, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        kept = model.state_dict().keys()
-        buffers = {name: value for name, value in model.named_buffers() if name in kept}
+        persistent = model.state_dict().keys()
+        buffers = {name: value for name, value in model.named_buffers() if name in persistent}
         tensors = {name: value.detach().contiguous() for name, value in (trained | buffers).items()}
         save_file(tensors, folder / SAFE_WEIGHTS_NAME)
 
@@ -80,13 +78,13 @@ class ResumingTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         folder = checkpoint.folder_of(Path(self.args.output_dir), self.state.global_step)
         folder.mkdir(parents=True, exist_ok=True)
-        kept = {
-            f"{index}.{name}": value.contiguous()
-            for index, hook in enumerate(self._hooks)
-            for name, value in hook.tensors().items()
-        }
         if distributed.is_main_process():
-            save_file(kept, folder / checkpoint.HOOKS)
+            tensors = {
+                f"{index}.{name}": value.contiguous()
+                for index, hook in enumerate(self._hooks)
+                for name, value in hook.state_dict().items()
+            }
+            save_file(tensors, folder / checkpoint.HOOKS)
         super()._save_checkpoint(model, trial)
         distributed.barrier()  # each process writes its random state
         if distributed.is_main_process():
@@ -96,15 +94,16 @@ class ResumingTrainer(Trainer):
         distributed.barrier()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        kept = load_file(Path(resume_from_checkpoint) / checkpoint.HOOKS)
+        tensors = load_file(Path(resume_from_checkpoint) / checkpoint.HOOKS)
         for index, hook in enumerate(self._hooks):
-            mine = {name.split(".", 1)[1]: value for name, value in kept.items() if name.split(".", 1)[0] == str(index)}
-            hook.load(mine)
+            start = f"{index}."
+            own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+            hook.load_state_dict(own)
         super()._load_from_checkpoint(resume_from_checkpoint, model)  # after the hooks: masks are tensors of the model
 
 
 class HoldMasks(TrainerCallback):
-    """Masked weights get no gradient, and are zeroed again after each step, whatever the optimizer added to them."""
+    """Masked entries get no gradient, and are zeroed again after each step, whatever the optimizer added."""
 
     def __init__(self, masks: Sequence[tuple[Tensor, Tensor]]) -> None:
         self._masks = masks
@@ -131,12 +130,14 @@ class AfterStep(TrainerCallback):
 
 
 class SaveBetween(TrainerCallback):
-    """Asks for a checkpoint every so many seconds, but not where an epoch ends: one written there would lack the
-    evaluation that follows, and a resume from it would leave that out."""
+    """Request a checkpoint every so many seconds, but not at the end of an epoch.
+
+    A checkpoint written there lacks the evaluation that follows, and a resumed tuning would leave that out.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._asked = self._due = 0.0
+        self._requested = self._due = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._due = time.perf_counter() + self._seconds
@@ -145,15 +146,15 @@ class SaveBetween(TrainerCallback):
         now = time.perf_counter()
         in_epoch = -(-len(train_dataloader) // args.gradient_accumulation_steps)
         at_end = state.global_step % in_epoch == 0 or state.global_step == state.max_steps
-        # The clocks of several processes differ: the first one's counts, and the others hear of it now and then.
-        looks = args.world_size == 1 or self._seconds == 0 or state.global_step % ASK_EVERY == 0
+        # The clocks of several processes differ: the main process decides, and broadcasts that now and then.
+        looks = args.world_size == 1 or self._seconds == 0 or state.global_step % CLOCK_EVERY == 0
         if looks and not at_end and distributed.from_main_process(lambda: now >= self._due):
-            self._asked, control.should_save = now, True
+            self._requested, control.should_save = now, True
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         now = time.perf_counter()
-        took = now - self._asked if self._asked else 0.0
-        self._due, self._asked = now + max(self._seconds, SAVING_SHARE * took), 0.0
+        took = now - self._requested if self._requested else 0.0
+        self._due, self._requested = now + max(self._seconds, SAVING_SHARE * took), 0.0
 
 
 def _masked_gradient(mask: Tensor) -> Callable[[Tensor], Tensor]:

@@ -257,7 +257,7 @@ def test_other_rows_are_not_taken_for_those_of_a_run_that_is_done(tmp_path, caps
     assert run_tiny(tmp_path / "results", *absent)[0] == 0, "what is gone is no reason to doubt the record"
     assert "its data are missing, so they were not compared" in capsys.readouterr().out
     broken = rows_of(tmp_path / "d", [("fine", "good"), ("poor", "awful")])
-    with pytest.raises(ConfigError, match=r"its data cannot be held against it: .*awful.*; mend them, or force=true"):
+    with pytest.raises(ConfigError, match=r"its data cannot be compared with it: .*awful.*; repair"):
         run_tiny(tmp_path / "results", *broken)
     with pytest.raises(ConfigError, match="done on other rows"):
         run_tiny(tmp_path / "results", *first)

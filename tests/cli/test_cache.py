@@ -74,7 +74,7 @@ def test_prune_removes_what_was_chosen(words, stay, why, results, capsys):
 def test_a_state_that_a_process_works_on_stays(results, capsys):
     with FileLock(results / "work" / "states" / "old.lock"):
         assert "in use" in cache_says(capsys, results, "list").out
-        assert "kept old: a running process works on it" in cache_says(capsys, results, "prune", "--all").err
+        assert "old stays: a running process works on it" in cache_says(capsys, results, "prune", "--all").err
     assert left(results) == ["old", "old.lock"]
     cache_says(capsys, results, "prune", "--all")  # the process is gone
     assert left(results) == []

@@ -133,7 +133,7 @@ def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
     weight = state.spec.weights[0]
     state.model.to("meta")  # a device that is not the CPU, without one
     schedule = Schedule(settings.stages["gradual"].prune, state, every=1, last=2)
-    schedule.load({weight.site.path: torch.ones(weight.outputs, weight.inputs, dtype=torch.bool)})
+    schedule.load_state_dict({weight.site.path: torch.ones(weight.outputs, weight.inputs, dtype=torch.bool)})
     assert state.masks[weight.site].device.type == "cpu"
 
 

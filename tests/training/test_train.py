@@ -76,7 +76,7 @@ def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path):
         one.model.double()
         norms = []
         head = one.model.classifier.weight
-        look = Mock(side_effect=lambda _, norms=norms, w=head: norms.append(float(w.grad.norm())), tensors=dict)
+        look = Mock(side_effect=lambda _, norms=norms, w=head: norms.append(float(w.grad.norm())), state_dict=dict)
         tune(dataclasses.replace(one, after_step=(look,)))
         seen.append(norms[0])
     assert seen[0] == pytest.approx(seen[1], rel=1e-10)
@@ -135,7 +135,7 @@ def test_parts_of_a_short_last_batch_weigh_by_their_rows(tmp_path, float64, kind
         one = short_job(tmp_path, kind, accumulate)
         gradients = []
         head = list(one.model.parameters())[-1]
-        look = Mock(side_effect=lambda _, seen=gradients, w=head: seen.append(w.grad.clone()), tensors=dict)
+        look = Mock(side_effect=lambda _, seen=gradients, w=head: seen.append(w.grad.clone()), state_dict=dict)
         assert tune(dataclasses.replace(one, after_step=(look,))).steps == 3
         ends.append(torch.cat([*map(torch.flatten, gradients), weights(one.model)]))
     torch.testing.assert_close(*ends, rtol=0, atol=1e-10)

@@ -55,7 +55,7 @@ def first_gradient(tmp_path, *overrides, penalty=None):
     tmp_path.mkdir()
     one = job(tmp_path, *overrides)
     weight = one.model.transformer.h[0].mlp.c_fc.weight
-    hooks = (Mock(side_effect=lambda _: found.append(weight.grad.clone()), tensors=dict),)
+    hooks = (Mock(side_effect=lambda _: found.append(weight.grad.clone()), state_dict=dict),)
     penalties = () if penalty is None else (lambda: penalty(weight),)
     report = tune(dataclasses.replace(one, after_step=hooks, penalties=penalties))
     return found[0], report.curve[0]["loss"]
