@@ -32,6 +32,8 @@ class Backbone:
     layer: ClassVar[str]  # path of a layer in the sequence classifier
     paths: ClassVar[Mapping[Kind, str]]  # of the linear weights in a layer; a space between two
     names: ClassVar[Mapping[str, str]] = NAMES
+    fixed: ClassVar[Mapping[str, object]] = {}  # the values of config.json that the table holds for
+    shared_layers: ClassVar[bool] = False  # all layers use the weights of one
     fused: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # end of a module's path -> the parts it is split into on load
     by_head: ClassVar[bool] = False  # a fused weight has its rows head by head, each [query, key, value]
     transposed: ClassVar[frozenset[Kind]] = frozenset()  # stored (inputs, outputs)
@@ -59,6 +61,7 @@ class Backbone:
     types: CountOrZero = 0  # token types
     key_heads: Count | None = None  # of keys and values; None: as many as heads
     head_size: Count | None = None  # features of a head; None: hidden / heads
+    embedding: Count | None = None  # features of an embedding; None: hidden
     buckets: Count | None = None  # of relative positions, on either side (DeBERTa); None: one for each distance
     tied: bool = True  # a language model's unembedding is its embedding
     new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
@@ -70,7 +73,7 @@ class Backbone:
             raise ValueError(f"hidden {self.hidden} must be a multiple of heads {self.heads}")
         if self.heads % (self.key_heads or self.heads):
             raise ValueError(f"heads {self.heads} must be a multiple of key_heads {self.key_heads}")
-        for name in ("types", "key_heads", "head_size"):
+        for name in ("types", "key_heads", "head_size", "embedding", "buckets"):
             if getattr(self, name) and name not in self.names:
                 raise ValueError(f"{name} is no number of {self.model_type}; leave it out")
 
@@ -86,12 +89,19 @@ class Backbone:
     @property
     def embeddings(self) -> int:
         """Parameters before the first layer, in entries, without norms."""
-        return (self.vocabulary + self.types + (self.positions if self.position_table else 0)) * self.hidden
+        return (self.vocabulary + self.types + (self.positions if self.position_table else 0)) * (
+            self.embedding or self.hidden
+        )
 
     @property
     def norms(self) -> int:
         """Scales of all norms, in entries."""
-        return (1 + self.layer_norms * self.layers) * self.hidden
+        return (self.embedding or self.hidden) + self.layer_norms * self.own_layers * self.hidden
+
+    @property
+    def own_layers(self) -> int:
+        """Layers with weights of their own."""
+        return 1 if self.shared_layers else self.layers
 
     @property
     def relative(self) -> Relative | None:
@@ -124,7 +134,7 @@ class Backbone:
                 *self.shape(kind),
                 bias=self.has_bias(kind, path),
             )
-            for layer in range(self.layers)
+            for layer in range(self.own_layers)
             for top in [self.layer.format(layer)]
             for kind, paths in self.paths.items()
             for path in paths.split()
@@ -140,13 +150,14 @@ class Backbone:
         unembedding = self.vocabulary * self.hidden if labels is None else 0
         return ModelSpec(
             weights=tuple(self.weights()),
-            layers=self.layers,
+            layers=self.own_layers,
+            uses=self.layers // self.own_layers,
             embeddings=self.embeddings + (0 if self.tied else unembedding),
             scales=self.norms,
             offsets=self.norms if self.norm_bias else 0,
             head=0 if labels is None else self.head(labels),
             head_size=self.head_features,
-            attention=(self.heads,) * self.layers,
+            attention=(self.heads,) * self.own_layers,
             queries_per_key=self.heads // (self.key_heads or self.heads),
             relative=self.relative,
             unembedding=unembedding,
@@ -155,7 +166,8 @@ class Backbone:
 
     def config_settings(self) -> dict[str, object]:
         """Return the numbers as transformers' configuration names them."""
-        return {key: getattr(self, name) for name, key in self.names.items() if getattr(self, name) is not None}
+        numbers = {key: getattr(self, name) for name, key in self.names.items() if getattr(self, name) is not None}
+        return numbers | self.fixed
 
     def load(self, labels: int, regression: bool) -> Loaded:
         """Return the model with a new head of `labels` outputs, from torch's global random state, and its tokenizer."""

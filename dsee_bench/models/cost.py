@@ -41,7 +41,7 @@ def forward_flops(spec: ModelSpec, tokens: int) -> int:
     """FLOPs of one forward pass of one sequence of `tokens` tokens; see the formulas at the top."""
     positions = spec.relative.rows(tokens) if spec.relative else 0
     count = sum(weight_flops(weight, _rows(weight, spec, tokens)) for weight in spec.weights)
-    count += sum(4 * tokens * (tokens + positions) * heads * spec.head_size for heads in spec.attention)
+    count += spec.uses * sum(4 * tokens * (tokens + positions) * heads * spec.head_size for heads in spec.attention)
     return count + 2 * tokens * spec.unembedding
 
 
@@ -50,7 +50,7 @@ def _rows(weight: LinearSpec, spec: ModelSpec, tokens: int) -> int:
     if weight.site.kind == "pooler":
         return 1
     if spec.relative is None:
-        return tokens
+        return tokens if weight.site.layer is None else tokens * spec.uses
     positions = spec.relative.rows(tokens)
     if weight.site.kind == "position":
         return positions

@@ -62,9 +62,6 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     from transformers import AutoConfig, AutoTokenizer
     from transformers.utils import logging
 
-    from dsee_bench.models.autocast import keep_float32
-    from dsee_bench.models.fused import split
-
     logging.set_verbosity_error()  # the head is new, and said so here; transformers would warn of it
     logging.disable_progress_bar()
     model_class = getattr(transformers, auto_class)
@@ -79,9 +76,7 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
             **checkpoint.config_settings(),
         )
         model = model_class.from_config(config)
-        split(model)
-        keep_float32(model)
-        return Loaded(model, tokenizer, {"source": "random"})
+        return Loaded(_prepared(model), tokenizer, {"source": "random"})
     folder = find(checkpoint)
     check_numbers(checkpoint, folder)
     # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
@@ -102,11 +97,20 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     if tokenizer.pad_token is None:  # GPT-2: padding is masked out, so any token serves
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id
-    split(model)
-    keep_float32(model)
     files = {path.name: sha256(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob(PICKLED)])}
     source = checkpoint.path or checkpoint.package or f"{checkpoint.hub}@{checkpoint.revision}"
-    return Loaded(model, tokenizer, {"source": source, **files})
+    return Loaded(_prepared(model), tokenizer, {"source": source, **files})
+
+
+def _prepared(model: "PreTrainedModel") -> "PreTrainedModel":
+    """Return the model with the modules that stages work on."""
+    from dsee_bench.models.autocast import keep_float32
+    from dsee_bench.models.fused import split
+    from dsee_bench.models.position_bias import make_narrowable
+
+    for change in (split, keep_float32, make_narrowable):
+        change(model)
+    return model
 
 
 def _test_tokenizer(checkpoint: "Backbone") -> "PreTrainedTokenizerBase":

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position"]
+Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position", "projection"]
 FFN: tuple[Kind, ...] = ("ffn_in", "ffn_out")
 Tuned = Literal["nothing", "all", "adapter", "bias", "norm"]
 
@@ -88,6 +88,7 @@ class ModelSpec:
     head: int  # the task head
     head_size: int  # features of one attention head
     attention: tuple[int, ...]  # heads in each layer
+    uses: int = 1  # how often a sequence goes through each layer; more than once where layers share their weights
     queries_per_key: int = 1  # query heads that share one key and value head
     relative: Relative | None = None
     unembedding: int = 0  # vocabulary x hidden of a language-model head: FLOPs a token, shares the embedding's weights

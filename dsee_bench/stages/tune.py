@@ -85,8 +85,12 @@ def head_parameters(state: RunState) -> set[str]:
     """Return the names of the task head's parameters: outside the pretrained part, or in the spec's head modules."""
     prefix = f"{state.model.base_model_prefix}."
     inside = tuple(f"{path}." for path in state.spec.head_modules)
+    unembedding = state.model.get_output_embeddings()
+    pretrained = set() if unembedding is None else set(unembedding.parameters())  # of a language model
     return {
-        name for name, _ in state.model.named_parameters() if not name.startswith(prefix) or name.startswith(inside)
+        name
+        for name, parameter in state.model.named_parameters()
+        if (not name.startswith(prefix) or name.startswith(inside)) and parameter not in pretrained
     }
 
 

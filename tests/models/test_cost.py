@@ -131,7 +131,7 @@ WRITERS = [each for each in COUNTED if families()[TYPES[each.values[0]]].generat
 def real_model(backbone, auto_class, **head):
     """transformers' own model of a backbone, as the stages see it, of the current device or mode."""
     settings = AutoConfig.for_model(
-        backbone.model_type, attn_implementation="eager", **head, **backbone.config_settings()
+        backbone.model_type, attn_implementation="eager", pad_token_id=0, **head, **backbone.config_settings()
     )
     model = auto_class.from_config(settings).eval()
     split(model)
@@ -161,7 +161,7 @@ def check_against(spec, make, counted_part):
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_outline_equals_the_real_model(name):
+def test_spec_equals_the_real_model(name):
     settings, found = planned("task=rte", f"backbone={name}", "method=full")
     check_against(
         found.before,
@@ -171,7 +171,7 @@ def test_outline_equals_the_real_model(name):
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_outline_equals_the_real_language_model(name):
+def test_spec_equals_the_real_language_model(name):
     settings, _ = planned("task=rte", f"backbone={name}", "method=full")
     check_against(
         settings.backbone.spec(None),

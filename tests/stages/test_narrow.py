@@ -20,7 +20,6 @@ from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import choose_trainable
 
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
-WRITERS = ["tiny-gpt2", "tiny-llama"]
 ALL_KINDS = ("query", "value", "out", "ffn_in", "ffn_out")
 UPDATES = {
     "none": [],
@@ -33,6 +32,9 @@ UPDATES = {
 
 def backbone_of(name, **changed):
     return validate.build({**OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"), **changed}, "backbone")
+
+
+WRITERS = [name for name in TINY if backbone_of(name).generates]
 
 
 def state_of(name, stages, *, lm=False, **changed):

@@ -10,11 +10,12 @@ from dsee_bench.models.spec import Kind
 
 @dataclass(frozen=True)
 class Llama(Backbone):
-    """Llama, SmolLM2 and others of the same modules."""
+    """Llama, Mistral, SmolLM and others of the same modules."""
 
-    model_types = ("llama",)
+    model_types = ("llama", "mistral", "smollm3")
     generates = True
-    names = {**NAMES, "key_heads": "num_key_value_heads", "tied": "tie_word_embeddings"}
+    names = {**NAMES, "key_heads": "num_key_value_heads", "head_size": "head_dim", "tied": "tie_word_embeddings"}
+    fixed = {"attention_bias": False, "mlp_bias": False}
     position_table = False
     norm_bias = False
     layer = "model.layers.{}"

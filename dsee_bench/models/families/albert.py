@@ -1,0 +1,37 @@
+"""ALBERT (Lan et al. 2020): one layer's weights, used by all layers, over narrower embeddings."""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.spec import LinearSpec, Site, dense
+
+
+@dataclass(frozen=True)
+class Albert(Backbone):
+    """ALBERT with one group of layers, as all published checkpoints have; what a stage changes, it changes in all."""
+
+    model_types = ("albert",)
+    names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}
+    fixed = {"num_hidden_groups": 1, "inner_group_num": 1}
+    shared_layers = True
+    layer = "albert.encoder.albert_layer_groups.{}.albert_layers.0"
+    paths = {
+        "query": "attention.query",
+        "key": "attention.key",
+        "value": "attention.value",
+        "out": "attention.dense",
+        "ffn_in": "ffn",
+        "ffn_out": "ffn_output",
+    }
+
+    def weights(self) -> list[LinearSpec]:
+        mapping = Site("albert.encoder.embedding_hidden_mapping_in", "projection", None)
+        pooler = Site("albert.pooler", "pooler", None)
+        return [
+            dense(mapping, self.hidden, self.embedding or self.hidden),
+            *super().weights(),
+            dense(pooler, self.hidden, self.hidden),
+        ]
+
+    def head(self, labels: int) -> int:
+        return labels * (self.hidden + 1)

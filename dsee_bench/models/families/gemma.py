@@ -1,0 +1,24 @@
+"""Gemma 1 to 3, the text models: Llama's layers, with heads of a size of their own; two more norms a layer since
+version 2, and norms on query and key in version 3.
+"""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.families.llama import Llama
+
+
+@dataclass(frozen=True)
+class Gemma(Llama):
+    """Gemma; `gemma3_text` is version 3's model of text alone."""
+
+    model_types = ("gemma", "gemma2", "gemma3_text")
+    fixed = {"attention_bias": False}
+
+    @property
+    def layer_norms(self) -> int:  # type: ignore[override]
+        return 2 if self.model_type == "gemma" else 4
+
+    @property
+    def norms(self) -> int:
+        on_heads = 2 * self.layers * self.head_features if self.model_type == "gemma3_text" else 0
+        return super().norms + on_heads

@@ -1,0 +1,27 @@
+"""GPT-NeoX (Black et al. 2022) and Pythia: rotary positions, and query, key and value fused head by head."""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.backbone import NAMES, Backbone
+
+
+@dataclass(frozen=True)
+class GptNeox(Backbone):
+    """GPT-NeoX and Pythia."""
+
+    model_types = ("gpt_neox",)
+    generates = True
+    names = {**NAMES, "tied": "tie_word_embeddings"}
+    fixed = {"attention_bias": True}
+    position_table = False
+    layer = "gpt_neox.layers.{}"
+    fused = {".query_key_value": ("query", "key", "value")}
+    by_head = True
+    paths = {
+        "query": "attention.query_key_value.query",
+        "key": "attention.query_key_value.key",
+        "value": "attention.query_key_value.value",
+        "out": "attention.dense",
+        "ffn_in": "mlp.dense_h_to_4h",
+        "ffn_out": "mlp.dense_4h_to_h",
+    }

@@ -1,0 +1,27 @@
+"""MPNet (Song et al. 2020): BERT's layers with one table of position biases, a column for each head, for all layers."""
+
+from dataclasses import dataclass
+
+from dsee_bench.models.backbone import Backbone
+
+
+@dataclass(frozen=True)
+class Mpnet(Backbone):
+    """MPNet."""
+
+    model_types = ("mpnet",)
+    fixed = {"relative_attention_num_buckets": 32}
+    first_position = 2
+    layer = "mpnet.encoder.layer.{}"
+    paths = {
+        "query": "attention.attn.q",
+        "key": "attention.attn.k",
+        "value": "attention.attn.v",
+        "out": "attention.attn.o",
+        "ffn_in": "intermediate.dense",
+        "ffn_out": "output.dense",
+    }
+
+    @property
+    def embeddings(self) -> int:
+        return super().embeddings + 32 * self.heads
