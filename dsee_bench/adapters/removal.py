@@ -23,6 +23,8 @@ def remove(
     ffn: "Sequence[Tensor]",  # neurons that stay in each layer, ascending
 ) -> ModelSpec:
     """Narrow the model, in place, to these head groups and neurons; return its spec."""
+    from dsee_bench.models.position_bias import keep_heads
+
     for weight in spec.weights:
         _fold(model, weight.site)
     for weight in spec.weights:
@@ -33,6 +35,7 @@ def remove(
     for layer, count in enumerate(attention):
         sites = [weight.site for weight in spec.weights if weight.site.layer == layer]
         surgery.note_heads(model, sites, count, spec.head_size)
+        keep_heads(model, sites, heads[layer])
     return replace(
         spec, weights=tuple(_described(model, weight, masks) for weight in spec.weights), attention=attention
     )

@@ -8,6 +8,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 
+from dsee_bench.models.spec import Site
+
 
 class NarrowableAttention(MPNetSelfAttention):
     """MPNet's attention; `left` has bit h set where it still has head h of the table."""
@@ -42,3 +44,11 @@ def make_narrowable(model: nn.Module) -> None:
         if type(module) is MPNetSelfAttention:
             module.__class__ = NarrowableAttention
             module.left = 2**module.num_attention_heads - 1
+
+
+def keep_heads(model: nn.Module, sites: Sequence[Site], kept: Tensor) -> None:
+    """Tell the attention module above these sites of one layer which of its heads are kept."""
+    for path in {site.path.rpartition(".")[0] for site in sites if site.kind == "query"}:
+        module = model.get_submodule(path)
+        if isinstance(module, NarrowableAttention):
+            module.keep(kept.tolist())

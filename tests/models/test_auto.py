@@ -73,7 +73,10 @@ REFUSED = [
     ("", "give one of backbone.hub=OWNER/NAME and backbone.path=DIR"),
     ("backbone.hub=some/model backbone.path=FOLDER", "give one of"),
     ("backbone.path=FOLDER/none", "none holds no config.json"),
-    ("backbone.path=FOLDER", r"model_type 't5', and there is no table.*choose a checkpoint of bert.*roberta.*families"),
+    (
+        "backbone.path=FOLDER",
+        r"model_type 't5', and there is no table.*choose a checkpoint of .*bert, .*roberta, .*families",
+    ),
     ("+backbone.layers=3 backbone.path=FOLDER", "'layers' is no key of backbone"),
 ]
 

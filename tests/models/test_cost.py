@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.initialization import no_init_weights
 
 from dsee_bench import config, plan
 from dsee_bench.adapters.peft_methods import METHODS
@@ -133,7 +134,9 @@ def real_model(backbone, auto_class, **head):
     settings = AutoConfig.for_model(
         backbone.model_type, attn_implementation="eager", pad_token_id=0, **head, **backbone.config_settings()
     )
-    model = auto_class.from_config(settings).eval()
+    with no_init_weights():
+        model = auto_class.from_config(settings).eval()
+    model.tie_weights()
     split(model)
     return model
 

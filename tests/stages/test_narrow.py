@@ -134,7 +134,8 @@ def test_narrowed_equals_masked(name, update):
     compared = 0
     for parameter, gradient in gradients.items():
         if gradient.shape == expected_gradients[parameter].shape:
-            assert (gradient - expected_gradients[parameter]).abs().max() < 1e-10 * max(1, gradient.abs().max())
+            rounding = 1e-7 if "gemma" in name else 1e-10  # Gemma's norms compute in float32
+            assert (gradient - expected_gradients[parameter]).abs().max() < rounding * max(1, gradient.abs().max())
             compared += 1
         else:  # what is left of a narrowed one; the removed part has no gradient, as nothing came out of it
             assert gradient.norm().item() == pytest.approx(
