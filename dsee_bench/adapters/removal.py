@@ -23,7 +23,7 @@ def remove(
     ffn: "Sequence[Tensor]",  # neurons that stay in each layer, ascending
 ) -> ModelSpec:
     """Narrow the model, in place, to these head groups and neurons; return its spec."""
-    from dsee_bench.models.position_bias import keep_heads
+    from dsee_bench.models.position_bias import keep_columns
 
     for weight in spec.weights:
         _fold(model, weight.site)
@@ -35,9 +35,12 @@ def remove(
     for layer, count in enumerate(attention):
         sites = [weight.site for weight in spec.weights if weight.site.layer == layer]
         surgery.note_heads(model, sites, count, spec.head_size)
-        keep_heads(model, sites, heads[layer])
+    columns = tuple(keep_columns(model, spec, layer, kept) for layer, kept in enumerate(heads))
     return replace(
-        spec, weights=tuple(_described(model, weight, masks) for weight in spec.weights), attention=attention
+        spec,
+        head_columns=columns if any(columns) else (),
+        weights=tuple(_described(model, weight, masks) for weight in spec.weights),
+        attention=attention,
     )
 
 

@@ -17,6 +17,7 @@ from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.storage import PARTS, expand
 from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, refused
 from dsee_bench.models.fused import join, split
+from dsee_bench.models.position_bias import make_narrowable, set_columns
 from dsee_bench.pruning.surgery import head_groups, neurons
 
 ADAPTER = "adapter"  # the folder of an adapter that lies apart, in PEFT's form
@@ -46,9 +47,12 @@ def _shaped(config: Any, exported: Manifest) -> PreTrainedModel:
     with no_init_weights():
         model: PreTrainedModel = cls.from_config(config, trust_remote_code=False, dtype=torch.float32)
     split(model)
+    make_narrowable(model)
     if exported.narrowed:
         heads = [torch.arange(count) for count in head_groups(exported.spec)]
         remove(model, exported.spec, {}, heads, [torch.arange(count) for count in neurons(exported.spec)])
+        if exported.spec.head_columns:
+            set_columns(model, exported.spec)
     if exported.adapter != "apart":
         join(model)
     return model

@@ -2,28 +2,18 @@
 layer that has lost heads takes the columns of those that are left.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 from transformers.models.mpnet.modeling_mpnet import MPNetSelfAttention
 
-from dsee_bench.models.spec import Site
+from dsee_bench.models.spec import ModelSpec
 
 
 class NarrowableAttention(MPNetSelfAttention):
-    """MPNet's attention; `left` has bit h set where it still has head h of the table."""
+    """MPNet's attention, with the columns of its heads in the table."""
 
-    left: int
-
-    def heads(self) -> list[int]:
-        """Return the heads that are left."""
-        return [head for head in range(self.left.bit_length()) if self.left >> head & 1]
-
-    def keep(self, kept: Sequence[int]) -> None:
-        """Keep these of the heads that are left, by their place among them."""
-        heads = self.heads()
-        self.left = sum(1 << heads[place] for place in kept)
+    columns: tuple[int, ...]
 
     def forward(
         self,
@@ -34,7 +24,7 @@ class NarrowableAttention(MPNetSelfAttention):
     ) -> Any:
         """As its parent's."""
         if position_bias is not None:
-            position_bias = position_bias[:, self.heads()]
+            position_bias = position_bias[:, list(self.columns)]
         return super().forward(hidden_states, attention_mask, position_bias, **kwargs)
 
 
@@ -43,12 +33,28 @@ def make_narrowable(model: nn.Module) -> None:
     for module in model.modules():
         if type(module) is MPNetSelfAttention:
             module.__class__ = NarrowableAttention
-            module.left = 2**module.num_attention_heads - 1
+            module.columns = tuple(range(module.num_attention_heads))
 
 
-def keep_heads(model: nn.Module, sites: Sequence[Site], kept: Tensor) -> None:
-    """Tell the attention module above these sites of one layer which of its heads are kept."""
-    for path in {site.path.rpartition(".")[0] for site in sites if site.kind == "query"}:
-        module = model.get_submodule(path)
-        if isinstance(module, NarrowableAttention):
-            module.keep(kept.tolist())
+def keep_columns(model: nn.Module, spec: ModelSpec, layer: int, heads: Tensor) -> tuple[int, ...]:
+    """Keep these of a layer's heads, by their place among those that it has; return the columns they are in."""
+    columns: tuple[int, ...] = ()
+    for module in _attention(model, spec, layer):
+        places = range(len(heads)) if heads.is_meta else heads.tolist()
+        columns = module.columns = tuple(module.columns[place] for place in places)
+    return columns
+
+
+def set_columns(model: nn.Module, spec: ModelSpec) -> None:
+    """Give each layer the columns that `spec` states; ValueError for one that the table lacks."""
+    for layer, (columns, heads) in enumerate(zip(spec.head_columns, spec.attention, strict=True)):
+        for module in _attention(model, spec, layer):
+            if len(columns) != heads or not all(0 <= column < model.config.num_attention_heads for column in columns):
+                raise ValueError(f"layer {layer} has {heads} heads in the columns {columns}, which cannot be")
+            module.columns = columns
+
+
+def _attention(model: nn.Module, spec: ModelSpec, layer: int) -> list[NarrowableAttention]:
+    sites = [weight.site for weight in spec.weights if weight.site.layer == layer and weight.site.kind == "query"]
+    modules = [model.get_submodule(site.path.rpartition(".")[0]) for site in sites]
+    return [module for module in modules if isinstance(module, NarrowableAttention)]

@@ -7,7 +7,7 @@ specs; `cost.py` reads them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position", "projection"]
@@ -89,6 +89,9 @@ class ModelSpec:
     head_size: int  # features of one attention head
     attention: tuple[int, ...]  # heads in each layer
     uses: int = 1  # how often a sequence goes through each layer; more than once where layers share their weights
+    # MPNet: the columns of the shared table of position biases that each layer uses, once heads are removed. They are
+    # known from the run alone.
+    head_columns: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
     queries_per_key: int = 1  # query heads that share one key and value head
     relative: Relative | None = None
     unembedding: int = 0  # vocabulary x hidden of a language-model head: FLOPs a token, shares the embedding's weights

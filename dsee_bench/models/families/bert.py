@@ -1,6 +1,7 @@
 """BERT, RoBERTa and their relatives: separate query, key and value weights, post-LayerNorm encoder layers."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.spec import LinearSpec, Site, dense
@@ -10,7 +11,7 @@ from dsee_bench.models.spec import LinearSpec, Site, dense
 class Bert(Backbone):
     """BERT has a pretrained pooler; the others' task head has a dense layer of its own instead."""
 
-    model_types = ("bert", "roberta", "xlm-roberta", "camembert")
+    model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "camembert")
     names = {**NAMES, "types": "type_vocab_size"}
     paths = {
         "query": "attention.self.query",

@@ -2,7 +2,9 @@
 two weights in, and key and value heads that several query heads share.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.spec import Kind
@@ -12,10 +14,10 @@ from dsee_bench.models.spec import Kind
 class Llama(Backbone):
     """Llama, Mistral, SmolLM and others of the same modules."""
 
-    model_types = ("llama", "mistral", "smollm3")
+    model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "smollm3")
     generates = True
     names = {**NAMES, "key_heads": "num_key_value_heads", "head_size": "head_dim", "tied": "tie_word_embeddings"}
-    fixed = {"attention_bias": False, "mlp_bias": False}
+    fixed: ClassVar[Mapping[str, object]] = {"attention_bias": False, "mlp_bias": False}
     position_table = False
     norm_bias = False
     layer = "model.layers.{}"
