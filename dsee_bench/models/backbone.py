@@ -166,10 +166,8 @@ class Backbone:
 
     def config_settings(self) -> dict[str, object]:
         """Return the numbers as transformers' configuration names them."""
-        numbers: dict[str, object] = {
-            key: getattr(self, name) for name, key in self.names.items() if getattr(self, name) is not None
-        }
-        return {**numbers, **self.fixed}
+        numbers = {key: getattr(self, name) for name, key in self.names.items()}
+        return {key: value for key, value in numbers.items() if value is not None} | dict(self.fixed)
 
     def load(self, labels: int, regression: bool) -> Loaded:
         """Return the model with a new head of `labels` outputs, from torch's global random state, and its tokenizer."""

@@ -30,6 +30,7 @@ class NarrowableAttention(MPNetSelfAttention):
 
 def make_narrowable(model: nn.Module) -> None:
     """Give every such attention of `model` the forward above, in place."""
+    module: Any  # nn.Module's attributes may be tensors, as its types have it
     for module in model.modules():
         if type(module) is MPNetSelfAttention:
             module.__class__ = NarrowableAttention
@@ -47,9 +48,10 @@ def keep_columns(model: nn.Module, spec: ModelSpec, layer: int, heads: Tensor) -
 
 def set_columns(model: nn.Module, spec: ModelSpec) -> None:
     """Give each layer the columns that `spec` states; ValueError for one that the table lacks."""
+    table: Any = model.config
     for layer, (columns, heads) in enumerate(zip(spec.head_columns, spec.attention, strict=True)):
         for module in _attention(model, spec, layer):
-            if len(columns) != heads or not all(0 <= column < model.config.num_attention_heads for column in columns):
+            if len(columns) != heads or not all(0 <= column < table.num_attention_heads for column in columns):
                 raise ValueError(f"layer {layer} has {heads} heads in the columns {columns}, which cannot be")
             module.columns = columns
 
