@@ -11,6 +11,7 @@ from textwrap import fill
 from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config
+from dsee_bench.cli import options
 from dsee_bench.config import ConfigError, flags
 from dsee_bench.models import auto
 from dsee_bench.monitoring import console
@@ -20,7 +21,7 @@ from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
 # Subcommands; each module has a main(words).
-COMMANDS = {"cache": "dsee_bench.cli.cache", "fetch": "dsee_bench.cli.fetch", "predict": "dsee_bench.cli.predict"}
+COMMANDS = {name: f"dsee_bench.cli.{name}" for name in ("cache", "fetch", "predict")}
 
 
 @shell.until_the_reader_leaves
@@ -36,6 +37,8 @@ def main() -> None:
         return
     if words and words[0] in COMMANDS:
         sys.exit(importlib.import_module(COMMANDS[words[0]]).main(words[1:]))
+    if words and words[0] in options.GROUPS:
+        sys.exit(options.main(words))
     if {"--help", "-h"} & set(words):
         console.output(_help())
         return

@@ -70,6 +70,11 @@ def options(group: str) -> list[str]:
     return sorted({str(path.relative_to(each).with_suffix("")) for each in folders for path in each.rglob("*.yaml")})
 
 
+def file_of(group: str, name: str) -> Path:
+    """Return the file of an option; that of --config-dir where both folders have one."""
+    return next(path for folder in reversed(FOLDERS) if (path := folder / group / f"{name}.yaml").is_file())
+
+
 def option(group: str, name: str) -> dict[str, Any]:
     """Return the settings of an option of conf/, those that its `defaults` name included."""
     return OmegaConf.to_container(recipes.option(group, name, CONF))  # type: ignore[return-value]

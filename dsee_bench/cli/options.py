@@ -1,0 +1,42 @@
+"""`dsee-bench backbones`, `tasks`, `methods`, `recipes`, `experiments`: the options of a group, a line each."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from textwrap import shorten
+
+from tabulate import tabulate
+
+from dsee_bench import config
+from dsee_bench.monitoring import console
+
+GROUPS = {  # command -> group of conf/
+    "backbones": "backbone",
+    "tasks": "task",
+    "methods": "method",
+    "recipes": "train",
+    "experiments": "experiment",
+}
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the options of the group that the first word names, with the first sentence of each file."""
+    name = words[0]
+    parser = argparse.ArgumentParser(prog=f"dsee-bench {name}", description=f"List the {name} there are.")
+    parser.parse_args(words[1:])
+    group = GROUPS[name]
+    console.output(tabulate([[option, summary(group, option)] for option in config.options(group)], tablefmt="plain"))
+    return 0
+
+
+def summary(group: str, option: str) -> str:
+    """Return the first sentence of the comment at the head of an option's file."""
+    lines = []
+    for line in config.file_of(group, option).read_text(encoding="utf-8").splitlines():
+        if line.startswith("# @package"):
+            continue
+        if not line.startswith("#"):
+            break
+        lines.append(line.removeprefix("#").strip())
+    first = re.split(r"(?<!et al)[.:] (?=[A-Z])", " ".join(lines))[0]
+    return shorten(first.rstrip(".:"), 110, placeholder=" ...")
