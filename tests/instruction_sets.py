@@ -1,7 +1,9 @@
-"""Run tests under each instruction set of this processor, with one thread and with two.
+"""Run tests under each instruction set of this processor.
 
-    python tests/instruction_sets.py          # what computes, for `make test-slow`
-    python tests/instruction_sets.py tests    # everything, for `make test-isa`; other words go to pytest, too
+    python tests/instruction_sets.py          # what computes, each set once, for `make test-slow`
+    python tests/instruction_sets.py tests    # everything, with one thread and with two, for `make test-isa`
+
+Other words go to pytest, too. `make test` itself takes the best set, with one thread.
 
 torch, oneDNN and MKL choose their kernels by the processor, and kernels add in different orders. A test that passes
 with one order alone says nothing of the code.
@@ -22,8 +24,8 @@ SETS = {
 THREADS = (1, 2)
 # Tensors are compared here. The other folders count, read, write and draw.
 COMPUTES = [
-    *("tests/sparse", "tests/dsee", "tests/backbones", "tests/stages", "tests/training"),
-    "tests/test_run.py::test_the_same_seed_gives_the_same_score_to_the_last_digit",
+    *("tests/adapters", "tests/pruning", "tests/models", "tests/stages", "tests/training"),
+    "tests/cli/test_bench.py::test_the_same_seed_gives_the_same_score_to_the_last_digit",
 ]
 CAPABILITY = "import torch; print(torch.backends.cpu.get_cpu_capability())"
 
@@ -43,7 +45,10 @@ def capability(variables: Mapping[str, str]) -> str:
 
 
 def run(words: list[str]) -> list[str]:
-    """Run the tests under each set and number of threads; return one line on each."""
+    """Run the tests under each set and number of threads; return one line on each.
+
+    Without words: what computes, with two threads under the best set and one under the others.
+    """
     best = capability({})
     known = list(SETS)
     said = []
@@ -51,18 +56,18 @@ def run(words: list[str]) -> list[str]:
         if known.index(name) > (known.index(best) if best in known else 0):  # another processor family has the least
             said.append(f"{name}: skipped, this processor has {best} at most")
             continue
-        for threads in THREADS:
+        for threads in THREADS if words else (2,) if name == best else (1,):
             variables = environment(name, threads)
             if (used := capability(variables)) != name:
                 raise RuntimeError(f"torch uses {used} under ATEN_CPU_CAPABILITY={name}")
             started = time.perf_counter()
-            code = subprocess.call([sys.executable, "-m", "pytest", *words], env=os.environ | variables)
+            code = subprocess.call([sys.executable, "-m", "pytest", *(words or COMPUTES)], env=os.environ | variables)
             seconds = time.perf_counter() - started
             said.append(f"{name}, {threads} threads: {'green' if code == 0 else f'FAILED ({code})'}, {seconds:.0f} s")
     return said
 
 
 if __name__ == "__main__":
-    lines = run(sys.argv[1:] or COMPUTES)
+    lines = run(sys.argv[1:])
     print("\n".join(lines))
     sys.exit(any("FAILED" in line for line in lines))

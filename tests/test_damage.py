@@ -8,10 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
-from dsee_bench import config, record
+from dsee_bench import record
 from dsee_bench.cli.bench import run
+from dsee_bench.runs import sweep
 from dsee_bench.system import signals
 from dsee_bench.system.files import DAMAGED
 from dsee_bench.system.folders import SEAL, seal
@@ -59,7 +59,7 @@ FAST = ("flipped bit", "folder")
 def start(words, results_dir):
     """The exit code of a run in this process."""
     overrides = [*words, f"results_dir={results_dir}"]
-    return run(OmegaConf.to_container(config.compose(overrides), resolve=True), overrides)
+    return run(sweep.resolved(overrides), overrides)
 
 
 def scores(results_dir):
@@ -155,10 +155,14 @@ def test_the_record_of_a_finished_run_stays_whatever_is_damaged(left, tmp_path, 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("state", ["stopped, tuned", "stopped, written", "finished, tuned", "finished, written"])
-def test_every_file_damaged_in_each_way(state, left, tmp_path, caplog):
+def test_every_file_damaged_in_two_of_the_ways(state, left, tmp_path, caplog):
+    """The ways in turn from file to file; benchmarks/faults.py tries all of them on all."""
     words, folder, expected = left[state]
-    cases = [case for case in faults.harms_of(folder / "work") if case[1] in HARMS]
-    assert len(cases) > 30
+    every = [case for case in faults.harms_of(folder / "work") if case[1] in HARMS]
+    files = sorted({file for file, _ in every})
+    cases = [(file, harm) for file, harm in every if (HARMS.index(harm) - files.index(file)) % len(HARMS) in (0, 3)]
+    assert {file for file, _ in cases} == set(files)
+    assert {harm for _, harm in cases} == set(HARMS)
     for file, harm in cases:
         again = tmp_path / "again"
         shutil.copytree(folder, again)

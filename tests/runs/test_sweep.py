@@ -6,7 +6,6 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 
 import pytest
-import yaml
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import OmegaConf
