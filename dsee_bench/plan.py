@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.holdout import hold_out
 
+COUNTS = ("adapter", "trainable", "nnz", "total")
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
 
 
@@ -205,7 +206,7 @@ def _with_sums(estimated: Set[str], spec: ModelSpec) -> tuple[str, ...]:
     trainable = {"nnz"} if spec.tuned == "all" else {"adapter"}
     sums = {"trainable": trainable, "total": {"adapter"}}
     names = estimated | {name for name, parts in sums.items() if parts & estimated}
-    return tuple(name for name in ("adapter", "trainable", "nnz", "total", "flops") if name in names)
+    return tuple(name for name in (*COUNTS, "flops") if name in names)
 
 
 def _steps(settings: Settings, stage: Stage) -> int | None:
@@ -252,13 +253,12 @@ def _flops(planned: Plan, spec: ModelSpec) -> dict[str, float]:
 
 def as_text(planned: Plan) -> str:
     """Return the plan as a table: a line a stage, with parameters and FLOPs after it."""
+    start = Step("(start)", (), planned.before, None, ())
     lines = [
         planned.run_id,
         planned.source.line(),
-        f"{'stage':<12} {'sites':>5} {'steps':>7} {'adapter':>12} {'trainable':>12} {'nnz':>13} {'total':>13} "
-        f"{'GFLOPs':>8} {'saved':>7}",
-        _row("(start)", 0, None, planned, planned.before, ()),
-        *(_row(step.name, len(step.sites), step.steps, planned, step.spec, step.estimates) for step in planned.steps),
+        _line("stage", "sites", "steps", *COUNTS, "GFLOPs", "saved"),
+        *(_row(planned, step) for step in (start, *planned.steps)),
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
         f"{planned.before.head:,} parameters.",
     ]
@@ -269,18 +269,13 @@ def as_text(planned: Plan) -> str:
     return "\n".join(lines)
 
 
-def _row(name: str, sites: int, steps: int | None, planned: Plan, spec: ModelSpec, estimates: Sequence[str]) -> str:
-    flops = planned.flops(spec)
+def _row(planned: Plan, step: Step) -> str:
+    flops = planned.flops(step.spec)
+    numbers = [(name, f"{getattr(step.spec, name):,}") for name in COUNTS]
+    numbers += [("flops", f"{flops.final / 1e9:.3f}"), ("flops", f"{flops.saved:.1%}")]
+    cells = [f"{'~' if name in step.estimates else ''}{number}" for name, number in numbers]
+    return _line(step.name, f"{len(step.sites)}", "-" if step.steps is None else f"{step.steps:,}", *cells)
 
-    def cell(of: str, text: str, width: int) -> str:
-        return f"{'~' if of in estimates else ''}{text}".rjust(width)
 
-    counts = {"adapter": 12, "trainable": 12, "nnz": 13, "total": 13}
-    return " ".join(
-        [
-            f"{name:<12} {sites:>5} {'-' if steps is None else f'{steps:,}':>7}",
-            *(cell(key, f"{getattr(spec, key):,}", width) for key, width in counts.items()),
-            cell("flops", f"{flops.final / 1e9:.3f}", 8),
-            cell("flops", f"{flops.saved:.1%}", 7),
-        ]
-    )
+def _line(stage: str, *cells: str) -> str:
+    return " ".join([f"{stage:<12}", *map(str.rjust, cells, (5, 7, 12, 12, 13, 13, 8, 7))])

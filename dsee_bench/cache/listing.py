@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import Timeout
 
@@ -15,6 +15,7 @@ from dsee_bench.system.locks import held, lock_at, run_lock
 
 TENSORS, MASKS, LOGS, ABOUT = "model.safetensors", "masks.safetensors", "stages.json", "about.json"
 TUNING = ".tuning"  # ends the name of a folder with the checkpoints of a tuning that has not ended
+T = TypeVar("T", list[Any], dict[str, Any])
 NAMED = ("task", "backbone", "method")  # groups of settings whose names describe a state
 
 
@@ -69,24 +70,18 @@ def cached(states: Path) -> list[CachedState]:
 
 def _read(folder: Path) -> CachedState:
     """Return the description of a state; damaged parts are left out, so that it can still be listed and removed."""
-    logs = _json(folder / LOGS)
-    names = [str(log.get("name")) for log in logs if isinstance(log, dict)] if isinstance(logs, list) else []
-    about = _json(folder / ABOUT)
-    return CachedState(
-        folder,
-        tuple(names) or ("(unreadable)",),
-        size(folder),
-        (folder / LOGS).stat().st_mtime,
-        about if isinstance(about, dict) else {},
-    )
+    names = tuple(str(log.get("name")) for log in _json(folder / LOGS, list) if isinstance(log, dict))
+    used = (folder / LOGS).stat().st_mtime
+    return CachedState(folder, names or ("(unreadable)",), size(folder), used, _json(folder / ABOUT, dict))
 
 
-def _json(path: Path) -> object:
-    """Return the content of a small JSON file; None if it cannot be read."""
+def _json(path: Path, kind: type[T]) -> T:
+    """Return the content of a small JSON file; an empty one of the same kind if it cannot be read."""
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        return None
+        content = None
+    return content if isinstance(content, kind) else kind()
 
 
 def size(folder: Path) -> int:

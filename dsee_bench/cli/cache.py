@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 from tabulate import tabulate
@@ -56,12 +57,10 @@ def total(states: Path, _: argparse.Namespace) -> int:
 
 def prune(states: Path, options: argparse.Namespace) -> int:
     """Remove the states that the options choose, and half-written files of killed processes."""
-    removed: list[CachedState] = []
-    in_use: list[CachedState] = []
+    gone: dict[bool, list[CachedState]] = {True: [], False: []}
     for state in _chosen(cached(states), options):
-        gone = not state.held if options.dry_run else remove(state.folder)
-        (removed if gone else in_use).append(state)
-    broken = leftovers(states)
+        gone[not state.held if options.dry_run else remove(state.folder)].append(state)
+    removed, broken = gone[True], leftovers(states)
     freed = sum(state.bytes for state in removed) + sum(map(size, broken))
     if not options.dry_run:
         for left in broken:
@@ -69,7 +68,7 @@ def prune(states: Path, options: argparse.Namespace) -> int:
                 remove_path(left)
     print(f"{'would remove' if options.dry_run else 'removed'} {len(removed)} states and {len(broken)} half-written")
     print(f"{freed / 1e6:,.1f} MB; {len(cached(states))} states lie in {states}")
-    for state in in_use:
+    for state in gone[False]:
         print(f"{state.folder.name} stays: a running process works on it", file=sys.stderr)
     return 0
 
@@ -80,13 +79,8 @@ def _chosen(states: Sequence[CachedState], options: argparse.Namespace) -> list[
         before = time.time() - options.older_than
         return [state for state in states if state.used <= before]
     if options.down_to is not None:
-        room = options.down_to
-        chosen = []
-        for state in states:  # the last used first
-            room -= state.bytes
-            if room < 0:
-                chosen.append(state)
-        return chosen
+        sizes = accumulate(state.bytes for state in states)  # the last used first
+        return [state for state, total in zip(states, sizes, strict=True) if total > options.down_to]
     return list(states)
 
 

@@ -44,16 +44,18 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
         return 0
     before_imports()
     if distributed.world_size() > 1:
-        worker.join(settings)
+        from dsee_bench.training.evaluate import on_cpu
+
+        distributed.join_group(on_cpu=on_cpu(settings.launch.device))
     if not distributed.is_main_process():
         return worker.run(settings)
     _check_export(settings)
     if _to_do(settings) is None:
-        worker.announce(None)
+        distributed.from_main_process(lambda: None)  # the workers end, too
         return 0
     with state.locked(settings):
         task = _to_do(settings)  # another process may have finished it while this one waited
-        worker.announce(task)
+        distributed.from_main_process(lambda: task)
         if task is None:
             return 0
         command = shlex.join(["dsee-bench", *overrides])
@@ -112,24 +114,29 @@ def _run(settings: Settings, planned: plan.Plan, overrides: Sequence[str]) -> in
     try:
         outcome = _recorded(settings, overrides, tracker)
     except UserError as error:
-        return _refused(settings, error, tracker)
+        outcome = _refused(settings, error)
+        errors.remember(settings.work, error)
     except OSError as error:
         console.error(f"{settings.run_id}: its record could not be written: {error}")
         console.error("Once it can, the same command writes it; stages whose states are cached are not repeated.")
         return 1
-    if outcome.status == "finished":
-        from dsee_bench.monitoring.run_table import run_table
-
-        console.output(f"{run_table(outcome)}\n{settings.source.line()}\nrecord: {settings.record}")
     else:
-        _explain(settings, outcome, f"the record is {settings.record}")
-    if outcome.status == "interrupted":
-        console.error("The same command goes on where it was.")
+        _report(settings, outcome)
     signals.resume()
     tracker.finish(outcome, CODES[outcome.status])
     if outcome.status == "interrupted":
         signals.defer()  # the process ends now, and one more Ctrl-C would end it with a traceback
     return CODES[outcome.status]
+
+
+def _report(settings: Settings, outcome: Record) -> None:
+    if outcome.status == "finished":
+        from dsee_bench.monitoring.run_table import run_table
+
+        console.output(f"{run_table(outcome)}\n{settings.source.line()}\nrecord: {settings.record}")
+    else:
+        more = ". The same command goes on where it was." if outcome.status == "interrupted" else ""
+        _explain(settings, outcome, f"the record is {settings.record}{more}")
 
 
 def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) -> Record:
@@ -142,7 +149,8 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
         from dsee_bench.runs.pipeline import execute
 
         console.capture_libraries()
-        tracker.start(settings.config, _experiment(overrides), anew=repeat)
+        experiments = [word.removeprefix("experiment=") for word in overrides if word.startswith("experiment=")]
+        tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
         return execute(settings, tracker, repeat=repeat)
 
     outcome = _outcome(settings, work)
@@ -212,8 +220,7 @@ def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
     try:
         outcome = _outcome(settings, work)
     except UserError as error:
-        console.debug(traceback.format_exc())
-        console.error(f"dsee-bench: {error}; the record of {settings.run_id} stays as it was")
+        _refused(settings, UserError(f"{error}; {UNCHANGED}"))
         return 1
     if outcome.status != "finished":
         _explain(settings, outcome, UNCHANGED)
@@ -230,20 +237,11 @@ def _explain(settings: Settings, outcome: Record, end: str) -> None:
         console.error(f"{settings.run_id}: {outcome.error}; {end}")
 
 
-def _refused(settings: Settings, error: UserError, tracker: Tracker) -> int:
-    """Say what the user got wrong, without a record; return the exit code."""
+def _refused(settings: Settings, error: UserError) -> Record:
+    """Say what the user got wrong; return a record that is not written."""
     console.debug("".join(traceback.format_exception(error)))
     console.error(f"dsee-bench: {error}")
-    errors.remember(settings.work, error)
-    signals.resume()
-    tracker.finish(Record(settings.run_id, "failed", settings.config, {}, error=str(error)), 1)
-    return 1
-
-
-def _experiment(overrides: Sequence[str]) -> str | None:
-    """Return the name of the chosen experiment file; None where the command names none."""
-    names = [word.partition("=")[2] for word in overrides if word.startswith("experiment=")]
-    return names[-1] if names else None
+    return Record(settings.run_id, "failed", settings.config, {}, error=str(error))
 
 
 def before_imports() -> None:

@@ -9,18 +9,6 @@ from dsee_bench.system.errors import UserError
 Task = Literal["run", "rebuild"] | None  # what the main process has the workers do
 
 
-def join(settings: Settings) -> None:
-    """Join the other processes of this run, which torchrun or `accelerate launch` started."""
-    from dsee_bench.training.evaluate import on_cpu
-
-    distributed.join_group(on_cpu=on_cpu(settings.launch.device))
-
-
-def announce(task: Task) -> None:
-    """Send the task from the main process to the workers."""
-    distributed.from_main_process(lambda: task)
-
-
 def run(settings: Settings) -> int:
     """Do what the main process announces; return the exit code."""
     signals.listen()

@@ -22,6 +22,7 @@ from dsee_bench.training.job import Job, Setup, TuneReport
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
 CURVE_POINTS = 50  # of the training loss, in the record
+AS_IN_RECIPE = ("gradient_accumulation_steps", "lr_scheduler_type", "weight_decay", "eval_strategy", "eval_steps")
 
 
 def tune(job: Job) -> TuneReport:
@@ -107,10 +108,8 @@ def _arguments(job: Job, steps: int) -> Any:
         learning_rate=job.learning_rate,
         per_device_train_batch_size=part,
         eval_batch=part if job.writes else EVAL_BATCH,  # a language model's logits are as large as its vocabulary
-        gradient_accumulation_steps=recipe.gradient_accumulation_steps,
-        lr_scheduler_type=recipe.lr_scheduler_type,
+        **{name: getattr(recipe, name) for name in AS_IN_RECIPE},
         warmup_steps=recipe.warmup_ratio if recipe.warmup_steps is None else recipe.warmup_steps,
-        weight_decay=recipe.weight_decay,
         adam_beta1=recipe.betas[0],
         adam_beta2=recipe.betas[1],
         adam_epsilon=recipe.eps,
@@ -118,8 +117,6 @@ def _arguments(job: Job, steps: int) -> Any:
         seed=job.seed,
         data_seed=job.seed,
         train_sampling_strategy="sequential",  # the data set orders itself
-        eval_strategy=recipe.eval_strategy,
-        eval_steps=recipe.eval_steps,
         save_strategy=recipe.eval_strategy if best else "no",
         save_steps=recipe.eval_steps or 500,
         load_best_model_at_end=best,
