@@ -20,7 +20,7 @@ KINDS = {
 
 
 def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
-    """The files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
+    """Return the files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
 
     FileNotFoundError if there is none, if a shard is missing, or if several files match that are not shards.
     """
@@ -44,7 +44,7 @@ def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
 
 
 def check_file(path: Path) -> Path:
-    """`path`, if it is a regular file; ValueError for a pipe, which would be waited for, a device or a folder."""
+    """Return `path`, if it is a regular file; ValueError for a pipe, which never ends, a device or a folder."""
     kind = stat.S_IFMT(path.stat().st_mode)
     if kind != stat.S_IFREG:
         raise ValueError(f"{path} is a {KINDS.get(kind, 'special file')}; give a regular file, with a copy of its rows")

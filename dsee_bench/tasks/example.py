@@ -1,4 +1,4 @@
-"""What a task hands over: examples in splits, each split with a checksum of its content."""
+"""Examples in splits, each split with a checksum of its content; what the runner asks of a task."""
 
 import hashlib
 import json

@@ -1,7 +1,6 @@
-"""What a data-to-text task hands over: a context to put into words, and every text that people wrote for it.
+"""Data-to-text tasks: a context to put into words, and every text that people wrote for it.
 
-Also what the readers of E2E, WebNLG and DART share: how triples become a line, and how the form a data set comes in is
-told from the files that lie in a folder.
+E2E, WebNLG and DART share how triples become a line, and how the files in a folder tell the form of a data set.
 """
 
 import json

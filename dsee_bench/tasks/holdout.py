@@ -51,6 +51,6 @@ def _draw(classes: Sequence[object], count: int, generator: random.Random) -> li
             taken[label] += 1
     positions: list[int] = []
     for label in sorted(sizes, key=str):
-        members = [at for at, found in enumerate(classes) if found == label]
+        members = [at for at, other in enumerate(classes) if other == label]
         positions += generator.sample(members, taken[label])
     return positions

@@ -42,7 +42,7 @@ class Counts:
 
 
 def tokens(text: str) -> list[str]:
-    """mteval-v13a's tokens in lower case; an empty text has none."""
+    """Return mteval-v13a's tokens in lower case; an empty text has none."""
     return _tokenizer()(text.lower()).split()
 
 
@@ -56,7 +56,7 @@ def _tokenizer() -> Callable[[str], str]:
 
 @lru_cache(maxsize=1)  # BLEU and NIST are asked for one after the other
 def count(outputs: tuple[str, ...], references: tuple[tuple[str, ...], ...]) -> Counts:
-    """Clipped matches, lengths and reference n-grams: all that BLEU and NIST need."""
+    """Count clipped matches, lengths and reference n-grams: all that BLEU and NIST need."""
     sums = Counts()
     for output, group in zip(outputs, references, strict=True):
         words, others = tokens(output), [tokens(text) for text in group]
@@ -84,7 +84,7 @@ def _ngrams(words: Sequence[str], order: int) -> Iterator[Ngram]:
 
 
 def bleu_of(row: Sequence[float], *, add: int = 0) -> float:
-    """BLEU between 0 and 1 of hits and totals by order, and the closest reference length.
+    """Return BLEU between 0 and 1 of hits and totals by order, and the closest reference length.
 
     The k-th order without a match counts as 1/2^k of a match, an order without any n-gram as precision 1. `add` is
     added to hits and totals of every order: the sentence BLEU of e2e-metrics adds 1.
@@ -103,7 +103,7 @@ def bleu_of(row: Sequence[float], *, add: int = 0) -> float:
 
 
 def nist_of(sums: Counts) -> float:
-    """NIST (Doddington 2002), with the information of an n-gram counted over all references."""
+    """Return NIST (Doddington 2002), with the information of an n-gram counted over all references."""
     if not sums.matched:
         return 0.0
     score = 0.0
@@ -119,7 +119,7 @@ def nist_of(sums: Counts) -> float:
 
 
 def why_zero(sums: Counts) -> str | None:
-    """Why NIST is 0 in all digits that are printed; None where it is above."""
+    """Return why NIST is 0 in all digits that are printed; None where it is above."""
     if nist_of(sums) >= NO_DIGIT:
         return None
     if not sums.totals[0]:
@@ -134,5 +134,5 @@ def why_zero(sums: Counts) -> str | None:
 
 
 def bleu_of_row(row: Sequence[float]) -> float:
-    """BLEU from 0 to 100."""
+    """Return BLEU from 0 to 100."""
     return 100 * bleu_of(row)

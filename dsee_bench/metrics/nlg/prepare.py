@@ -20,11 +20,11 @@ ASCII = str.maketrans(
 
 
 def fold(text: str) -> str:
-    """`text` in ASCII where that is known; a letter of another script stays."""
+    """Return `text` in ASCII where that is known; a letter of another script stays."""
     letters = unicodedata.normalize("NFKD", text.translate(ASCII))
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).translate(ASCII)
 
 
 def spaced(text: str) -> str:
-    """`text` in lower case, each mark that is no letter, digit, accent or underscore a word of its own."""
+    """Return `text` in lower case; each mark but accents and underscores is a word of its own."""
     return " ".join(re.sub(r"([^\w\u0300-\u036f])", r" \1 ", text.lower()).split())

@@ -66,7 +66,7 @@ TOKEN = re.compile(
 
 @lru_cache(maxsize=2**16)
 def words(text: str) -> tuple[str, ...]:
-    """The lower-cased tokens of one line, without punctuation; () for an empty line."""
+    """Return the lower-cased tokens of one line, without punctuation; () for an empty line."""
     for entity, sign in ENTITIES.items():
         text = text.replace(entity, sign)
     tokens = (match.group().lower() for match in TOKEN.finditer(text.translate(SPELLINGS)))

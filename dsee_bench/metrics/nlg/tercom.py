@@ -29,7 +29,7 @@ def edits_and_length(output: Sequence[str], references: Sequence[Sequence[str]])
 
 
 def edits_between(hypothesis: str, reference: str) -> int:
-    """Insertions, deletions, substitutions and phrase moves that turn `hypothesis` into `reference`."""
+    """Count the insertions, deletions, substitutions and phrase moves that turn `hypothesis` into `reference`."""
     moves = 0
     left = distance_between(hypothesis, reference)
     while left > 0:
@@ -41,7 +41,7 @@ def edits_between(hypothesis: str, reference: str) -> int:
 
 
 def best_move(hypothesis: str, reference: str, left: int) -> tuple[int, str]:
-    """The edits that the best single move saves (0 if none does), and the hypothesis after it.
+    """Return the edits that the best single move saves (0 if none does), and the hypothesis after it.
 
     `left` is the plain edit distance before the move.
     """
@@ -63,8 +63,8 @@ def best_move(hypothesis: str, reference: str, left: int) -> tuple[int, str]:
 
 
 def shared_phrases(hypothesis: str, reference: str) -> list[tuple[int, list[tuple[int, int]]]]:
-    """(length, [(start in hypothesis, start in reference), ...]) of the phrases that both have, the shortest first."""
-    found: list[tuple[int, list[tuple[int, int]]]] = []
+    """Return (length, [(start in hypothesis, start in reference), ...]) of common phrases, the shortest first."""
+    phrases: list[tuple[int, list[tuple[int, int]]]] = []
     for length in range(1, MAX_PHRASE + 1):
         places: dict[str, list[int]] = {}
         for place in range(len(reference) - length + 1):
@@ -73,18 +73,18 @@ def shared_phrases(hypothesis: str, reference: str) -> list[tuple[int, list[tupl
         pairs = [(start, place) for start in starts for place in places.get(hypothesis[start : start + length], ())]
         if not pairs:  # so there is no longer one either
             break
-        found.append((length, pairs))
-    return found
+        phrases.append((length, pairs))
+    return phrases
 
 
 def targets(last_used: list[int], place: int, length: int) -> list[int]:
-    """Where a phrase that stands at `place` in the reference may go: indices in the hypothesis to insert it before."""
+    """Return the indices in the hypothesis before which a phrase at `place` of the reference may be inserted."""
     after = [last_used[at] + 1 if at >= 0 else 0 for at in range(place - 1, place + length)]
     return list(dict.fromkeys(after))
 
 
 def moves_of(hypothesis: str, start: int, length: int, indices: list[int]) -> Iterator[str]:
-    """`hypothesis` with the phrase at `start` moved before each of `indices`; places inside the phrase are left out."""
+    """Yield `hypothesis` with the phrase at `start` moved before each of `indices` that is outside the phrase."""
     phrase, rest = hypothesis[start : start + length], hypothesis[:start] + hypothesis[start + length :]
     for index in indices:
         if index <= start:
@@ -94,9 +94,9 @@ def moves_of(hypothesis: str, start: int, length: int, indices: list[int]) -> It
 
 
 def align(hypothesis: str, reference: str) -> tuple[list[bool], list[bool], list[int]]:
-    """One cheapest alignment.
+    """Return one cheapest alignment.
 
-    Which words of the hypothesis and of the reference are wrong in it, and for each reference word the index of the
+    It says which words of the hypothesis and of the reference are wrong, and for each reference word the index of the
     last hypothesis word used up to it (-1 where none is).
     """
     rows = _costs(hypothesis, reference)
@@ -116,7 +116,7 @@ def align(hypothesis: str, reference: str) -> tuple[list[bool], list[bool], list
 
 
 def distance_between(hypothesis: str, reference: str, below: int = NEVER) -> int:
-    """Words to insert, delete or substitute, as the beam finds them; NEVER if it is not less than `below`."""
+    """Count the words to insert, delete or substitute, as the beam finds them; NEVER if not less than `below`."""
     from rapidfuzz.distance import Levenshtein
 
     distance: int = Levenshtein.distance(hypothesis, reference)
