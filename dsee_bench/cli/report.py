@@ -7,13 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dsee_bench.config import default_results_dir, parse
 from dsee_bench.system import terminal
 from dsee_bench.system.extras import require
-from dsee_bench.system.shell import (
-    argument_path,
-    as_in_a_shell,
-    shell_path,
-    until_the_reader_leaves,
-    without_escapes,
-)
+from dsee_bench.system.shell import argument_path, as_in_a_shell, shell_path, until_the_reader_leaves, without_escapes
 
 if TYPE_CHECKING:
     from dsee_bench.report.tables import Report

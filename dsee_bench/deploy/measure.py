@@ -43,10 +43,7 @@ def costs(
         ),
         Cost("head_parameters", spec.head, "parameters", "the task head's, always trained"),
         Cost(
-            "trainable_parameters",
-            trainable - fixed,
-            "parameters",
-            "with a gradient in the last tuning, head included",
+            "trainable_parameters", trainable - fixed, "parameters", "with a gradient in the last tuning, head included"
         ),
         Cost("total_parameters", spec.total, "parameters", "backbone, adapter and head"),
         Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
