@@ -62,8 +62,8 @@ class Progress(TrainerCallback):
             self._refuse_divergence(f"{self._split} {self._metric}", value, state.global_step)
         if self._curve is not None:
             self._curve.add(state.global_step, split=self._split, metric=self._metric, dev=value)
-        text = "undefined" if value == -math.inf else f"{value:.4f}"
-        self._report(state, "" if value is None else f"  {self._split} {self._metric} {text}")
+        text = "" if value is None else "undefined" if value == -math.inf else f"{value:.4f}"
+        self._report(state, f"  {self._split} {self._metric} {text}" if text else "")
 
     def _refuse_divergence(self, name: str, value: float, step: int) -> None:
         if not math.isfinite(value):

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from dsee_bench.config import ConfigError, nearest
 from dsee_bench.config.limits import CountOrZero
+from dsee_bench.config.recipes import option
 from dsee_bench.config.validate import typed
 
 Scalar = str | int | float | bool | None
@@ -113,10 +114,13 @@ class TableSpec:
 
 
 def read_spec(path: Path) -> TableSpec:
-    """Read the description of a table from a YAML file; ConfigError names the file and the key that is wrong."""
+    """Read the description of a table from a YAML file and the files that its `defaults` name.
+
+    ConfigError names the file and the key that is wrong.
+    """
     from omegaconf import OmegaConf
 
-    content: Any = OmegaConf.to_container(OmegaConf.load(path))
+    content = OmegaConf.to_container(option(path.parent.name, path.stem, path.parent.parent))
     return typed(TableSpec, content, str(path))
 
 
