@@ -31,8 +31,8 @@ scores:
   webnlg   BLEU METEOR TER chrF++, as the 2017 challenge does; with the data's own references also
            of the seen and of the unseen categories (BLEU_seen, BLEU_unseen, ...)
   dart     BLEU METEOR TER chrF++, as DART's authors do
-METEOR 1.5 needs a java. Where there is none it is given as missing, with the reason, and METEOR_nltk is tried:
-another number, which needs nltk's WordNet data.
+METEOR 1.5 needs a java. Without one it is missing, with the reason, and METEOR_nltk is tried: another number, which
+needs nltk's WordNet data.
 """
 
 

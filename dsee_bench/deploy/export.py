@@ -142,7 +142,7 @@ def _save_adapter(tuner: Any, folder: Path) -> None:
 
 
 def _counted(model: PreTrainedModel, spec: ModelSpec) -> ModelSpec:
-    """The spec with the non-zero entries that each weight really has, an adapter that was merged included."""
+    """The spec of the model's own weights, with their non-zero entries counted."""
     weights = []
     for weight in spec.weights:
         stored = weight_of(model, weight.site)

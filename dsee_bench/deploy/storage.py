@@ -32,7 +32,7 @@ def compress(
         narrow = torch.int16 if weight.shape[1] <= torch.iinfo(torch.int16).max else torch.int32
         columns = nonzero.nonzero()[:, 1]
         return {"values": weight[nonzero].contiguous(), "columns": columns.to(narrow), "rows": rows.to(torch.int32)}
-    raise ValueError(f"unknown layout {layout!r}; there is {', '.join(get_args(Layout))}")
+    raise ValueError(f"unknown layout {layout!r}; the layouts are {', '.join(get_args(Layout))}")
 
 
 def expand(

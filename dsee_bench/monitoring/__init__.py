@@ -1,1 +1,1 @@
-"""What a run tells while it goes on: lines and bars to follow, its log file, its curve, wandb."""
+"""Messages of a run, its log file, progress, training curve and tracking in wandb."""

@@ -1,4 +1,4 @@
-"""Two runs of one task side by side: what differs in settings, scores and costs, and whether it is more than chance."""
+"""Comparison of two runs of one task: differences in settings, scores and costs, and their significance."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -40,12 +40,12 @@ def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Reco
         *_section("over examples: paired bootstrap of these two runs", interval, by_example),
     ]
     if not by_example:
-        parts.append("over examples: not known, since the answers of both runs are not kept under work/, or damaged")
+        parts.append("over examples: not known, since answers of the two runs are missing under work/, or damaged")
     return "\n\n".join(parts)
 
 
 def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any]] | None:
-    """Return a run's answers on a split and the references, from its work folder; None where they were not kept or are
+    """Return a run's answers on a split and the references, from its work folder; None where they are missing or
     damaged. Files of earlier releases have no checksum."""
     path = results_dir / "work" / record.run_id / "answers.json"
     if not path.is_file():
@@ -125,7 +125,7 @@ def _seeds(score: Score, a: list[Record], b: list[Record]) -> list[str] | None:
 
 
 def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> list[list[str]]:
-    """A line for each score whose answers both runs kept; for texts, only the scores that are sums over them."""
+    """A line for each score for which both runs have answers; for texts, only the scores that are sums over them."""
     lines = []
     for split in dict.fromkeys(score.split for score in scores):
         names = [score.name for score in scores if score.split == split]

@@ -11,7 +11,8 @@ from dsee_bench.report.spec import Published, ScoreColumn, TableSpec
 
 CELLS = (
     "Cells are the mean ± sample standard deviation over seeds, with the number of seeds; – was not run. "
-    "Bold: the best mean among the rows of a backbone; ≈: not told from it by Welch's t-test over seeds (p ≥ 0.05)."
+    "Bold: the best mean among the rows of a backbone; ≈: no significant difference from it (Welch's t-test over "
+    "seeds, p ≥ 0.05)."
 )
 
 

@@ -1,4 +1,4 @@
-"""The records of a results folder that a report can use, and one of them by its id.
+"""The usable records of a results folder, and the path of one by its id.
 
 `record.read` checks the fields of a record. Inside its free parts (settings, facts of stages, data, how it was made)
 anything may stand, and most of it is shown as it is; where a report computes with a value, or sorts or groups by it,
@@ -26,7 +26,7 @@ from dsee_bench.training.job import TuneReport
 if TYPE_CHECKING:
     from dsee_bench.models.spec import ModelSpec, Site
 
-GROUPS = ("task", "backbone", "method")  # of settings, whose names say what a run is
+GROUPS = ("task", "backbone", "method")  # of settings; their names identify a run
 
 Count = Annotated[int, Ge(0)]
 _partial = with_config({"strict": True, "extra": "allow"})  # states only the keys that reports use

@@ -1,4 +1,4 @@
-"""Which runs stand in a table, and which of them are one row: those whose settings differ by nothing but the seed.
+"""The runs of a table and of each of its rows: runs are one row if their settings differ by nothing but the seed.
 
 Two runs on the same task that differ in any other setting are two variants of their method, named by what differs. A
 setting that differs between tasks only (a learning rate chosen for each task) does not split a row: it is the method's

@@ -1,4 +1,4 @@
-"""Whether a difference between two methods is more than chance; scipy does the statistics.
+"""Significance: whether a difference between two methods is more than chance. scipy does the statistics.
 
 Two questions. Would other seeds reverse it? A t-test over seeds. Would other examples? A paired bootstrap over the
 answers of two runs (Koehn 2004), which says nothing about seeds.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dsee_bench.metrics import Sums
 
-SIGNIFICANT = 0.05  # a difference with a larger p-value is called noise
+SIGNIFICANT = 0.05  # the p-value that a significant difference stays below
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 
@@ -39,8 +39,8 @@ class OverExamples:
     examples: int
 
 
-def within_noise(samples: Sequence[Sequence[float]], best: Sequence[float]) -> list[bool]:
-    """Return for each sample over seeds whether Welch's t-test cannot tell it from `best`.
+def insignificant(samples: Sequence[Sequence[float]], best: Sequence[float]) -> list[bool]:
+    """Return for each sample over seeds whether Welch's t-test finds no significant difference from `best`.
 
     False where one of the two has fewer than two seeds, or neither has any spread.
     """

@@ -1,4 +1,4 @@
-"""Which runs of a results folder, or of one sweep, finished, and what to do about the rest."""
+"""The state of the runs in a results folder, or of a sweep, with the commands for the unfinished ones."""
 
 import shlex
 from collections import Counter, defaultdict

@@ -21,7 +21,7 @@ from dsee_bench.report.records import read_all
 from dsee_bench.report.results import frame
 from dsee_bench.report.rows import Variant, every_task, in_columns, matching, methods, show, variants
 from dsee_bench.report.spec import Average, CostColumn, Published, ScoreColumn, TableSpec, read_spec, spec_paths
-from dsee_bench.report.statistics import within_noise
+from dsee_bench.report.statistics import insignificant
 
 PERCENT_UNITS = ("0-1", "-1-1")  # shown times 100, as papers print them
 MUST_AGREE = {
@@ -238,7 +238,7 @@ def _with_marks(rows: list[Row]) -> Iterator[Row]:
 
 
 def _marked(column: Sequence[Cell | None]) -> list[Cell | None]:
-    """Mark the best mean of a column, and the cells that a Welch's t-test over seeds cannot tell from it (p >= 0.05).
+    """Mark the best mean of a column, and the cells without a significant difference from it.
 
     With one seed on either side nothing is known, so nothing is marked. A column with one cell has no best.
     """
@@ -246,7 +246,7 @@ def _marked(column: Sequence[Cell | None]) -> list[Cell | None]:
     if len(cells) < 2:
         return list(column)
     best = max(cells, key=lambda cell: cell.mean if cell.better == "higher" else -cell.mean)
-    ties = within_noise([() if cell is None else cell.values for cell in column], best.values)
+    ties = insignificant([() if cell is None else cell.values for cell in column], best.values)
     return [
         None if cell is None else replace(cell, mark="best" if cell.mean == best.mean else "tie" if tie else None)
         for cell, tie in zip(column, ties, strict=True)

@@ -1,4 +1,4 @@
-"""One record as a screen of text: all of it, or where its zeros are."""
+"""One record as a screen of text, or the zeros of its model."""
 
 from typing import Any
 

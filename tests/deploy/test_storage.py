@@ -49,5 +49,5 @@ def test_columns_out_of_range():
 
 
 def test_unknown_layout():
-    with pytest.raises(ValueError, match="unknown layout 'coo'; there is bitmask, csr"):
+    with pytest.raises(ValueError, match="unknown layout 'coo'; the layouts are bitmask, csr"):
         compress(torch.eye(2), "coo")

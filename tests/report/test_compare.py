@@ -35,7 +35,7 @@ def test_it_shows_settings_scores_costs_and_seeds(pair, tmp_path):
     ((_, _, a, b, difference, seeds, p_value),) = lines_of(text, "over seeds")
     assert (a, b, difference, seeds) == ("0.6200", "0.6400", "0.0200", "3")
     assert p_value == "0.074"  # differences .01, .02, .03: 1 - t / sqrt(2 + t^2) with t = 2 sqrt(3)
-    assert "the answers of both runs are not kept" in text
+    assert "answers of the two runs are missing" in text
 
 
 def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):

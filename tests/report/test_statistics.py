@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_ind
 
-from dsee_bench.report.statistics import over_examples, over_seeds, within_noise
+from dsee_bench.report.statistics import insignificant, over_examples, over_seeds
 
 
 def test_the_paired_t_test_over_common_seeds():
@@ -36,17 +36,17 @@ NOISE = [
 
 
 @pytest.mark.parametrize(("first", "second", "noise", "why"), NOISE)
-def test_what_is_noise(first, second, noise, why):
-    assert within_noise([first, second], second)[0] is noise, why
+def test_differences_that_are_not_significant(first, second, noise, why):
+    assert insignificant([first, second], second)[0] is noise, why
 
 
-def test_noise_is_what_scipy_says_of_the_raw_samples():
+def test_significance_equals_scipys_on_the_raw_samples():
     generator = np.random.default_rng(0)
     best, *samples = (
         generator.normal(shift, 1.0, size) for shift, size in [(0, 5), (0, 3), (1, 4), (2, 5), (3, 2), (4, 6)]
     )
     told = [bool(ttest_ind(each, best, equal_var=False).pvalue >= 0.05) for each in samples]
-    assert within_noise([each.tolist() for each in samples], best.tolist()) == told
+    assert insignificant([each.tolist() for each in samples], best.tolist()) == told
     assert {True, False} == set(told)
 
 

@@ -12,7 +12,7 @@ from dsee_bench.system.files import file_name
 
 
 def draw(table: Table, records: Sequence[Record], folder: Path) -> Iterator[Path]:
-    """Draw and save every figure of the table for which there is data; yields the files written."""
+    """Draw every figure of the table that has data, and yield the files written."""
     by_id = {record.run_id: record for record in records}
     for backbone in dict.fromkeys(row.backbone for row in table.rows):
         rows = [row for row in table.rows if row.backbone == backbone]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NO_LAYER = "–"
-Grid = tuple[list[Kind], dict[str, list[float | None]]]  # kinds; layer -> share of zeros (0-1) of each, None: no such
+Grid = tuple[list[Kind], dict[str, list[float | None]]]  # kinds; layer -> share of zeros (0-1) by kind, None: no weight
 
 
 def grid(shares: Mapping[Site, float]) -> Grid:

@@ -34,7 +34,7 @@ def draw_training(records: Mapping[str, Sequence[Record]], path: Path) -> list[P
 
 
 def training(axes: tuple[Axes, Axes], records: Sequence[Record]) -> bool:
-    """Draw loss and dev score of runs that differ by the seed only, a line each; False if no stage kept its curve."""
+    """Draw loss and dev score of runs that differ by the seed only, a line each; False if no stage has a curve."""
     loss, dev = axes
     drawn = False
     for place, record in enumerate(sorted(records, key=lambda record: record.config["seed"])):
