@@ -19,6 +19,10 @@ class LoraAdapter:
     num_entries: int = 0
 
     @property
+    def rank(self) -> int:
+        return int(self.layer.r[self.name])
+
+    @property
     def scale(self) -> float:
         return float(self.layer.scaling[self.name])
 

@@ -12,6 +12,10 @@ class Adapter(Protocol):
     """The adapter of one weight W (O, I): its delta is s (U V + S2), of rank R with K single entries."""
 
     @property
+    def rank(self) -> int:
+        """R, the rank of U V."""
+
+    @property
     def scale(self) -> float:
         """The factor s."""
 
@@ -48,4 +52,4 @@ def adapter_of(module: "nn.Module") -> Adapter | None:
         return DseeAdapter(module)
     if isinstance(module, LoraLayer) and not isinstance(module, AdaLoraLayer):
         return LoraAdapter(module)
-    raise ValueError(f"the adapter {type(module).__name__} cannot be narrowed; DSEE's and LoRA's can")
+    raise ValueError(f"the adapter {type(module).__name__} can be neither read nor narrowed; DSEE's and LoRA's can")

@@ -52,6 +52,8 @@ def settings(auto: Auto) -> dict[str, object]:
     """Return the checkpoint's settings as a file of conf/backbone states them; a branch becomes its commit."""
     if (auto.hub is None) == (auto.path is None):
         raise ValueError("give one of backbone.hub=OWNER/NAME and backbone.path=DIR")
+    from transformers import CONFIG_MAPPING
+
     folder = _folder(auto)
     content = read_config(folder)
     family = families().get(str(content.get("model_type")))
@@ -70,7 +72,7 @@ def settings(auto: Auto) -> dict[str, object]:
         "package": None,
         "path": auto.path,
         "random": False,
-        **_numbers(family.names, content),
+        **family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(content)),
     }
     typed = validate.typed(family, found, "backbone")
     check_numbers(typed, folder)
@@ -83,14 +85,3 @@ def _folder(auto: Auto) -> Path:
         return shell_path(auto.path, "backbone.path")
     local = "backbone.path=DIR with a folder that from_pretrained reads"
     return get(HubFiles(str(auto.hub), "model", auto.revision or "main", ("config.json",), local))
-
-
-def _numbers(names: Any, content: dict[str, Any]) -> dict[str, object]:
-    """Return the family's numbers; what the file leaves out has the default of transformers' class."""
-    from transformers import CONFIG_MAPPING
-
-    known = CONFIG_MAPPING[content["model_type"]].from_dict(content)
-    found: dict[str, Any] = {name: getattr(known, key, None) for name, key in names.items()}
-    if found.get("ffn") is None:
-        found["ffn"] = 4 * found["hidden"]  # as GPT-2 and GPT-Neo take it
-    return {name: value for name, value in found.items() if value is not None}

@@ -7,7 +7,7 @@ are stated, so that a plan needs neither weights nor network; `load` compares th
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from dsee_bench.config.limits import Count, CountOrZero
 from dsee_bench.models.load import Loaded, load_classifier, load_lm
@@ -76,6 +76,14 @@ class Backbone:
         for name in ("types", "key_heads", "head_size", "embedding", "buckets"):
             if getattr(self, name) and name not in self.names:
                 raise ValueError(f"{name} is no number of {self.model_type}; leave it out")
+
+    @classmethod
+    def numbers(cls, config: Any) -> dict[str, Any]:
+        """Return the numbers that a transformers configuration of the family has."""
+        found = {name: getattr(config, key, None) for name, key in cls.names.items()}
+        if found.get("ffn") is None:
+            found["ffn"] = 4 * found["hidden"]  # as GPT-2 and GPT-Neo take it
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def head_features(self) -> int:

@@ -10,6 +10,7 @@ ScoreName = Literal["W", "UV", "update", "W+UV", "W+update", "inverse_UV", "inve
 
 # The same, from a few training batches: Wanda (Sun et al. 2024) and the first-order score of Molchanov et al. 2017.
 DataScore = Literal["wanda", "gradient"]
+WITHOUT_ADAPTER = ("W", "random", "wanda", "gradient")  # scores that read no adapter
 
 # Among which entries the smallest are dropped; 2:4 keeps exactly two of every four neighbouring inputs.
 Scope = Literal["model", "weight", "row", "1:4", "2:4", "4:8"]

@@ -5,9 +5,9 @@ weights (DSEE or LoRA) is narrowed with them and goes on training; masks are cut
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge
 
@@ -18,6 +18,9 @@ from dsee_bench.models.spec import Kind, ModelSpec, Site
 from dsee_bench.pruning import surgery
 from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Removed = Annotated[float, Limits(ge=0, lt=1, hint="it is the share removed, and one must stay")]
 
@@ -97,13 +100,25 @@ class Narrow(Stage):
         return [_rounded(count, share, name, f"of layer {layer}", count - 1) for layer, count in enumerate(groups)]
 
     def run(self, state: RunState) -> NarrowReport:
-        """Choose, remove, and report what is left."""
+        """Choose, remove, and report what is left, so that the model can be built again."""
+        choice = self.choose(state.model, state.spec, lambda: state.losses(self.batches), state.seed)
+        state.spec = remove(state.model, state.spec, state.masks, *choice)
+        return NarrowReport(
+            heads=[kept.tolist() for kept in choice[0]],
+            neurons=[len(kept) for kept in choice[1]],
+            entries={w.site.path: w.num_entries for w in state.spec.weights if w.num_entries},
+        )
+
+    def choose(
+        self, model: "nn.Module", spec: ModelSpec, losses: "Callable[[], Iterable[Tensor]]", seed: int
+    ) -> "tuple[list[Tensor], list[Tensor]]":
+        """Return the head groups and the neurons that stay in each layer, ascending."""
         import torch
 
         from dsee_bench.pruning.groups import keep_in_each, keep_overall
 
-        generator = torch.Generator().manual_seed(state.seed)
-        heads, ffn = _sizes(state)
+        generator = torch.Generator().manual_seed(seed)
+        heads, ffn = _sizes(model, spec)
         choice = []
         for groups, share, name, score, rows, columns in (
             (heads, self.heads, "heads", self.score, surgery.HEAD_ROWS, surgery.HEAD_COLUMNS),
@@ -112,18 +127,11 @@ class Narrow(Stage):
             if not share:
                 choice.append([torch.arange(count) for count in groups])
                 continue
-            losses = state.losses(self.batches) if score == "gradient" else ()
-            scores = group_scores(
-                state.model, state.spec, score, rows, columns, groups, losses=losses, generator=generator
-            )
+            read = losses() if score == "gradient" else ()
+            scores = group_scores(model, spec, score, rows, columns, groups, losses=read, generator=generator)
             gone = self._gone(groups, share, name)
             choice.append(keep_in_each(scores, gone) if self.scope == "layer" else keep_overall(scores, sum(gone)))
-        state.spec = remove(state.model, state.spec, state.masks, *choice)
-        return NarrowReport(
-            heads=[kept.tolist() for kept in choice[0]],
-            neurons=[len(kept) for kept in choice[1]],
-            entries={w.site.path: w.num_entries for w in state.spec.weights if w.num_entries},
-        )
+        return choice[0], choice[1]
 
     def restore(self, state: RunState, facts: Facts) -> None:
         import torch
@@ -168,13 +176,13 @@ def _refuse(
         )
 
 
-def _sizes(state: RunState) -> tuple[list[int], list[int]]:
+def _sizes(model: "nn.Module", spec: ModelSpec) -> tuple[list[int], list[int]]:
     """Head groups and neurons of each layer as the model still has them (the spec is already the plan's)."""
     from dsee_bench.models.access import weight_of
 
     heads, ffn = [], []
-    for layer in range(state.spec.layers):
-        by_kind = {w.site.kind: weight_of(state.model, w.site) for w in state.spec.weights if w.site.layer == layer}
-        heads.append(by_kind["out"].shape[1] // (state.spec.head_size * state.spec.queries_per_key))
-        ffn.append(by_kind["ffn_out"].shape[1])
+    for layer in range(spec.layers):
+        inputs = {w.site.kind: weight_of(model, w.site).shape[1] for w in spec.weights if w.site.layer == layer}
+        heads.append(inputs["out"] // (spec.head_size * spec.queries_per_key))
+        ffn.append(inputs["ffn_out"])
     return heads, ffn

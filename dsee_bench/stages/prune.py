@@ -12,7 +12,7 @@ from annotated_types import Ge, Le, MinLen
 
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
-from dsee_bench.pruning import DataScore, Scope, ScoreName
+from dsee_bench.pruning import WITHOUT_ADAPTER, DataScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks, spread, with_nnz
 from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
@@ -20,9 +20,6 @@ from dsee_bench.stages.stage import Facts, RunState, Stage
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-WITHOUT_ADAPTER = ("W", "random", *get_args(DataScore))  # scores of weights that carry none
-
 
 @dataclass(frozen=True)
 class Pool:
@@ -149,24 +146,25 @@ class PruneWeights(Stage):
 
     def masks(self, state: RunState, part: float = 1.0) -> "dict[Site, Tensor]":
         """(O, I) bool for each site of the pools, at `part` of their sparsity, from the weights as they are now."""
-        import torch
-
-        from dsee_bench.pruning.masks import masks_in_scope
+        from dsee_bench.adapters.pool_masks import pool_masks
 
         found = {}
         for pool in self.pools(state.spec):
-            generator = torch.Generator().manual_seed(state.seed)
-            read = self._read(state, pool)
-            scores = [self._scores(state, weight, pool.score, generator, read) for weight in pool.weights]
-            scope = "model" if pool.sparsity == 0 else self.scope
-            masks = masks_in_scope(scores, part * pool.sparsity, scope)
-            for weight, mask in zip(pool.weights, masks, strict=True):
-                earlier = state.masks.get(weight.site)
-                found[weight.site] = mask if earlier is None else mask & earlier  # what is gone stays gone
+            found |= pool_masks(
+                state.model,
+                [weight.site for weight in pool.weights],
+                pool.score,
+                part * pool.sparsity,
+                "model" if pool.sparsity == 0 else self.scope,
+                earlier=state.masks,
+                losses=state.losses(self.batches),
+                seed=state.seed,
+                authors=self.authors,
+            )
         return found
 
     def _planned(self, pool: Pool) -> dict[Site, int]:
-        """Kept entries of each weight of a pool: exact but for `all`, where zeros are taken to fall evenly."""
+        """Non-zero entries of each weight of a pool: exact but for scope `model`, where zeros are taken to fall evenly."""
         if self.scope == "model":
             return spread(pool.weights, pool.sparsity)
         if self.scope == "weight":
@@ -178,46 +176,6 @@ class PruneWeights(Stage):
                     f"scope={self.scope} needs inputs that {group} divides; {weight.site.path} has {weight.inputs}"
                 )
         return {w.site: w.outputs * (w.inputs - round(pool.sparsity * w.inputs)) for w in pool.weights}
-
-    def _read(self, state: RunState, pool: Pool) -> "Mapping[Site, Tensor]":
-        """What the pool's score needs from training batches: input norms, gradients, or nothing."""
-        from dsee_bench.pruning.calibration import input_norms, weight_gradients
-
-        sites = [weight.site for weight in pool.weights]
-        if pool.score not in get_args(DataScore):
-            return {}
-        read = input_norms if pool.score == "wanda" else weight_gradients
-        return read(state.model, sites, state.losses(self.batches))
-
-    def _scores(
-        self,
-        state: RunState,
-        weight: LinearSpec,
-        score: ScoreName | DataScore,
-        generator: "torch.Generator",
-        read: "Mapping[Site, Tensor]",
-    ) -> "Tensor":
-        """(O, I) scores on the CPU; entries that an earlier mask removed come last."""
-        from dsee_bench.adapters.protocol import adapter_of
-        from dsee_bench.models.access import module_at, weight_of
-        from dsee_bench.pruning.masks import entry_scores, first_order_scores, wanda_scores
-
-        seen = weight_of(state.model, weight.site).float().cpu()
-        if score == "wanda":
-            scores = wanda_scores(seen, read[weight.site])
-        elif score == "gradient":
-            scores = first_order_scores(seen, read[weight.site])
-        else:
-            low_rank = sparse = None
-            scale = 1.0
-            adapter = None if score in WITHOUT_ADAPTER else adapter_of(module_at(state.model, weight.site))
-            if adapter is not None:
-                low_rank = adapter.low_rank_delta().float().cpu()
-                sparse = adapter.sparse_delta().float().cpu()
-                scale = adapter.scale
-            scores = entry_scores(score, seen, low_rank, sparse, scale, authors=self.authors, generator=generator)
-        earlier = state.masks.get(weight.site)
-        return scores if earlier is None else scores.masked_fill(~earlier, -1.0)
 
 
 def _refuse_without_dsee(asked: str, way_out: str, weights: Sequence[LinearSpec]) -> None:

@@ -23,6 +23,10 @@ class DseeAdapter:
     name: str = ADAPTER
 
     @property
+    def rank(self) -> int:
+        return self.layer.dsee_u[self.name].shape[1]
+
+    @property
     def scale(self) -> float:
         return self.layer.scaling[self.name]
 
