@@ -1,25 +1,26 @@
-"""dsee-bench: sparse, parameter-efficient tuning of language models, measured."""
+"""dsee-bench: sparse, parameter-efficient tuning of language models, measured.
 
-import os
-from typing import TYPE_CHECKING
+The public library. Its names are imported where they are asked for, so that `import dsee_bench` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from dsee_bench.adapters.dsee import DseeConfig
+    from dsee_bench.deploy.load import load
+    from dsee_bench.library import count, narrow_, prune_, save
 
-__all__ = ["__version__", "load"]
+__all__ = ["DseeConfig", "__version__", "count", "load", "narrow_", "prune_", "save"]
+HOMES = {"DseeConfig": "adapters.dsee", "load": "deploy.load"}  # the others are in library.py
 
 
-def __getattr__(name: str) -> str:
-    """`__version__`, looked up where it is asked for: pyproject.toml is its one home."""
+def __getattr__(name: str) -> Any:
+    """Import what is asked for; pyproject.toml is the one home of `__version__`."""
     if name == "__version__":
         from dsee_bench.system.terminal import package_version
 
         return package_version()
+    if name in __all__:
+        return getattr(import_module(f"{__name__}.{HOMES.get(name, 'library')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def load(folder: str | os.PathLike[str]) -> "PreTrainedModel":
-    """A model that `dsee-bench ... export=DIR` wrote, ready to use; ValueError for a folder that is not whole."""
-    from dsee_bench.deploy.load import load as load_export
-
-    return load_export(folder)

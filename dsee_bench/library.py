@@ -4,11 +4,12 @@ A model is one of a known family (dsee_bench/models/families), as from_pretraine
 or LoRA's. `batches`, for scores that need data, are a few batches as the model takes them, with labels.
 """
 
+import copy
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -22,17 +23,18 @@ from dsee_bench.adapters.protocol import adapter_of
 from dsee_bench.adapters.removal import remove
 from dsee_bench.config.launch import Storage
 from dsee_bench.deploy.export import export
+from dsee_bench.deploy.manifest import TaskOutputs
 from dsee_bench.models.access import module_at, pretrained_module, weight_of
 from dsee_bench.models.cost import forward_flops
 from dsee_bench.models.fused import Fused, join, split
-from dsee_bench.models.own import spec_of, whole_and_adapted
-from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
+from dsee_bench.models.own import spec_of, untouched_spec_of, whole_and_adapted
+from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec
 from dsee_bench.pruning import DataScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks
 from dsee_bench.stages.narrow import Narrow
 from dsee_bench.stages.prune import PruneWeights
 
-Model = PreTrainedModel | PeftModel
+Model: TypeAlias = "PreTrainedModel | PeftModel"
 Batch = Mapping[str, Tensor]
 
 
@@ -54,7 +56,8 @@ def count(model: Model, tokens: int = 128) -> Counts:
     FLOPs are by formula, those of linear weights and attention (dsee_bench/models/cost.py says what is left out).
     ValueError for a family without a table, and for an adapter other than DSEE's and LoRA's: merge it first.
     """
-    base, spec = _described(model)
+    base = _base(model)
+    spec = _adapted_spec(base)
     parameters = list(model.parameters())
     adapters = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     zeros = {id(pretrained_module(base, w.site).get_parameter("weight")): w.size - w.nnz for w in spec.weights}
@@ -95,9 +98,14 @@ def prune_(
     "N:M". `kinds` narrows it down to some weights, as ("query", "value"). With `mask_adapter` the DSEE adapter is
     masked like its weight, so that merging keeps the zeros. ValueError for what the model does not allow.
     """
-    if scope not in get_args(Scope):
-        raise ValueError(f"unknown scope {scope!r}; there is {', '.join(get_args(Scope))}")
-    base, spec = _described(model)
+    for name, value, known in (
+        ("scope", scope, get_args(Scope)),
+        ("score", score, (*get_args(ScoreName), *get_args(DataScore))),
+    ):
+        if value not in known:
+            raise ValueError(f"unknown {name} {value!r}; there is {', '.join(known)}")
+    base = _base(model)
+    spec = _adapted_spec(base)
     chosen = tuple(kinds or {weight.site.kind: None for weight in spec.weights})
     stage = PruneWeights(sparsity, None, None, score, "W", False, chosen, (), scope, mask_adapter, batches=1)
     stage.plan(spec)
@@ -108,7 +116,12 @@ def prune_(
     if mask_adapter:
         mask_adapters(base, spec.weights, masks)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    return {names[id(parameter)]: mask for parameter, mask in (_hold(base, *pair) for pair in masks.items())}
+    by_name = {}
+    for site, mask in masks.items():
+        weight = pretrained_module(base, site).get_parameter("weight")
+        by_name[names[id(weight)]] = mask.T if site.transposed else mask
+        _hold(weight, by_name[names[id(weight)]])
+    return by_name
 
 
 def narrow_(
@@ -128,8 +141,8 @@ def narrow_(
     any longer: narrow first. Store the model with `save`, for from_pretrained does not know the new shapes.
 
     The smallest `score` goes: "magnitude" of the weights, "update" or "W+update" of the adapter, "gradient" (what the
-    loss of `batches` would miss), "random". `scope`: rank in each layer, or over the whole model. One head and one neuron stay
-    in each layer. ValueError for a share that this rules out.
+    loss of `batches` would miss), or "random". They are ranked in each layer, or with `scope="model"` all together. One
+    head and one neuron stay in each layer. ValueError for a share that this rules out.
     """
     for name, share in (("heads", heads), ("ffn", ffn)):
         if not 0 <= share < 1:
@@ -141,11 +154,11 @@ def narrow_(
             f"{whole[0]} holds query, key and value in one weight with an adapter on it; merge the adapter, or narrow "
             "the model before it is attached"
         )
-    whole_before = not any(isinstance(module, Fused) for module in base.modules())
+    whole_before = not _is_split(base)
     if whole_before:
         split(base)
     try:
-        _, spec = _described(base)
+        spec = _adapted_spec(base)
         stage.plan(spec)
         choice = stage.choose(base, spec, lambda: _losses(base, batches), seed)
         remove(base, spec, {}, *choice)
@@ -157,26 +170,98 @@ def narrow_(
 
 def save(
     model: Model,
-    tokenizer: PreTrainedTokenizerBase,
     folder: str | os.PathLike[str],
+    tokenizer: PreTrainedTokenizerBase | None = None,
     *,
     storage: Storage = "dense",
     force: bool = False,
 ) -> None:
-    """Write a sequence classifier or a causal language model to a folder that `load` reads, with adapters merged.
+    """Write a sequence classifier or causal language model to a folder that `load` reads, with adapters merged.
 
     `storage` says how weights with zeros lie on disk: "dense", or smaller as "bitmask" or "csr". A folder that is there
-    is replaced with `force` alone. The model stays as it is.
+    is replaced with `force` alone. The model stays as it is. ValueError for a model with another head.
     """
-    base, spec = _described(model)
-    classes = base.config.id2label or {}
-    task = Saved(
-        name=Path(folder).name,
-        kind="generation" if base.get_output_embeddings() is not None else _kind(base),
-        labels=tuple(str(classes[index]) for index in sorted(classes)),
-    )
-    tuner = model.base_model if isinstance(model, PeftModel) else None
+    plain = copy.deepcopy(model)
+    if isinstance(plain, PeftModel):
+        plain = plain.merge_and_unload()
+    outputs = _outputs(plain, Path(folder).name)
+    if not _is_split(plain):
+        split(plain)
     export(
-        base, tuner, spec, tokenizer, task, Path(folder), backbone=base.config.model_type, folding="merged",
-        storage=storage, force=force,
-    )  # fmt: skip
+        plain,
+        None,
+        spec_of(plain),
+        untouched_spec_of(plain),
+        tokenizer,
+        outputs,
+        Path(folder),
+        backbone=plain.config.model_type,
+        folding="auto",
+        storage=storage,
+        force=force,
+    )
+
+
+def _base(model: Model) -> PreTrainedModel:
+    """The transformers model inside PEFT's."""
+    base: PreTrainedModel = model.get_base_model() if isinstance(model, PeftModel) else model
+    return base
+
+
+def _is_split(model: nn.Module) -> bool:
+    return any(isinstance(module, Fused) for module in model.modules())
+
+
+def _adapted_spec(base: PreTrainedModel) -> ModelSpec:
+    """The spec of a model with its adapters."""
+    spec = spec_of(base)
+    return replace(spec, weights=tuple(_adapted(base, weight) for weight in spec.weights))
+
+
+def _adapted(base: PreTrainedModel, weight: LinearSpec) -> LinearSpec:
+    adapter = adapter_of(module_at(base, weight.site))
+    if adapter is None:
+        return weight
+    merges = weight.merges or (isinstance(adapter, DseeAdapter) and adapter.masked)
+    kind = "DSEE" if isinstance(adapter, DseeAdapter) else "LORA"
+    return replace(weight, rank=adapter.rank, num_entries=adapter.num_entries, adapter_type=kind, merges=merges)
+
+
+def _losses(model: PreTrainedModel, batches: Sequence[Batch]) -> Iterator[Tensor]:
+    """Yield the eval-mode losses of the batches, on the model's device."""
+    if not batches:
+        raise ValueError("this score reads data; pass a few batches with labels, as batches=[...]")
+    was_training = model.training
+    model.eval()
+    try:
+        for batch in batches:
+            yield model(**{name: value.to(model.device) for name, value in batch.items()}).loss
+    finally:
+        model.train(was_training)
+
+
+def _hold(weight: nn.Parameter, mask: Tensor) -> None:
+    """Let no gradient reach what `mask`, laid out as the weight, leaves out; the weight trains or not as before."""
+    trains = weight.requires_grad
+    weight.requires_grad_(True).register_hook(lambda gradient: gradient.masked_fill(~mask.to(gradient.device), 0))
+    weight.requires_grad_(trains)
+
+
+def _outputs(model: PreTrainedModel, name: str) -> TaskOutputs:
+    """What an export says of a model's outputs, read off its configuration."""
+    head, config = type(model).__name__, model.config
+    kind: Literal["classification", "regression", "generation"]
+    if head.endswith(("ForCausalLM", "LMHeadModel")):
+        kind = "generation"
+    elif head.endswith("ForSequenceClassification"):
+        kind = "regression" if config.problem_type == "regression" else "classification"
+    else:
+        raise ValueError(f"sequence classifiers and causal language models can be saved, not {head}")
+    return {
+        "name": name,
+        "kind": kind,
+        "labels": [str(label) for label in config.id2label.values()] if kind == "classification" else [],
+        "texts": [],
+        "max_length": config.max_position_embeddings,
+        "precision": "auto",
+    }

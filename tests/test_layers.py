@@ -9,8 +9,8 @@ import dsee_bench
 
 FOLDER = Path(dsee_bench.__file__).parent
 ORDER = [
-    *("__init__", "cli", "report", "runs", "plan", "cache", "stages", "deploy", "training", "adapters", "pruning"),
-    *("models", "tasks", "hub", "metrics", "monitoring", "record", "config", "system"),
+    *("__init__", "library", "cli", "report", "runs", "plan", "cache", "stages", "deploy", "training", "adapters"),
+    *("pruning", "models", "tasks", "hub", "metrics", "monitoring", "record", "config", "system"),
 ]
 HEAVY = {"torch", "transformers", "peft", "datasets", "evaluate", "pandas", "numpy", "scipy", "sklearn", "wandb"}
 

@@ -5,7 +5,7 @@ import torch
 
 import dsee_bench
 from dsee_bench import plan
-from dsee_bench.deploy.export import export
+from dsee_bench.deploy.export import export, outputs_of
 from dsee_bench.metrics import score
 from dsee_bench.models.access import weight_of
 from dsee_bench.runs import pipeline, sweep
@@ -98,7 +98,8 @@ def test_a_pruned_model_loads_again(tmp_path):
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.setup,
+        state.setup.tokenizer,
+        outputs_of(state.setup),
         tmp_path / "out",
         backbone=settings.backbone.name,
         folding="merged",

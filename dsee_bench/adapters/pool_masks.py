@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ def pool_masks(
             found = (wanda_scores if score == "wanda" else first_order_scores)(weight, measured[site])
         else:
             adapter = None if score in WITHOUT_ADAPTER else adapter_of(module_at(model, site))
-            of_entries = partial(entry_scores, score, weight, authors=authors, generator=generator)
+            of_entries = partial(entry_scores, cast(ScoreName, score), weight, authors=authors, generator=generator)
             found = (
                 of_entries(None, None, 1.0)
                 if adapter is None

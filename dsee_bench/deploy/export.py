@@ -21,7 +21,7 @@ from dsee_bench.adapters.adalora import every_rank
 from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.load import ADAPTER
-from dsee_bench.deploy.manifest import Manifest, check_target
+from dsee_bench.deploy.manifest import Manifest, TaskOutputs, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
@@ -29,7 +29,6 @@ from dsee_bench.models.fused import join
 from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
-from dsee_bench.tasks.example import Task
 from dsee_bench.training.job import Setup
 
 
@@ -38,7 +37,8 @@ def export(
     tuner: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     untouched: ModelSpec,
-    setup: Setup,
+    tokenizer: PreTrainedTokenizerBase | None,
+    outputs: TaskOutputs,
     folder: Path,
     *,
     backbone: str,
@@ -56,7 +56,7 @@ def export(
     narrowed = any((now.outputs, now.inputs) != (before.outputs, before.inputs) for now, before in pairs)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
-        _save_settings(plain, setup.tokenizer, setup.task, making)
+        _save_settings(plain, tokenizer, outputs, making)
         stored = _counted(plain, spec)
         if form == "apart":  # it lies on the parts of a fused weight, which stay parts
             _save_adapter(tuner, making / ADAPTER)
@@ -67,11 +67,12 @@ def export(
         tensors, compressed = _tensors(plain, spec, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
-            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), setup.tokenizer, making / ONNX_FILE)
+            assert tokenizer is not None  # its inputs are traced
+            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
         share(making)
         written = Manifest(
             backbone=backbone,
-            task=_outputs(setup),
+            task=outputs,
             adapter=form,
             narrowed=narrowed,
             storage=storage,
@@ -86,7 +87,8 @@ def export(
     return written
 
 
-def _outputs(setup: Setup) -> manifest.TaskOutputs:
+def outputs_of(setup: Setup) -> TaskOutputs:
+    """Return what a run's model gives out, and how the run reads its rows."""
     task, recipe = setup.task, setup.recipe
     return {
         "name": task.name,
@@ -116,16 +118,19 @@ def _merged(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> PreTrainedMo
     return plain
 
 
-def _save_settings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Task, folder: Path) -> None:
-    """Save configuration and tokenizer, with the task's labels as the names of the outputs."""
+def _save_settings(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, outputs: TaskOutputs, folder: Path
+) -> None:
+    """Save configuration and tokenizer (None: no tokenizer), with the labels as the names of the outputs."""
     model.config.architectures = [type(model).__name__]
-    if task.kind == "classification":
-        model.config.id2label = dict(enumerate(task.labels))
-        model.config.label2id = {label: index for index, label in enumerate(task.labels)}
+    if outputs["kind"] == "classification":
+        model.config.id2label = dict(enumerate(outputs["labels"]))
+        model.config.label2id = {label: index for index, label in enumerate(outputs["labels"])}
     model.config.save_pretrained(folder)
-    if task.kind == "generation":
+    if outputs["kind"] == "generation":
         model.generation_config.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
 
 
 def _save_adapter(tuner: Any, folder: Path) -> None:

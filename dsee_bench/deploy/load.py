@@ -46,6 +46,7 @@ def _shaped(config: Any, exported: Manifest) -> PreTrainedModel:
     cls: Any = AutoModelForCausalLM if exported.task["kind"] == "generation" else AutoModelForSequenceClassification
     with no_init_weights():
         model: PreTrainedModel = cls.from_config(config, trust_remote_code=False, dtype=torch.float32)
+    model.tie_weights()  # which no_init_weights leaves out
     split(model)
     make_narrowable(model)
     if exported.narrowed:

@@ -80,7 +80,7 @@ class Backbone:
     @classmethod
     def numbers(cls, config: Any) -> dict[str, Any]:
         """Return the numbers that a transformers configuration of the family has."""
-        found = {name: getattr(config, key, None) for name, key in cls.names.items()}
+        found: dict[str, Any] = {name: getattr(config, key, None) for name, key in cls.names.items()}
         if found.get("ffn") is None:
             found["ffn"] = 4 * found["hidden"]  # as GPT-2 and GPT-Neo take it
         return {name: value for name, value in found.items() if value is not None}

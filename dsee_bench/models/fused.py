@@ -27,6 +27,7 @@ class Fused(nn.Module):
         biases = [None] * len(parts) if whole.bias is None else self._apart(whole.bias.detach())
         for name, part, bias in zip(parts, self._apart(weight), biases, strict=True):
             self.add_module(name, linear(part, bias))
+        self.requires_grad_(whole.weight.requires_grad)
 
     def _apart(self, rows: Tensor) -> list[Tensor]:
         if self.head_size is None:
@@ -52,13 +53,14 @@ class Fused(nn.Module):
             raise ValueError(f"an adapter is still on {', '.join(self.parts)}; merge it before they are joined")
         weight = self._together([part.weight.detach() for part in parts], 0)
         bias = None if parts[0].bias is None else self._together([part.bias.detach() for part in parts], 0)
+        trains = parts[0].weight.requires_grad
         if not self.transposed:
-            return linear(weight, bias)
+            return linear(weight, bias).requires_grad_(trains)
         whole = Conv1D(weight.shape[0], 0)
         whole.nx = weight.shape[1]
         whole.weight = nn.Parameter(weight.T.contiguous())
         whole.bias = nn.Parameter(weight.new_zeros(weight.shape[0]) if bias is None else bias)
-        return whole
+        return whole.requires_grad_(trains)
 
 
 def linear(

@@ -19,6 +19,14 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
 
     Shapes and zeros are those of the weights. A fused weight that is whole is one site, of kind `query`.
     """
+    spec = untouched_spec_of(model)
+    weights = tuple(_as_it_is(model, weight) for weight in spec.weights)
+    heads = tuple(weight.inputs // spec.head_size for weight in weights if weight.site.kind == "out")
+    return replace(spec, weights=weights, attention=heads)
+
+
+def untouched_spec_of(model: PreTrainedModel) -> ModelSpec:
+    """Return the spec that the model's configuration gives, with the sites that the model has."""
     backbone = _backbone(model)
     labels = None if backbone.generates and model.get_output_embeddings() is not None else model.config.num_labels
     spec = backbone.spec(labels)
@@ -28,18 +36,18 @@ def spec_of(model: PreTrainedModel) -> ModelSpec:
     weights: dict[str, LinearSpec] = {}
     for weight in spec.weights:
         site = _site(replace(weight.site, path=weight.site.path.removeprefix(outside)), modules)
-        if site is not None and site.path not in weights:
-            weights[site.path] = _as_it_is(model, replace(weight, site=site))
+        if site is not None:
+            weights.setdefault(site.path, replace(weight, site=site))
     if not weights:
         raise ValueError(f"{type(model).__name__} has no module at {spec.weights[0].site.path}; give the whole model")
-    heads = [w.inputs // spec.head_size for w in weights.values() if w.site.kind == "out"]
-    return replace(spec, weights=tuple(weights.values()), attention=tuple(heads))
+    return replace(spec, weights=tuple(weights.values()))
 
 
 def whole_and_adapted(model: nn.Module) -> list[str]:
     """Return the paths of fused modules that are whole and have an adapter around them."""
     ends = tuple(end for family in families().values() for end in family.fused)
-    return [name for name, module in model.named_modules() if name.endswith(ends) and isinstance(module, BaseTunerLayer)]
+    fused = [(name, module) for name, module in model.named_modules() if name.endswith(ends)]
+    return [name for name, module in fused if isinstance(module, BaseTunerLayer)]
 
 
 def _backbone(model: PreTrainedModel) -> Backbone:

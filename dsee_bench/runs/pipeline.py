@@ -19,7 +19,7 @@ from transformers import set_seed
 from dsee_bench.cache.listing import about
 from dsee_bench.cache.store import Cache, keys
 from dsee_bench.cache.warm_start import start_from
-from dsee_bench.deploy.export import detached, export
+from dsee_bench.deploy.export import detached, export, outputs_of
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.models.load import Loaded
@@ -141,7 +141,8 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.setup,
+        state.setup.tokenizer,
+        outputs_of(state.setup),
         folder,
         backbone=settings.backbone.name,
         folding=launch.export_adapter,

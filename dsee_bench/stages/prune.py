@@ -4,7 +4,7 @@ The pools are the weights that carry the adapter (query and value in the paper),
 the rest, ranked by size. Embeddings, biases, LayerNorms and the task head are no sites, so they are never pruned.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -18,8 +18,8 @@ from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -148,7 +148,7 @@ class PruneWeights(Stage):
         """(O, I) bool for each site of the pools, at `part` of their sparsity, from the weights as they are now."""
         from dsee_bench.adapters.pool_masks import pool_masks
 
-        found = {}
+        found: dict[Site, Tensor] = {}
         for pool in self.pools(state.spec):
             found |= pool_masks(
                 state.model,
@@ -164,7 +164,7 @@ class PruneWeights(Stage):
         return found
 
     def _planned(self, pool: Pool) -> dict[Site, int]:
-        """Non-zero entries of each weight of a pool: exact but for scope `model`, where zeros are taken to fall evenly."""
+        """Non-zero entries of each weight of a pool: exact but for scope `model`, where zeros fall evenly."""
         if self.scope == "model":
             return spread(pool.weights, pool.sparsity)
         if self.scope == "weight":

@@ -13,7 +13,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import dsee_bench
 from dsee_bench import config, plan
 from dsee_bench.deploy import manifest
-from dsee_bench.deploy.export import _put, export
+from dsee_bench.deploy.export import _put, export, outputs_of
 from dsee_bench.deploy.manifest import check_target
 from dsee_bench.runs import pipeline, sweep
 
@@ -51,7 +51,8 @@ def write(run, folder, *, folding="merged", storage="dense", force=False):
         state.tuner,
         state.spec,
         settings.backbone.spec(settings.labels),
-        state.setup,
+        state.setup.tokenizer,
+        outputs_of(state.setup),
         folder,
         backbone=settings.backbone.name,
         folding=folding,

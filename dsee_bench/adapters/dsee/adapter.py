@@ -27,6 +27,11 @@ class DseeAdapter:
         return self.layer.dsee_u[self.name].shape[1]
 
     @property
+    def masked(self) -> bool:
+        """Whether a mask covers the delta, so that merging keeps the zeros of W."""
+        return self.name in self.layer.dsee_masks
+
+    @property
     def scale(self) -> float:
         return self.layer.scaling[self.name]
 
