@@ -13,6 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, one thr
 
 import pytest
 
+from dsee_bench import plan
+from dsee_bench.plan import Settings
+from dsee_bench.runs import sweep
+
 _FROZEN = {"modules": 0}
 
 
@@ -24,6 +28,13 @@ def _frozen() -> None:
         gc.collect()
         gc.freeze()
         _FROZEN["modules"] = len(sys.modules)
+
+
+@pytest.fixture(scope="module")
+def compose_run(request: pytest.FixtureRequest) -> Callable[..., Settings]:
+    """`compose_run("method=dsee", ...)`: the settings of a run of these words, after those of the module's `RUN`."""
+    always = getattr(request.module, "RUN", [])
+    return lambda *words: plan.read(sweep.resolved([*always, *words]))
 
 
 @pytest.fixture

@@ -6,25 +6,22 @@ from functools import partial
 import pytest
 import torch
 
-from dsee_bench import config, plan
+from dsee_bench import config
 from dsee_bench.models.access import module_at, weight_of
 from dsee_bench.pruning.calibration import input_losses
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline
 from dsee_bench.training.batch import collator, encode
+
+RUN = ["train.max_rows=32", "train.batch_size=8"]
 
 TASK = {"tiny-gpt2": "toy_d2t", "tiny-llama": "toy_d2t"}  # else: toy_sentences
 KINDS = "[query, value, out, ffn_in, ffn_out]"  # of an adapter, so that it must be scored with what it is beside
 
 
-def settings_of(*overrides):
-    asked = ["train.max_rows=32", "train.batch_size=8", *overrides]
-    return plan.read(sweep.resolved(asked))
-
-
-def prepared(name, folder, *overrides):
+def prepared(compose_run, name, folder, *overrides):
     """The state of dsee_structured before its `narrow` stage, with an adapter that is not zero."""
     task = TASK.get(name, "toy_sentences")
-    settings = settings_of(f"backbone={name}", f"task={task}", "method=dsee_structured", *overrides)
+    settings = compose_run(f"backbone={name}", f"task={task}", "method=dsee_structured", *overrides)
     state, _ = pipeline.prepare(settings, folder)
     for stage in ("low_rank", "sparse"):
         pipeline._run_stage(settings, state, stage, folder)
@@ -52,13 +49,13 @@ def scale(factors, site, groups, _, arguments):
 
 
 @pytest.mark.parametrize("name", ["tiny-bert", "tiny-deberta-v2", "tiny-gpt2", "tiny-llama"])
-def test_derivative_of_a_factor_on_each_token(name, tmp_path):
+def test_derivative_of_a_factor_on_each_token(compose_run, name, tmp_path):
     """Autograd's derivatives of such factors, their absolute values summed.
 
     The model is in float64, the scores are summed in float32: a group has at most 16 features, 16 rows at most 40
     tokens, so their sums round by less than 656 x 2^-24 = 4e-5 of the largest.
     """
-    _, state = prepared(name, tmp_path, f"method.stages.low_rank.kinds={KINDS}")
+    _, state = prepared(compose_run, name, tmp_path, f"method.stages.low_rank.kinds={KINDS}")
     state.model.double()
     groups = groups_of(state)
     found = input_losses(state.model, groups, state.losses(2))
@@ -85,9 +82,9 @@ def test_derivative_of_a_factor_on_each_token(name, tmp_path):
         torch.testing.assert_close(found[site].double(), expected[site], **close)
 
 
-def test_what_nothing_reads_goes_first(tmp_path):
+def test_what_nothing_reads_goes_first(compose_run, tmp_path):
     """Heads and neurons whose columns of the weight out are zero are those that are removed."""
-    settings, state = prepared(
+    settings, state = prepared(compose_run,
         "tiny-bert", tmp_path, "method.stages.low_rank.kinds=[query,value]",  # no adapter reads the columns either
         *(f"method.stages.narrow.{item}" for item in ("score=gradient", "score_ffn=gradient", "batches=1")),
     )  # fmt: skip
@@ -106,9 +103,9 @@ def test_what_nothing_reads_goes_first(tmp_path):
         assert torch.equal(weight_of(state.model, site), expected)
 
 
-def test_without_batches_it_is_refused():
+def test_without_batches_it_is_refused(compose_run):
     with pytest.raises(config.ConfigError, match=r"is read off training batches; set batches, as batches=8"):
-        settings_of(
+        compose_run(
             "backbone=tiny-bert", "task=toy_sentences", "method=dsee_structured",
             "method.stages.narrow.score=gradient", "method.stages.narrow.batches=null",
         )  # fmt: skip

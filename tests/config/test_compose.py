@@ -12,17 +12,6 @@ from omegaconf import OmegaConf
 from dsee_bench import config, plan
 from dsee_bench.cli import bench
 from dsee_bench.config import ConfigError
-from dsee_bench.runs import sweep
-
-
-def settings(*overrides):
-    return plan.read(OmegaConf.to_container(config.compose(list(overrides)), resolve=True))
-
-
-def quickly(*overrides):
-    """As `settings`, from options that are composed once; test_sweep.py holds the two against each other."""
-    return plan.read(sweep.resolved(overrides))
-
 
 OVERRIDES = [
     # override,                            what the message must say
@@ -80,9 +69,9 @@ VALUES = [
 
 
 @pytest.mark.parametrize(("overrides", "parts"), VALUES)
-def test_impossible_values_are_told(overrides, parts):
+def test_impossible_values_are_told(compose_run, overrides, parts):
     with pytest.raises(ConfigError) as error:
-        settings(*overrides)
+        compose_run(*overrides)
     for part in parts:
         assert part in str(error.value)
 
@@ -100,22 +89,22 @@ PLANS = [
 
 
 @pytest.mark.parametrize(("overrides", "parts"), PLANS)
-def test_stages_that_cannot_follow_are_told(overrides, parts):
+def test_stages_that_cannot_follow_are_told(compose_run, overrides, parts):
     with pytest.raises(ConfigError) as error:
-        plan.plan(settings(*overrides))
+        plan.plan(compose_run(*overrides))
     for part in parts:
         assert part in str(error.value)
 
 
-def test_a_rate_may_be_a_multiple_of_the_recipes():
-    assert settings("method=peft/ia3", "train.lr_adapter=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
+def test_a_rate_may_be_a_multiple_of_the_recipes(compose_run):
+    assert compose_run("method=peft/ia3", "train.lr_adapter=2e-4").stages["tune"].learning_rate == pytest.approx(2e-3)
     with pytest.raises(ConfigError, match=r"lr_adapter=None: input should be a valid number"):
-        settings("method=peft/ia3", "train.lr_adapter=null")
+        compose_run("method=peft/ia3", "train.lr_adapter=null")
 
 
-def test_seed_zero_and_every_seed_has_its_own_record():
+def test_seed_zero_and_every_seed_has_its_own_record(compose_run):
     """Wrong turns of the field: seed 0 ignored by `if seed:`, seeds overwriting each other's folder."""
-    ids = [settings(f"seed={seed}").run_id for seed in (0, 1, 2)]
+    ids = [compose_run(f"seed={seed}").run_id for seed in (0, 1, 2)]
     assert len(set(ids)) == 3
     assert "-s0-" in ids[0]
 
@@ -125,13 +114,13 @@ SAME = ["force=true", "data_dir=/elsewhere", "results_dir=/elsewhere", "threads=
 
 
 @pytest.mark.parametrize("override", DIFFERENT)
-def test_settings_that_change_a_result_change_the_run_id(override):
-    assert settings(override).run_id != settings().run_id
+def test_settings_that_change_a_result_change_the_run_id(compose_run, override):
+    assert compose_run(override).run_id != compose_run().run_id
 
 
 @pytest.mark.parametrize("override", SAME)
-def test_paths_and_launch_settings_do_not_change_the_run_id(override):
-    assert settings(override).run_id == settings().run_id
+def test_paths_and_launch_settings_do_not_change_the_run_id(compose_run, override):
+    assert compose_run(override).run_id == compose_run().run_id
 
 
 def test_a_setting_that_is_not_set_is_no_part_of_the_identity():
@@ -140,8 +129,8 @@ def test_a_setting_that_is_not_set_is_no_part_of_the_identity():
     assert config.digest({"a": 1, "b": False}) != config.digest({"a": 1})
 
 
-def test_a_backbone_of_ones_own_path_is_another_run():
-    assert settings("backbone.path=/mine").run_id != settings().run_id
+def test_a_backbone_of_ones_own_path_is_another_run(compose_run):
+    assert compose_run("backbone.path=/mine").run_id != compose_run().run_id
 
 
 def one_of_each_kind():
@@ -153,25 +142,25 @@ def one_of_each_kind():
 
 
 @pytest.mark.parametrize("method", config.options("method"))
-def test_every_method_is_typed_and_plans_on_every_kind_of_backbone(method):
+def test_every_method_is_typed_and_plans_on_every_kind_of_backbone(compose_run, method):
     assert len(one_of_each_kind()) >= 4
     for kind, backbone in one_of_each_kind().items():
         if method == "peft/bias" and kind in ("llama", "qwen3", "gemma3_text", "modernbert"):
             with pytest.raises(ConfigError, match="needs biases, and this backbone has none"):
-                plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
+                plan.plan(compose_run(f"method={method}", f"backbone={backbone}", "task=rte"))
             continue
-        planned = plan.plan(quickly(f"method={method}", f"backbone={backbone}", "task=rte"))
+        planned = plan.plan(compose_run(f"method={method}", f"backbone={backbone}", "task=rte"))
         assert method == "untuned" or planned.final.trainable > planned.final.head
 
 
 @pytest.mark.parametrize("group", ["task", "train", "backbone"])
-def test_every_option_is_typed(group):
+def test_every_option_is_typed(compose_run, group):
     names = config.options(group)
     assert names
     asked = {"custom": ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]}
     for name in names:
         if (group, name) != ("backbone", "auto"):  # names no checkpoint; tests/models/test_auto.py
-            quickly(f"{group}={name}", *asked.get(name, []))
+            compose_run(f"{group}={name}", *asked.get(name, []))
 
 
 def test_the_first_methods_are_there():

@@ -5,17 +5,16 @@ import random
 import pytest
 import torch
 
-from dsee_bench import plan
 from dsee_bench.models.access import module_at, pretrained_module
 from dsee_bench.pruning.calibration import weight_gradients
 from dsee_bench.pruning.placement import choose_positions
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(compose_run, tmp_path):
     chosen = ["backbone=tiny-bert", "method=dsee_update", "method.stages.low_rank.rank=4", "train.batch_size=8"]
-    settings = plan.read(sweep.resolved(chosen))
+    settings = compose_run(*chosen)
     state, _ = pipeline.prepare(settings, tmp_path)
     state.spec = settings.stages["low_rank"].plan(state.spec)
     settings.stages["low_rank"].run(state)

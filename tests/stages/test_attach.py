@@ -5,12 +5,9 @@ import torch
 
 from dsee_bench import plan
 from dsee_bench.config import ConfigError
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline
 
-
-def settings_of(*overrides):
-    asked = ["backbone=tiny-bert", "train.max_rows=32", *overrides]
-    return plan.read(sweep.resolved(asked))
+RUN = ["backbone=tiny-bert", "train.max_rows=32"]
 
 
 REFUSED = [
@@ -24,22 +21,22 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("overrides", "message"), REFUSED)
-def test_refused_before_anything_is_tuned(overrides, message):
+def test_refused_before_anything_is_tuned(compose_run, overrides, message):
     with pytest.raises(ConfigError, match=message):
-        plan.plan(settings_of(*overrides.split()))
+        plan.plan(compose_run(*overrides.split()))
 
 
-def test_what_the_plan_does_not_count_is_refused(tmp_path):
-    settings = settings_of("method=lora", "+method.stages.lora.settings.use_dora=true")
+def test_what_the_plan_does_not_count_is_refused(compose_run, tmp_path):
+    settings = compose_run("method=lora", "+method.stages.lora.settings.use_dora=true")
     state, _ = pipeline.prepare(settings, tmp_path)
     with pytest.raises(ValueError, match="trains 4,224 numbers, the plan counts 4,096"):  # DoRA: O more a weight
         pipeline._run_stage(settings, state, "lora", tmp_path)
 
 
-def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(tmp_path):
+def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(compose_run, tmp_path):
     """A run that takes the tuning from a kept state has not drawn what the tuning draws."""
-    settings = settings_of("method=full")
-    lora = settings_of("method=lora").stages["lora"]
+    settings = compose_run("method=full")
+    lora = compose_run("method=lora").stages["lora"]
     starts = []
     for drawn in (0, 5):
         state, _ = pipeline.prepare(settings, tmp_path)

@@ -13,20 +13,17 @@ from dsee_bench.config import ConfigError
 from dsee_bench.deploy import measure
 from dsee_bench.models.access import module_at, weight_of
 from dsee_bench.pruning.calibration import input_norms
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline
 from dsee_bench.stages.tune import Tune
+
+RUN = ["backbone=tiny-bert", "train.max_rows=64"]
 
 TEXTS = ["a small test", "of two rows, the second a good deal longer than the first"]
 
 
-def settings_of(*overrides):
-    asked = ["backbone=tiny-bert", "train.max_rows=64", *overrides]
-    return plan.read(sweep.resolved(asked))
-
-
-def pruned(folder, *overrides):
+def pruned(compose_run, folder, *overrides):
     """The state after every stage but the tunings, with an adapter that is not zero."""
-    settings = settings_of(*overrides)
+    settings = compose_run(*overrides)
     state, _ = pipeline.prepare(settings, folder)
     logs = []
     for name, stage in settings.stages.items():
@@ -68,10 +65,10 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("settings", "exact"), COUNTS)
-def test_counts_are_exact_and_as_planned(settings, exact, tmp_path):
+def test_counts_are_exact_and_as_planned(compose_run, settings, exact, tmp_path):
     asked = [f"method.stages.prune.{item}" for item in settings.split()]
-    planned = plan.plan(settings_of("method=dsee", *asked)).steps[3].spec
-    _, state, _ = pruned(tmp_path, "method=dsee", *asked)
+    planned = plan.plan(compose_run("method=dsee", *asked)).steps[3].spec
+    _, state, _ = pruned(compose_run, tmp_path, "method=dsee", *asked)
     for kinds in (("query", "value"), ("key", "out", "ffn_in", "ffn_out", "pooler")):
         weights = pool(state, *kinds)
         expected = [weight for weight in planned.weights if weight.site.kind in kinds]
@@ -87,11 +84,11 @@ def test_counts_are_exact_and_as_planned(settings, exact, tmp_path):
                 assert (kept.view(-1, 4).sum(1) == 2).all()
 
 
-def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
+def test_wanda_sees_the_tokens_and_not_the_padding(compose_run, tmp_path):
     """The input of layer 0's query is the embeddings' output, so its mean square can be taken by hand."""
     from dsee_bench.training.batch import collator, encode
 
-    settings = settings_of("method=full", "task=toy_sentences")
+    settings = compose_run("method=full", "task=toy_sentences")
     state, _ = pipeline.prepare(settings, tmp_path)
     state.model.double()
     weight = state.spec.weights[0]
@@ -111,9 +108,9 @@ def test_wanda_sees_the_tokens_and_not_the_padding(tmp_path):
     torch.testing.assert_close(norms.double(), (squares / tokens).sqrt(), rtol=tokens * 2**-24, atol=0)
 
 
-def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_path):
+def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(compose_run, tmp_path):
     """The pooler sees (rows, 32); of 32 tokens a row, the mask has that shape too."""
-    settings = settings_of("method=full", "train.max_length=32")
+    settings = compose_run("method=full", "train.max_length=32")
     state, _ = pipeline.prepare(settings, tmp_path)
     example = state.data["train"].examples[0]
     long = replace(example, texts=("word " * 40, "word"))
@@ -127,9 +124,9 @@ def test_a_batch_as_long_as_the_hidden_size_is_told_from_the_poolers_input(tmp_p
     torch.testing.assert_close(norms.double(), seen[0].double().square().mean(0).sqrt(), rtol=32 * 2**-24, atol=0)
 
 
-def test_a_second_pruning_gives_no_weight_back(tmp_path):
+def test_a_second_pruning_gives_no_weight_back(compose_run, tmp_path):
     """One shot over the pool, then half of each row: a row that had lost more keeps its zeros."""
-    settings, state, _ = pruned(tmp_path, "method=omp", "method.stages.prune.sparsity=0.5")
+    settings, state, _ = pruned(compose_run, tmp_path, "method=omp", "method.stages.prune.sparsity=0.5")
     gone = {site: ~mask for site, mask in state.masks.items()}
     stage = replace(settings.stages["prune"], scope="row")
     state.spec = stage.plan(state.spec)
@@ -140,8 +137,8 @@ def test_a_second_pruning_gives_no_weight_back(tmp_path):
         assert int(mask.sum()) == weight.nnz == int(weight_of(state.model, weight.site).count_nonzero())
 
 
-def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
-    settings = settings_of("method=wanda")
+def test_scores_from_data_leave_the_model_as_it_was(compose_run, tmp_path):
+    settings = compose_run("method=wanda")
     state, _ = pipeline.prepare(settings, tmp_path)
     before = {name: (value.clone(), value.requires_grad) for name, value in state.model.named_parameters()}
     state.spec = settings.stages["prune"].plan(state.spec)
@@ -152,8 +149,8 @@ def test_scores_from_data_leave_the_model_as_it_was(tmp_path):
     assert not any(module._forward_pre_hooks for module in state.model.modules())
 
 
-def test_the_merged_weight_keeps_its_zeros_under_mask_update(tmp_path):
-    settings, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
+def test_the_merged_weight_keeps_its_zeros_under_mask_update(compose_run, tmp_path):
+    settings, state, _ = pruned(compose_run, tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     dense = settings.backbone.spec(settings.labels)
     costs = {
         cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
@@ -168,8 +165,8 @@ def test_the_merged_weight_keeps_its_zeros_under_mask_update(tmp_path):
     assert all(weight.merges for weight in pool(state, "query", "value"))
 
 
-def test_a_mask_on_w_alone_is_filled_by_the_merge(tmp_path):
-    settings, state, _ = pruned(tmp_path, "method=dsee")
+def test_a_mask_on_w_alone_is_filled_by_the_merge(compose_run, tmp_path):
+    settings, state, _ = pruned(compose_run, tmp_path, "method=dsee")
     dense = settings.backbone.spec(settings.labels)
     costs = {
         cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
@@ -181,8 +178,8 @@ def test_a_mask_on_w_alone_is_filled_by_the_merge(tmp_path):
     assert costs["sparsity_model"] < costs["sparsity_masked"] / 10  # the vocabulary is most of this model
 
 
-def test_a_masked_update_trains_where_it_may(tmp_path):
-    _, state, _ = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
+def test_a_masked_update_trains_where_it_may(compose_run, tmp_path):
+    _, state, _ = pruned(compose_run, tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     weight = pool(state, "query")[0]
     layer, mask = module_at(state.model, weight.site), state.masks[weight.site]
     batch = state.setup.tokenizer(TEXTS, padding=True, return_tensors="pt")
@@ -194,8 +191,8 @@ def test_a_masked_update_trains_where_it_may(tmp_path):
     assert layer.dsee_u[ADAPTER].grad.abs().sum() > 0
 
 
-def test_a_cached_state_brings_the_masks_of_the_update_back(tmp_path):
-    settings, state, logs = pruned(tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
+def test_a_cached_state_brings_the_masks_of_the_update_back(compose_run, tmp_path):
+    settings, state, logs = pruned(compose_run, tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     (tmp_path / "states").mkdir()
     cache = Cache(tmp_path / "states", settings.stages, {})
     cache.save("key", state, logs)
@@ -218,14 +215,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "settings", "message"), REFUSED)
-def test_refused(method, settings, message):
+def test_refused(compose_run, method, settings, message):
     asked = [f"method.stages.prune.{item}" for item in settings.split()]
     with pytest.raises(ConfigError, match=message):
-        plan.plan(settings_of(f"method={method}", *asked))
+        plan.plan(compose_run(f"method={method}", *asked))
 
 
-def test_n_of_m_leaves_a_pool_dense_where_asked(tmp_path):
+def test_n_of_m_leaves_a_pool_dense_where_asked(compose_run, tmp_path):
     asked = ["scope=2:4", "sparsity=0.5", "sparsity_qv=0"]
-    _, state, _ = pruned(tmp_path, "method=dsee", *[f"method.stages.prune.{item}" for item in asked])
+    _, state, _ = pruned(compose_run, tmp_path, "method=dsee", *[f"method.stages.prune.{item}" for item in asked])
     assert all(weight.nnz == weight.size for weight in pool(state, "query", "value"))
     assert all(2 * weight.nnz == weight.size for weight in pool(state, "key", "ffn_in"))

@@ -7,18 +7,14 @@ from dsee_bench import plan
 from dsee_bench.config import ConfigError
 from dsee_bench.models.access import weight_of
 from dsee_bench.pruning.masks import cubic_sparsity
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline
 from dsee_bench.stages.gradual import Schedule
 
-QUICK = ["backbone=tiny-bert", "train.max_rows=64", "train.batch_size=4", "train.epochs=1", "train.retune_epochs=1"]
+RUN = ["backbone=tiny-bert", "train.max_rows=64", "train.batch_size=4", "train.epochs=1", "train.retune_epochs=1"]
 
 
-def settings_of(*overrides):
-    return plan.read(sweep.resolved([*QUICK, *overrides]))
-
-
-def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
-    settings = settings_of("method=imp", "train.lr_full=1e-2")
+def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(compose_run, tmp_path):
+    settings = compose_run("method=imp", "train.lr_full=1e-2")
     state, _ = pipeline.prepare(settings, tmp_path)
     first = {name: value.clone() for name, value in state.model.named_parameters()}
     zeros = {}
@@ -38,8 +34,8 @@ def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(tmp_path):
     assert zeros["prune_2"] == round(0.2 * size)
 
 
-def test_a_second_pruning_keeps_the_zeros_of_the_first(tmp_path):
-    settings = settings_of("method=imp")
+def test_a_second_pruning_keeps_the_zeros_of_the_first(compose_run, tmp_path):
+    settings = compose_run("method=imp")
     state, _ = pipeline.prepare(settings, tmp_path)
     for name in ("prune_1", "prune_2"):
         before = {site: ~mask for site, mask in state.masks.items()}
@@ -56,15 +52,15 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "message"), REFUSED)
-def test_rewinding_where_it_makes_no_sense(method, message):
+def test_rewinding_where_it_makes_no_sense(compose_run, method, message):
     asked = "+method.stages.rewind={_target_: dsee_bench.stages.rewind.Rewind}"
     with pytest.raises(ConfigError, match=message):
-        plan.plan(settings_of(method, asked))
+        plan.plan(compose_run(method, asked))
 
 
-def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path, monkeypatch):
+def test_the_share_of_zeros_follows_the_cubic_schedule(compose_run, tmp_path, monkeypatch):
     """64 rows / 4 = 16 steps; all zeros are there after round(0.5 x 16) = 8; masks at steps 3, 6 and 8."""
-    settings = settings_of("method=gmp", "method.stages.gradual.every=3", "method.stages.gradual.until=0.5")
+    settings = compose_run("method=gmp", "method.stages.gradual.every=3", "method.stages.gradual.until=0.5")
     state, _ = pipeline.prepare(settings, tmp_path)
     seen = {}
     weights = {weight.site: weight for weight in state.spec.weights}
@@ -92,9 +88,9 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(tmp_path, monkeypatch):
     assert state.spec.nnz == plan.plan(settings).steps[0].spec.nnz
 
 
-def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monkeypatch):
+def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(compose_run, tmp_path, monkeypatch):
     """Three epochs of 16 steps; all zeros are there after round(0.4 x 48) = 19, and the first evaluation is at 16."""
-    settings = settings_of("method=gmp", "train.epochs=3", "method.stages.gradual.until=0.4")
+    settings = compose_run("method=gmp", "train.epochs=3", "method.stages.gradual.until=0.4")
     state, _ = pipeline.prepare(settings, tmp_path)
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
@@ -104,18 +100,18 @@ def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(tmp_path, monk
     assert zeros == sum(int((~mask).sum()) for mask in state.masks.values()) > 0
 
 
-def test_adalora_has_best_weights_after_few_steps_too(tmp_path):
+def test_adalora_has_best_weights_after_few_steps_too(compose_run, tmp_path):
     """int(0.3 x 2) = 0 steps with final ranks."""
-    settings = settings_of("method=peft/adalora", "train.max_rows=8")
+    settings = compose_run("method=peft/adalora", "train.max_rows=8")
     state, _ = pipeline.prepare(settings, tmp_path)
     for name in settings.stages:
         facts = pipeline._run_stage(settings, state, name, tmp_path).facts
     assert (facts["steps"], facts["best_step"]) == (2, 2)
 
 
-def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch):
+def test_the_best_weights_of_adalora_are_within_its_budget(compose_run, tmp_path, monkeypatch):
     """Of 48 steps the last int(0.3 x 48) = 14 have the final ranks, 8 in the mean: of three evaluations the last."""
-    settings = settings_of("method=peft/adalora", "train.epochs=3")
+    settings = compose_run("method=peft/adalora", "train.epochs=3")
     state, _ = pipeline.prepare(settings, tmp_path)
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
@@ -126,9 +122,9 @@ def test_the_best_weights_of_adalora_are_within_its_budget(tmp_path, monkeypatch
     assert sum(int(value.count_nonzero()) for value in values) == 8 * len(values)
 
 
-def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(tmp_path):
+def test_masks_of_a_stopped_tuning_come_back_on_the_cpu(compose_run, tmp_path):
     """Scores are taken on the CPU, so the masks they are held against must be there, wherever the model is."""
-    settings = settings_of("method=gmp")
+    settings = compose_run("method=gmp")
     state, _ = pipeline.prepare(settings, tmp_path)
     weight = state.spec.weights[0]
     state.model.to("meta")  # a device that is not the CPU, without one
@@ -147,6 +143,6 @@ GRADUAL = [
 
 
 @pytest.mark.parametrize(("asked", "message"), GRADUAL)
-def test_gradual_pruning_refuses(asked, message):
+def test_gradual_pruning_refuses(compose_run, asked, message):
     with pytest.raises(ConfigError, match=message):
-        settings_of("method=gmp", *f"method.stages.gradual.{asked}".split())
+        compose_run("method=gmp", *f"method.stages.gradual.{asked}".split())
