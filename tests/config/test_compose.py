@@ -141,10 +141,13 @@ def one_of_each_kind():
     return {kind: name for kind, name in found.items() if kind is not None}
 
 
+KINDS = one_of_each_kind()
+
+
 @pytest.mark.parametrize("method", config.options("method"))
 def test_every_method_is_typed_and_plans_on_every_kind_of_backbone(compose_run, method):
-    assert len(one_of_each_kind()) >= 4
-    for kind, backbone in one_of_each_kind().items():
+    assert len(KINDS) >= 4
+    for kind, backbone in KINDS.items():
         if method == "peft/bias" and kind in ("llama", "qwen3", "gemma3_text", "modernbert"):
             with pytest.raises(ConfigError, match="needs biases, and this backbone has none"):
                 plan.plan(compose_run(f"method={method}", f"backbone={backbone}", "task=rte"))
