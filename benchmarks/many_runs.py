@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dsee_bench import config, plan, record
+from dsee_bench.config.launch import default_results_dir
 from dsee_bench.record import Record
 from dsee_bench.runs import sweep
 
@@ -23,7 +24,7 @@ REPORT, BENCH = "dsee_bench.cli.report", "dsee_bench.cli.bench"
 
 
 def main() -> None:
-    template = next(record.read_all(config.default_results_dir()))
+    template = next(record.read_all(default_results_dir()))
     with tempfile.TemporaryDirectory() as folder:
         cells = sweep.expand(SWEEP)
         for number, cell in enumerate(cells):

@@ -65,7 +65,7 @@ class Settings:
 
     @property
     def results_dir(self) -> Path:
-        return (self.launch.results_dir or config.default_results_dir()).resolve()
+        return self.launch.results
 
     @property
     def work(self) -> Path:

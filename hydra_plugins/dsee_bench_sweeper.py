@@ -29,48 +29,30 @@ class UnfinishedSweeper(Sweeper):
         self.config, self._context, self._function = config, hydra_context, task_function
 
     def sweep(self, arguments: list[str]) -> None:
-        from dsee_bench.runs.sweep import runnable
+        from dsee_bench.runs.sweep import runnable, unfinished
 
         try:
             cells, mistakes = runnable(arguments, self._params)
+            left = unfinished(cells)
             for mistake in mistakes:
                 print(f"dsee-bench: {mistake}", file=sys.stderr)
-            left = self._unfinished(cells) if cells else []
             if len(left) < len(cells):
                 done = len(cells) - len(left)
                 print(f"{done} of {len(cells)} runs are done already; force=true runs them again", file=sys.stderr)
             if left:
-                self._save_config()
-        except ValueError as error:  # ConfigError, or a path that cannot be
+                self._save_config(left[0].launch.results / "work" / "multirun")
+        except ValueError as error:  # ConfigError, or a folder that cannot be written
             sys.exit(f"dsee-bench: {error}")
         if left:
             self._launch(left)
         if mistakes:
             sys.exit(1)
 
-    def _folders(self) -> tuple[Path, Path | None]:
-        """Return results_dir and data_dir."""
-        from dsee_bench.config import default_results_dir
-        from dsee_bench.system.shell import shell_path
-
-        given = {name: self.config[name] for name in ("results_dir", "data_dir")}
-        paths = {name: shell_path(text, name) for name, text in given.items() if text is not None}
-        return paths.get("results_dir", default_results_dir()), paths.get("data_dir")
-
-    def _unfinished(self, cells: list["Cell"]) -> list["Cell"]:
-        """Return the cells to launch: all where more than a record is asked for, as each run decides what is left."""
-        from dsee_bench.runs.sweep import unfinished
-
-        launch = self.config
-        every = launch.force or launch.plan or launch.export or launch.measure
-        return cells if every else unfinished(cells, *self._folders())
-
-    def _save_config(self) -> None:
+    def _save_config(self, folder: Path) -> None:
         """Save multirun.yaml, as Hydra's own sweeper does, but among the work files and without secrets."""
         from dsee_bench.system.files import write_atomically
         from dsee_bench.system.secrets import starred
 
-        folder = self._folders()[0] / "work" / "multirun"
         write_atomically(folder / "multirun.yaml", starred(OmegaConf.to_yaml(self.config)))
         with read_write(self.config.hydra):
             self.config.hydra.sweep.dir = str(folder)  # where launchers put files of their own
@@ -81,6 +63,8 @@ class UnfinishedSweeper(Sweeper):
         Where a worker process is killed, joblib ends the other workers with it and forgets the rest. What is unfinished
         is launched again in two halves, so that a run whose worker is killed every time is in the end alone.
         """
+        from dsee_bench.runs.sweep import unfinished
+
         launcher = Plugins.instance().instantiate_launcher(self._context, self._function, self.config)
         size = self._max_batch_size or len(cells)
         batches = [cells[start : start + size] for start in range(0, len(cells), size)]
@@ -93,7 +77,7 @@ class UnfinishedSweeper(Sweeper):
                 jobs = launcher.launch([cell.overrides for cell in batch], initial_job_idx=launched)
                 [job.return_value for job in jobs]  # raises the error of a failed run
             except BrokenProcessPool:
-                left = self._unfinished(batch)
+                left = unfinished(batch)
                 middle = (len(left) + 1) // 2
                 if len(batch) == 1:
                     killed.append(batch[0].run_id)

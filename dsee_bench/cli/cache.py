@@ -12,7 +12,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from dsee_bench.cache.listing import NAMED, CachedState, cached, leftovers, remove, size
-from dsee_bench.config import default_results_dir
+from dsee_bench.config.launch import default_results_dir
 from dsee_bench.system.files import remove as remove_path
 from dsee_bench.system.shell import argument_path
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsee_bench.config import default_results_dir
+from dsee_bench.config.launch import default_results_dir
 from dsee_bench.system import signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.files import write_atomically

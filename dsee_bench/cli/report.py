@@ -4,7 +4,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.config import default_results_dir, parse
+from dsee_bench.config import parse
+from dsee_bench.config.launch import default_results_dir
 from dsee_bench.system import terminal
 from dsee_bench.system.extras import require
 from dsee_bench.system.shell import argument_path, as_in_a_shell, shell_path, until_the_reader_leaves, without_escapes

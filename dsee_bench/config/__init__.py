@@ -49,12 +49,6 @@ class ConfigError(UserError):
     """A wrong setting: the message names it, its value, the rule and the way out."""
 
 
-def default_results_dir() -> Path:
-    """Return the project's results/ in a checkout, ./results elsewhere."""
-    project = _PACKAGE.parent
-    return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
-
-
 # --- names ------------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,12 @@ Folding = Literal["merged", "auto", "apart"]  # of an adapter into its weight; a
 Storage = Literal["dense", "bitmask", "csr"]
 
 
+def default_results_dir() -> Path:
+    """Return the project's results/ in a checkout, ./results elsewhere."""
+    project = Path(__file__).resolve().parents[2]
+    return project / "results" if (project / "pyproject.toml").is_file() else Path("results").resolve()
+
+
 @dataclass(frozen=True)
 class Tracking:
     """Where a run is tracked in wandb."""
@@ -42,3 +48,8 @@ class Launch:
     def __post_init__(self) -> None:
         if self.export_onnx and self.export is None:
             raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
+
+    @property
+    def results(self) -> Path:
+        """Folder of records and work files: results_dir, or the default."""
+        return (self.results_dir or default_results_dir()).resolve()

@@ -9,12 +9,12 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config, plan
 from dsee_bench.config import ConfigError
 from dsee_bench.config.flags import check_composed
+from dsee_bench.config.launch import Launch
 from dsee_bench.models import auto
 from dsee_bench.runs import data_check
 from dsee_bench.runs.state import state_of
@@ -29,6 +29,7 @@ class Cell:
 
     overrides: tuple[str, ...]  # as `dsee-bench` takes them
     run_id: str
+    launch: Launch
 
 
 def expand(words: Sequence[str]) -> list[Cell]:
@@ -61,12 +62,15 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
     An unknown name is raised at once: it is wrong in every cell.
     """
     cells, mistakes = [], []
-    checked: dict[tuple[str, ...], Mapping[str, Any]] = {}  # cells that differ in the seed alone are checked once
+    checked: dict[
+        tuple[str, ...], tuple[Mapping[str, Any], Launch]
+    ] = {}  # cells that differ in the seed alone are checked once
     for overrides in _combinations(words, params):
         seeds = [int(word.partition("=")[2]) for word in overrides if _is_seed(word)]
         others = tuple(word for word in overrides if not _is_seed(word))
         if seeds and others in checked:
-            cells.append(Cell(overrides, config.run_id({**checked[others], "seed": seeds[-1]})))
+            values, launch = checked[others]
+            cells.append(Cell(overrides, config.run_id({**values, "seed": seeds[-1]}), launch))
             continue
         in_cell = f"in the cell {' '.join(overrides)}: "
         try:
@@ -74,13 +78,14 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
         except ConfigError as error:
             raise ConfigError(f"{in_cell}{error}") from error
         try:
-            settings = auto.resolve(composition)
-            cells.append(Cell(overrides, plan.read(settings).run_id))
+            values = auto.resolve(composition)
+            settings = plan.read(values)
+            cells.append(Cell(overrides, settings.run_id, settings.launch))
         except ConfigError as error:
             mistakes.append(ConfigError(f"{in_cell}{error}"))
             continue
         if "${seed}" not in str(composition):
-            checked[others] = settings
+            checked[others] = values, settings.launch
     return cells, mistakes
 
 
@@ -104,22 +109,22 @@ def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[t
     return itertools.product(*values.values())
 
 
-def unfinished(cells: Sequence[Cell], results_dir: Path, data_dir: Path | None = None) -> list[Cell]:
-    """Return the cells without a record of a finished run, and those whose data may have changed since.
+def unfinished(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells without a record of a finished run, and those that decide themselves what is left to do.
 
-    The latter compare their rows themselves. A record without work files comes from elsewhere; its data are in doubt
-    only where there is a `data_dir`.
+    These are all cells where more than a record is asked for, and finished ones whose data may have changed since. A
+    record without work files comes from elsewhere; its data are in doubt only where there is a `data_dir`.
     """
 
     def is_finished(cell: Cell) -> bool:
-        record = state_of(cell.run_id, results_dir).record
-        work = results_dir / "work" / cell.run_id
-        to_compare = data_dir is not None or (work / data_check.NAME).exists()
-        return (
-            record is not None
-            and record.status == "finished"
-            and not (to_compare and data_check.doubtful(work, data_dir, record))
-        )
+        launch = cell.launch
+        record = state_of(cell.run_id, launch.results).record
+        work = launch.results / "work" / cell.run_id
+        more = launch.force or launch.plan or launch.export is not None or launch.measure
+        if more or record is None or record.status != "finished":
+            return False
+        to_compare = launch.data_dir is not None or (work / data_check.NAME).exists()
+        return not (to_compare and data_check.doubtful(work, launch.data_dir, record))
 
     return [cell for cell in cells if not is_finished(cell)]
 

@@ -79,7 +79,7 @@ def test_what_is_done_is_not_launched(tmp_path):
     cells = sweep.expand(words)
     record.write(Record(cells[0].run_id, "finished", {}, {}), tmp_path)
     record.write(Record(cells[1].run_id, "failed", {}, {}), tmp_path)
-    assert [cell.overrides[:2] for cell in sweep.unfinished(cells, tmp_path)] == [
+    assert [cell.overrides[:2] for cell in sweep.unfinished(cells)] == [
         ("method=full", "seed=1"),
         ("method=lora", "seed=0"),
         ("method=lora", "seed=1"),
@@ -88,8 +88,9 @@ def test_what_is_done_is_not_launched(tmp_path):
         record.write(Record(cell.run_id, "finished", {}, {}), tmp_path)
     for cell in cells:
         data_check.note(tmp_path / "work" / cell.run_id, tmp_path / "a", {})
-    assert sweep.unfinished(cells, tmp_path, tmp_path / "a") == []
-    assert sweep.unfinished(cells, tmp_path, tmp_path / "b") == cells, "they look whether the rows are the same"
+    there, elsewhere = (sweep.expand([*words, f"data_dir={tmp_path / name}"]) for name in ("a", "b"))
+    assert sweep.unfinished(there) == []
+    assert sweep.unfinished(elsewhere) == elsewhere, "they look whether the rows are the same"
     for cell in cells:
         data_check.note(tmp_path / "work" / cell.run_id, None, {})
     done = subprocess.run(
@@ -146,13 +147,11 @@ LAUNCHES = [
 def test_what_is_launched(size, faults, launches, end, why, tmp_path, monkeypatch):
     launcher = StandInLauncher(tmp_path, **faults)
     monkeypatch.setattr(Plugins, "instantiate_launcher", lambda *_, **__: launcher)
-    settings = {"results_dir": str(tmp_path), "data_dir": None, "hydra": {"sweep": {"dir": "."}}}
-    asked = dict.fromkeys(("force", "plan", "export", "measure"), False)
     sweeper = UnfinishedSweeper(max_batch_size=size)
-    sweeper.setup(hydra_context=None, task_function=None, config=OmegaConf.create({**settings, **asked}))
+    sweeper.setup(hydra_context=None, task_function=None, config=OmegaConf.create({"hydra": {"sweep": {"dir": "."}}}))
     with pytest.raises(end) if end else contextlib.nullcontext() as ended:
-        sweeper.sweep(["backbone=tiny-bert", "method=full", "seed=range(5)"])
+        sweeper.sweep(["backbone=tiny-bert", "method=full", f"results_dir={tmp_path}", "seed=range(5)"])
     assert launcher.launched == [(first, [f"seed={seed}" for seed in seeds]) for first, seeds in launches], why
     if "kills" in faults:
         assert "1 interrupted: toy_pairs-tiny-bert-full-s" in str(ended.value)
-    assert OmegaConf.load(tmp_path / "work" / "multirun" / "multirun.yaml").results_dir == str(tmp_path)
+    assert OmegaConf.load(tmp_path / "work" / "multirun" / "multirun.yaml") == {"hydra": {"sweep": {"dir": "."}}}
