@@ -104,6 +104,31 @@ def test_printed_commands_are_taken(line, tmp_path, monkeypatch, capsys):
         check_bench(words, tmp_path)
 
 
+CONTEXTS: tuple = ((), ("task=custom",), ("task=e2e",), ("backbone=auto",))  # which have keys of their own
+
+
+def settings_in(path):
+    """`key=value` in a sentence; not one for the reader to fill in, nor Hydra's own."""
+    for code in re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", path.read_text("utf-8"), flags=re.M | re.S)):
+        words = code.split(" ")
+        if all(re.fullmatch(r"[a-z_]+(\.[a-z_]+)*=[^=]*[^A-Z.]", word) for word in words):
+            yield from (word for word in words if not re.match(r"hydra|group=option|key=value|task=reviews", word))
+
+
+SETTINGS = sorted({word for path in PAGES for word in settings_in(path)})
+
+
+@pytest.mark.parametrize("word", SETTINGS)
+def test_named_settings_are_there(word):
+    errors = []
+    for context in CONTEXTS:
+        try:
+            return config.check_overrides([*context, word])
+        except config.ConfigError as error:
+            errors.append(error)
+    raise errors[0]
+
+
 def test_printed_runs_are_there_once():
     """Of the runs that a page shows or compares, those that the repository has; the others the reader makes."""
     lines = [line.split() for line in COMMANDS if line.startswith("dsee-report")]
