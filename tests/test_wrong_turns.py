@@ -20,7 +20,7 @@ def untuned(compose_run, folder, *overrides):
     state, _ = pipeline.prepare(settings, folder)
     for name, stage in settings.stages.items():
         if not isinstance(stage, Tune):
-            pipeline._run_stage(settings, state, name, folder)
+            pipeline.run_stage(settings, state, name, folder)
     return settings, state
 
 
@@ -64,7 +64,7 @@ def test_scoring_does_not_lose_the_pretrained_weight(compose_run, score_name, tm
     state, _ = pipeline.prepare(settings, tmp_path)
     first = {w.site: weight_of(state.model, w.site).clone() for w in state.spec.weights}
     for name in ("low_rank", "sparse", "prune"):
-        pipeline._run_stage(settings, state, name, tmp_path)
+        pipeline.run_stage(settings, state, name, tmp_path)
     for weight in state.spec.weights:
         seen = weight_of(state.model, weight.site)
         assert torch.equal(seen, first[weight.site] * (seen != 0)), weight.site.path

@@ -233,17 +233,17 @@ def run_stages(settings: Settings, state: RunState, states: Path, inputs: Mappin
         if settings.init_from is not None and name == tunings[0]:
             with as_mistake():
                 start_from(state, settings.init_from, settings.config, states, inputs)
-        return _run_stage(settings, state, name, folder)
+        return run_stage(settings, state, name, folder)
 
     for name in list(settings.stages)[len(logs) :]:
         if name in tunings:
             logs = cache.get_or_make(after[name], state, logs, partial(make, name))
         else:
-            logs.append(_run_stage(settings, state, name, state.folder))
+            logs.append(run_stage(settings, state, name, state.folder))
     return logs
 
 
-def _run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> StageLog:
+def run_stage(settings: Settings, state: RunState, name: str, folder: Path) -> StageLog:
     on_gpu = not on_cpu(settings.launch.device) and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()

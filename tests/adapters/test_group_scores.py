@@ -24,7 +24,7 @@ def prepared(compose_run, name, folder, *overrides):
     settings = compose_run(f"backbone={name}", f"task={task}", "method=dsee_structured", *overrides)
     state, _ = pipeline.prepare(settings, folder)
     for stage in ("low_rank", "sparse"):
-        pipeline._run_stage(settings, state, stage, folder)
+        pipeline.run_stage(settings, state, stage, folder)
     torch.manual_seed(1)
     for path, parameter in state.model.named_parameters():
         if "dsee_u" in path or "dsee_s2" in path:
@@ -97,7 +97,7 @@ def test_what_nothing_reads_goes_first(compose_run, tmp_path):
             alive[dead[weight.site.kind]] = False
             matrix[:, ~alive] = 0
             kept[weight.site] = matrix[:, alive].clone()
-    pipeline._run_stage(settings, state, "narrow", tmp_path)
+    pipeline.run_stage(settings, state, "narrow", tmp_path)
     assert len(kept) == 4
     for site, expected in kept.items():
         assert torch.equal(weight_of(state.model, site), expected)

@@ -38,14 +38,14 @@ def test_the_update_is_that_of_the_other_run(source, monkeypatch):
     state, inputs = pipeline.prepare(settings, folder)
     head = state.model.classifier.weight.clone()
     seen = {}
-    real = pipeline._run_stage
+    real = pipeline.run_stage
 
     def watch(settings, state, name, work):
         if name == "tune":
             seen.update({key: value.clone() for key, value in state.model.state_dict().items()})
         return real(settings, state, name, work)
 
-    monkeypatch.setattr(pipeline, "_run_stage", watch)
+    monkeypatch.setattr(pipeline, "run_stage", watch)
     pipeline.run_stages(settings, state, folder / "work" / "states", inputs)
     (kept,) = [
         path for path in (folder / "work" / "states").glob("*/model.safetensors") if _is_of(path, "toy_pairs", folder)

@@ -125,8 +125,8 @@ NARROWED = [
 @pytest.mark.parametrize(
     ("method", "setting", "what", "backbone"),
     [
-        # Coefficients are folded into the same weights of every family; one Linear and one Conv1D are quick.
-        pytest.param(*row, name, marks=[pytest.mark.slow] * (row[0] == "earlybert" and name not in QUICK_ONES))
+        # One Linear and one Conv1D are quick.
+        pytest.param(*row, name, marks=[pytest.mark.slow] * (name not in QUICK_ONES))
         for row in NARROWED
         for name in TINY
     ],

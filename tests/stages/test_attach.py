@@ -30,7 +30,7 @@ def test_what_the_plan_does_not_count_is_refused(compose_run, tmp_path):
     settings = compose_run("method=lora", "+method.stages.lora.settings.use_dora=true")
     state, _ = pipeline.prepare(settings, tmp_path)
     with pytest.raises(ValueError, match="trains 4,224 numbers, the plan counts 4,096"):  # DoRA: O more a weight
-        pipeline._run_stage(settings, state, "lora", tmp_path)
+        pipeline.run_stage(settings, state, "lora", tmp_path)
 
 
 def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(compose_run, tmp_path):

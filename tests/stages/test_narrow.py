@@ -20,6 +20,7 @@ from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import choose_trainable
 
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
+ONE_OF_EACH = ("tiny-bert", "tiny-gpt2", "tiny-llama")  # Linear, Conv1D, and gated neurons
 ALL_KINDS = ("query", "value", "out", "ffn_in", "ffn_out")
 UPDATES = {
     "none": [],
@@ -113,8 +114,14 @@ def neurons_kept(state, before):
     return kept
 
 
-@pytest.mark.parametrize("update", UPDATES)
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    ("name", "update"),
+    [
+        pytest.param(name, update, marks=[pytest.mark.slow] * (update != "dsee everywhere" and name not in ONE_OF_EACH))
+        for name in TINY
+        for update in UPDATES
+    ],
+)
 def test_narrowed_equals_masked(name, update):
     """Outputs, and gradients of what still trains, to 1e-10; another number of heads in each layer."""
     narrow = Narrow(heads=0.375, ffn=0.4, score="magnitude", score_ffn="random", scope="model")

@@ -30,7 +30,7 @@ def pruned(compose_run, folder, *overrides):
         if not isinstance(stage, Tune):
             if name == "prune":
                 fill_updates(state)
-            logs.append(pipeline._run_stage(settings, state, name, folder))
+            logs.append(pipeline.run_stage(settings, state, name, folder))
     return settings, state, logs
 
 

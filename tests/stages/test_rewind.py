@@ -19,7 +19,7 @@ def test_a_rewound_weight_is_the_pretrained_one_but_for_the_zeros(compose_run, t
     first = {name: value.clone() for name, value in state.model.named_parameters()}
     zeros = {}
     for name in list(settings.stages)[:-1]:
-        pipeline._run_stage(settings, state, name, tmp_path)
+        pipeline.run_stage(settings, state, name, tmp_path)
         zeros[name] = sum(int((~mask).sum()) for mask in state.masks.values())
         if name.startswith("tune"):
             assert not torch.equal(state.model.classifier.weight, first["classifier.weight"])
@@ -75,7 +75,7 @@ def test_the_share_of_zeros_follows_the_cubic_schedule(compose_run, tmp_path, mo
 
     monkeypatch.setattr(Schedule, "__call__", look)  # before the pruning of its step
     state.model.register_forward_pre_hook(check)
-    facts = pipeline._run_stage(settings, state, "gradual", tmp_path).facts
+    facts = pipeline.run_stage(settings, state, "gradual", tmp_path).facts
     assert [point["step"] for point in facts["schedule"]] == [3, 6, 8]
     size = sum(weight.size for weight in weights.values() if weight.site.kind not in ("query", "value"))
     for step, looked in ((3, 4), (6, 7), (8, 9), (8, 16)):
@@ -94,7 +94,7 @@ def test_the_best_weights_of_a_gradual_pruning_have_all_its_zeros(compose_run, t
     state, _ = pipeline.prepare(settings, tmp_path)
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
-    facts = pipeline._run_stage(settings, state, "gradual", tmp_path).facts
+    facts = pipeline.run_stage(settings, state, "gradual", tmp_path).facts
     assert facts["best_step"] == 32
     zeros = sum(int((weight_of(state.model, site)[~mask] == 0).sum()) for site, mask in state.masks.items())
     assert zeros == sum(int((~mask).sum()) for mask in state.masks.values()) > 0
@@ -105,7 +105,7 @@ def test_adalora_has_best_weights_after_few_steps_too(compose_run, tmp_path):
     settings = compose_run("method=peft/adalora", "train.max_rows=8")
     state, _ = pipeline.prepare(settings, tmp_path)
     for name in settings.stages:
-        facts = pipeline._run_stage(settings, state, name, tmp_path).facts
+        facts = pipeline.run_stage(settings, state, name, tmp_path).facts
     assert (facts["steps"], facts["best_step"]) == (2, 2)
 
 
@@ -116,7 +116,7 @@ def test_the_best_weights_of_adalora_are_within_its_budget(compose_run, tmp_path
     falling = iter((0.9, 0.8, 0.7))
     monkeypatch.setattr("dsee_bench.training.train.metrics_of", lambda *_: lambda _: {"accuracy": next(falling)})
     for name in settings.stages:
-        facts = pipeline._run_stage(settings, state, name, tmp_path).facts
+        facts = pipeline.run_stage(settings, state, name, tmp_path).facts
     assert facts["best_step"] == 48
     values = [value for name, value in state.model.named_parameters() if ".lora_E." in name]
     assert sum(int(value.count_nonzero()) for value in values) == 8 * len(values)
