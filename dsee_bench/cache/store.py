@@ -124,7 +124,7 @@ class Cache:
             _read_tensors(folder, state)
         except Exception as error:
             raise ValueError(
-                f"the cached state {folder} cannot be loaded: {error}; delete it, and the same command makes it anew"
+                f"the cached state {folder} cannot be loaded: {error}; delete it, and the same command makes it again"
             ) from error
         return [replace(log, facts={**log.facts, "reused": True}) for log in logs]
 

@@ -72,23 +72,23 @@ def _to_do(settings: Settings) -> worker.Task:
     if settings.launch.force or not path.is_file():
         return "run"
     try:
-        found = record.read(path)
+        earlier = record.read(path)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if found.status != "finished":
+    if earlier.status != "finished":
         return "run"
-    if data_check.doubtful(settings.work, settings.launch.data_dir, found):
-        data_check.check_rows(settings, found)
-    if settings.launch.export is not None or _to_measure(settings, found):
+    if data_check.doubtful(settings.work, settings.launch.data_dir, earlier):
+        data_check.check_rows(settings, earlier)
+    if settings.launch.export is not None or _to_measure(settings, earlier):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""
     console.output(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
     return None
 
 
-def _to_measure(settings: Settings, found: Record) -> bool:
+def _to_measure(settings: Settings, earlier: Record) -> bool:
     """Return whether the model of a finished run is to be timed: its record has no time, or measure=again."""
-    timed = any(cost.name == "latency_ms" for cost in found.costs)
+    timed = any(cost.name == "latency_ms" for cost in earlier.costs)
     return settings.launch.measure == "again" or bool(settings.launch.measure and not timed)
 
 
@@ -200,22 +200,22 @@ def _outcome(settings: Settings, work: Callable[[], Record]) -> Record:
 def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
     """Export and time, as asked, the model of a finished run; the times go into its record, all else there stays."""
     started = time.time()
-    found = record.read(settings.record)
+    earlier = record.read(settings.record)
 
     def work() -> Record:
         from dsee_bench.runs.pipeline import rebuild
 
         console.capture_libraries()
-        measured = rebuild(settings, found, measure=_to_measure(settings, found))
+        measured = rebuild(settings, earlier, measure=_to_measure(settings, earlier))
         if measured:
             signals.defer()
             names = {cost.name for cost in measured}
-            costs = (*(cost for cost in found.costs if cost.name not in names), *measured)
-            made_by = {**found.made_by, "measured": _made_by(settings, overrides, started)}
-            record.write(replace(found, costs=costs, made_by=made_by), settings.results_dir)
+            costs = (*(cost for cost in earlier.costs if cost.name not in names), *measured)
+            made_by = {**earlier.made_by, "measured": _made_by(settings, overrides, started)}
+            record.write(replace(earlier, costs=costs, made_by=made_by), settings.results_dir)
             values = ", ".join(f"{cost.name} {cost.value:,.1f}" for cost in measured)
             console.output(f"{settings.run_id}: {values}\nrecord: {settings.record}")
-        return found
+        return earlier
 
     try:
         outcome = _outcome(settings, work)

@@ -71,21 +71,21 @@ def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
     return finished
 
 
-def rebuild(settings: Settings, found: Record, *, measure: bool) -> tuple[Cost, ...]:
+def rebuild(settings: Settings, earlier: Record, *, measure: bool) -> tuple[Cost, ...]:
     """Build the model of a finished run again, export it if asked for, and return what was measured of it."""
-    state = rebuilt(settings, found)
+    state = rebuilt(settings, earlier)
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export)
     return _measured(settings, state) if measure else ()
 
 
-def rebuilt(settings: Settings, found: Record) -> RunState:
+def rebuilt(settings: Settings, earlier: Record) -> RunState:
     """Return the state after the last stage of a finished run.
 
     The stages come from the cached states, or are repeated where these are gone. UserError where the rows differ.
     """
     state, inputs = prepare(settings, settings.work)
-    names = other_rows(found, state.data)
+    names = other_rows(earlier, state.data)
     if names:
         raise UserError(
             f"the rows of {names} are not those of the record; give their data_dir, or force=true to run on these"

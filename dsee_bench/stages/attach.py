@@ -165,7 +165,7 @@ class Peft(Stage):
         from dsee_bench.stages.tune import adapter_parameters
 
         if state.spec.tuned != "nothing":  # PEFT draws from the global state, and a run that takes the tuning
-            set_seed(state.seed)  # before from a kept state has drawn less
+            set_seed(state.seed)  # before from a cached state has drawn less
         sites = self.sites(state.spec)
         settings = self.settings | METHODS[self.type].more(sites)
         targets = [site.path for site in sites]

@@ -34,7 +34,7 @@ def test_what_the_plan_does_not_count_is_refused(compose_run, tmp_path):
 
 
 def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(compose_run, tmp_path):
-    """A run that takes the tuning from a kept state has not drawn what the tuning draws."""
+    """A run that takes the tuning from a cached state has not drawn what the tuning draws."""
     settings = compose_run("method=full")
     lora = compose_run("method=lora").stages["lora"]
     starts = []
