@@ -11,6 +11,7 @@ from dsee_bench.adapters.coefficient import coefficients_of
 from dsee_bench.config import validate
 from dsee_bench.models import cost
 from dsee_bench.models.access import module_at, pretrained_module
+from dsee_bench.models.families import families
 from dsee_bench.pruning.groups import members
 from dsee_bench.record import StageLog
 from dsee_bench.stages.attach import LowRank, Peft, SparseEntries
@@ -149,6 +150,34 @@ def test_narrowed_equals_masked(name, update):
                 expected_gradients[parameter].norm().item(), rel=1e-10, abs=1e-10
             )
     assert compared, "some trained parameter keeps its shape: the task head"
+    assert state.spec.total == sum(parameter.numel() for parameter in state.model.parameters())
+
+
+SIBLINGS = [
+    # backbone,    model types of the same table, without a backbone of their own
+    ("tiny-roberta", "xlm-roberta"),
+    ("tiny-roberta", "camembert"),
+    ("tiny-llama", "mistral"),
+    ("tiny-llama", "smollm3"),
+    ("tiny-gemma3", "gemma"),
+    ("tiny-gemma3", "gemma2"),
+]
+
+
+def test_every_model_type_is_narrowed_here():
+    own = {backbone_of(name).model_type for name in TINY}
+    assert own | {model_type for _, model_type in SIBLINGS} == families().keys()
+
+
+@pytest.mark.parametrize(("name", "model_type"), SIBLINGS)
+def test_siblings_are_narrowed_alike(name, model_type):
+    """Outputs equal those of the masked model, and the parameters those of the spec."""
+    narrow = Narrow(heads=0.25, ffn=0.0, score="magnitude", score_ffn="magnitude", scope="layer")
+    masked, state = (state_of(name, UPDATES["dsee everywhere"], model_type=model_type) for _ in range(2))
+    facts = step(state, narrow)
+    neurons = [range(weight.inputs) for weight in state.spec.weights if weight.site.kind == "ffn_out"]
+    zero_removed(masked, facts["heads"], neurons)
+    assert (state.model(**inputs_of(state)).logits - masked.model(**inputs_of(state)).logits).abs().max() < 1e-10
     assert state.spec.total == sum(parameter.numel() for parameter in state.model.parameters())
 
 
