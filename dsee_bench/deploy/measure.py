@@ -33,29 +33,20 @@ def costs(
     # A masked entry of a tuned weight has a parameter but no gradient: it is a constant zero.
     fixed = sum(int((~mask).sum()) for mask in masks.values()) if spec.tuned == "all" else 0
     flops = cost.Flops(tokens, cost.forward_flops(untouched, tokens), cost.forward_flops(spec, tokens))
+    convention = "without the task head (the paper's convention)"
+    tuned_last = "with a gradient in the last tuning, head included"
+    cheaper = "the adapter merged or beside, whichever is cheaper"
     at = f"one forward pass over {tokens} tokens; head and look-ups not counted"
     return (
-        Cost(
-            "adapter_parameters",
-            spec.adapter,
-            "parameters",
-            "the adapter's, without the task head (the paper's convention)",
-        ),
+        Cost("adapter_parameters", spec.adapter, "parameters", f"the adapter's, {convention}"),
         Cost("head_parameters", spec.head, "parameters", "the task head's, always trained"),
-        Cost(
-            "trainable_parameters", trainable - fixed, "parameters", "with a gradient in the last tuning, head included"
-        ),
+        Cost("trainable_parameters", trainable - fixed, "parameters", tuned_last),
         Cost("total_parameters", spec.total, "parameters", "backbone, adapter and head"),
         Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
         Cost("optimizer_entries", 2 * trainable, "entries", "AdamW's two moments of each trained parameter"),
         *_sparsities(model, tuner, spec),
         Cost("flops_dense", flops.dense, "FLOPs", f"the untouched model, {at}"),
-        Cost(
-            "flops_final",
-            flops.final,
-            "FLOPs",
-            f"zeros skipped, the adapter merged or beside, whichever is cheaper, {at}",
-        ),
+        Cost("flops_final", flops.final, "FLOPs", f"zeros skipped, {cheaper}, {at}"),
         Cost("flops_saved", flops.saved, "share", "of flops_dense"),
     )
 

@@ -24,16 +24,8 @@ LAYERS = ("num_hidden_layers", "n_layer")
 CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
         "num_labels", "per_layer_config")  # fmt: skip  # they choose code, or sizes in another way
 # Sizes that DeBERTa v2's code reads although its configuration class does not list them.
-UNLISTED = (
-    "position_buckets",
-    "share_att_key",
-    "norm_rel_ebd",
-    "attention_head_size",
-    "embedding_size",
-    "conv_kernel_size",
-    "conv_groups",
-    "conv_act",
-)
+UNLISTED = ("position_buckets", "share_att_key", "norm_rel_ebd", "attention_head_size", "embedding_size",
+            "conv_kernel_size", "conv_groups", "conv_act")  # fmt: skip
 ADAPTERS = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
 IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
 FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",

@@ -121,14 +121,12 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
     runs = frame(usable.records)
     for path in spec_paths(CONF / "table", list(names)):
         try:
-            table = build(runs, read_spec(path), path.stem)
+            if table := build(runs, read_spec(path), path.stem):
+                result.tables.append(table)
+            else:
+                result.empty.append(path.stem)
         except ValueError as error:
             result.refused.append(str(error))
-            continue
-        if table is None:
-            result.empty.append(path.stem)
-        else:
-            result.tables.append(table)
     return result
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
@@ -109,19 +109,10 @@ def _inks(groups: Sequence[str]) -> dict[str, Ink]:
 
 def _with_errors(axes: Axes, points: Sequence[Point], label: str, look: Ink, line: str) -> None:
     if points:
-        axes.errorbar(
-            [point.x for point in points],
-            [point.y for point in points],
-            yerr=[point.spread or 0 for point in points],
-            fmt=look.marker,
-            linestyle=line or "none",
-            color=look.colour,
-            label=label,
-            markersize=4.5,
-            linewidth=1,
-            elinewidth=0.8,
-            capsize=1.5,
-        )
+        xs, ys, spreads = zip(*((point.x, point.y, point.spread or 0) for point in points), strict=True)
+        style: dict[str, Any] = {"markersize": 4.5, "linewidth": 1, "elinewidth": 0.8, "capsize": 1.5}
+        line = line or "none"
+        axes.errorbar(xs, ys, yerr=spreads, fmt=look.marker, linestyle=line, color=look.colour, label=label, **style)
 
 
 def _cost_axis(axes: Axes, figure: Figure) -> None:
