@@ -20,7 +20,6 @@ LARGEST_JSON = 64 * 2**20  # bytes; a manifest has some kB, a configuration with
 LARGEST_NUMBER = 2**31  # sizes, token numbers and seeds are below
 MOST_LAYERS = 1000
 MOST_ZEROS = 1000  # entries of a whole model in a byte; its embeddings are never compressed
-LAYERS = ("num_hidden_layers", "n_layer")
 CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_implementation", "experts_implementation",
         "num_labels", "per_layer_config")  # fmt: skip  # they choose code, or sizes in another way
 # Sizes that DeBERTa v2's code reads although its configuration class does not list them.
@@ -93,7 +92,7 @@ def config_of(folder: Path, tensors: int) -> Any:
     content = read_json(path)
     family = content.get("model_type")
     if family not in families():
-        raise ValueError(f"{path} has model_type {family!r:.40}; there is {', '.join(families())}")
+        raise ValueError(f"{path} has model_type {family!r:.40}; the families are {', '.join(families())}")
     odd = [name for name in CODE if content.get(name) is not None]
     if odd:
         raise ValueError(f"{path} sets {odd[0]}, which no exported model has; export the model again")
@@ -111,7 +110,7 @@ def _check_sizes(content: Mapping[str, Any], tensors: int, path: Path) -> None:
     for name, value in content.items():
         if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
             raise ValueError(f"{path} sets {name} to a number of {len(str(value))} digits; export the model again")
-    for name in LAYERS:
+    for name in {family.names["layers"] for family in families().values()}:
         layers = content.get(name)
         if isinstance(layers, int) and not 0 < layers <= min(tensors, MOST_LAYERS):
             raise ValueError(f"{path} sets {name}={layers}, the weights have {tensors} tensors; export the model again")

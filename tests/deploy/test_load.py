@@ -218,6 +218,7 @@ HOSTILE = [
     # file, settings, what load says
     ("config.json", {"num_hidden_layers": 10**6}, "num_hidden_layers=1000000, the weights have"),
     ("config.json", {"num_hidden_layers": 900}, "num_hidden_layers=900, the weights have"),
+    ("config.json", {"model_type": "gpt_neo", "num_layers": 10**6}, "num_layers=1000000, the weights have"),
     ("config.json", {"hidden_size": 10**9}, "."),
     ("config.json", {"vocab_size": 10**10}, "vocab_size to a number of 11 digits"),
     ("config.json", {"vocab_size": 10**9}, "too small for"),
@@ -227,7 +228,7 @@ HOSTILE = [
     ("config.json", {"attn_implementation": "someone/kernel"}, "sets attn_implementation"),
     ("config.json", {"torch_dtype": "save"}, "sets torch_dtype='save'"),
     ("config.json", {"dtype": "float16"}, "exported models are in float32"),
-    ("config.json", {"model_type": "mamba"}, "has model_type 'mamba'; there is bert"),
+    ("config.json", {"model_type": "mamba"}, "has model_type 'mamba'; the families are "),
     ("config.json", {"hidden_act": "no such"}, "cannot be used"),
     ("adapter/adapter_config.json", {"target_modules": "(a+)+$"}, "target_modules must be a list"),
     ("adapter/adapter_config.json", {"target_modules": ["(.*)*x"]}, "is no name"),
