@@ -165,10 +165,10 @@ def _snapshot(remote: HubFiles) -> Path:
     from huggingface_hub.utils import get_session
     from tqdm import tqdm
 
-    bars: list[tqdm] = []
+    bars: list[tqdm[Any]] = []
     drawn = console.draws_bars() and not HF_HUB_DISABLE_PROGRESS_BARS
 
-    class Bar(tqdm):
+    class Bar(tqdm):  # type: ignore[type-arg]  # generic in its stubs alone
         """A bar on a terminal, and lines elsewhere; it ends a download when the run is asked to stop."""
 
         def __init__(self, **settings: Any) -> None:

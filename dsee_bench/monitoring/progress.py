@@ -19,7 +19,7 @@ class Progress(TrainerCallback):
 
     def __init__(self, name: str, split: str, metric: str, curve: Curve | None = None) -> None:
         self._name, self._split, self._metric, self._curve = name, split, metric, curve
-        self._bar: tqdm | None = None
+        self._bar: tqdm[Any] | None = None
         self._loss: float | None = None
         self._first = 0  # step that this start began from
         self._started = self._reported = 0.0

@@ -29,7 +29,7 @@ class RunState:
 
     model: "PreTrainedModel"
     spec: ModelSpec
-    data: dict[str, Split]
+    data: dict[str, Split[Any]]
     setup: Setup
     stage: str  # name of the stage that runs
     seed: int  # its seed: from the run's seed and its name, so that it does not depend on what ran before

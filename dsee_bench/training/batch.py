@@ -102,7 +102,7 @@ def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBas
     return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": [int(was_cut) for was_cut in cut]}
 
 
-class _Ordered(Dataset):
+class _Ordered(Dataset[Any]):
     """Rows in the order of `order`, indices of `rows`."""
 
     def __init__(self, rows: Rows) -> None:

@@ -103,7 +103,7 @@ def release(trainer: Trainer, model: PreTrainedModel) -> None:
 
 
 def logits_of(
-    model: PreTrainedModel, setup: Setup, split: Split, folder: Path
+    model: PreTrainedModel, setup: Setup, split: Split[Any], folder: Path
 ) -> tuple[np.ndarray, list[float] | None]:
     """Return the logits (n, labels) of every example of `split`, in its order, and the references, None if unknown."""
     rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length))
@@ -119,7 +119,7 @@ def logits_of(
     return np.asarray(rows.restore(list(np.asarray(output.predictions)))), labels
 
 
-def evaluate(model: PreTrainedModel, setup: Setup, split: Split, folder: Path) -> Answers:
+def evaluate(model: PreTrainedModel, setup: Setup, split: Split[Any], folder: Path) -> Answers:
     """Answer every example of `split` and score the answers with the task's metrics."""
     task = setup.task
     logits, references = logits_of(model, setup, split, folder)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge
 
@@ -63,8 +63,8 @@ class Job:
     name: str  # of the stage, for the progress line
     setup: Setup
     model: "PreTrainedModel"
-    train: Split
-    dev: Split  # that chooses the best checkpoint: dev, or validation
+    train: Split[Any]
+    dev: Split[Any]  # that chooses the best checkpoint: dev, or validation
     epochs: float
     learning_rate: float
     seed: int

@@ -68,7 +68,9 @@ def tune(job: Job) -> TuneReport:
     return _report(trainer, job, (time.perf_counter() - started) / max(here, 1))
 
 
-def loss_batches(model: PreTrainedModel, setup: Setup, train: Split, *, batches: int, seed: int) -> Iterator[Tensor]:
+def loss_batches(
+    model: PreTrainedModel, setup: Setup, train: Split[Any], *, batches: int, seed: int
+) -> Iterator[Tensor]:
     """Yield the eval-mode losses of `batches` random training batches, for first-order scores.
 
     A batch that is tuned on in parts (`gradient_accumulation_steps`) gives the losses of its parts, which add up to
