@@ -7,7 +7,7 @@ keys hold the old names, and `dsee-bench cache prune` removes them.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,12 @@ STAGES = {  # class -> old key -> new key
     "PruneWeights": {"within": "scope", "mask_update": "mask_adapter"},
     "Narrow": {"over": "scope"},
 }
+COUNTS = (  # of a cost: what it counts
+    ("the update's", "the adapter's"),
+    ("backbone, update and head", "backbone, adapter and head"),
+    ("the update merged", "the adapter merged"),
+    (": dense, update ", ": dense, adapter "),
+)
 FACTS = {"entries_per_site": "num_entries", "where": "placement"}
 WORDS = (  # of a command
     *((rf"\btrain\.{old}=", f"train.{new}=") for old, new in RECIPE.items()),
@@ -85,6 +91,7 @@ def schema_2(old: Mapping[str, Any]) -> dict[str, Any]:
         config["method"] = {**config["method"], "stages": stages}
     new = {**old, "schema": 2, "status": STATUS.get(old["status"], old["status"]), "config": config}
     new["stages"] = [{**stage, "facts": _renamed(stage["facts"], FACTS)} for stage in old["stages"]]
+    new["costs"] = [{**cost, "counts": _reworded(cost["counts"], COUNTS)} for cost in old["costs"]]
     if "command" in old["made_by"]:
         new["made_by"] = {**old["made_by"], "command": _command(old["made_by"]["command"])}
     if old.get("recipe"):
@@ -127,6 +134,12 @@ def _with_target(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def _renamed(old: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     return {names.get(key, key): value for key, value in old.items()}
+
+
+def _reworded(text: str, words: Sequence[tuple[str, str]]) -> str:
+    for old, new in words:
+        text = text.replace(old, new)
+    return text
 
 
 def _command(old: str) -> str:

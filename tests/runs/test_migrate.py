@@ -40,7 +40,7 @@ OLD = {
     "error": None,
     "checkpoint": "last",
     "scores": [],
-    "costs": [],
+    "costs": [{"name": "adapter_parameters", "value": 9, "unit": "parameters", "counts": "the update's, no head"}],
     "stages": [
         {"name": "sparse", "seconds": 0.25, "peak_memory": None, "facts": {"entries_per_site": 64, "where": "random"}},
     ],
@@ -93,6 +93,7 @@ def test_a_record_is_carried_over_once(results, capsys):
     assert found.run_id == path.stem == run_id(CONFIG) != OLD["run_id"]
     assert found.status == "finished"
     assert found.stages[0].facts == {"num_entries": 64, "placement": "random"}
+    assert [(cost.value, cost.counts) for cost in found.costs] == [(9, "the adapter's, no head")]
     command = "dsee-bench method=dsee method.stages.sparse.num_entries=64 train.lr_adapter=1e-3"
     assert found.made_by == {"command": command, "seconds": 9.5}
     assert [folder.name for folder in (results / "work").iterdir()] == [found.run_id]
