@@ -70,7 +70,13 @@ def test_exactly_k_distinct_positions_and_the_same_again(how, shape, count):
     assert torch.equal(found, again)
 
 
-@pytest.mark.parametrize(("rows", "rate"), [(128, 0.001), (520, 0.03)], ids=["fewer rows than 496", "fast decay"])
+@pytest.mark.parametrize(
+    ("rows", "rate"),
+    [
+        pytest.param(128, 0.001, id="fewer rows than 496"),
+        pytest.param(520, 0.03, id="fast decay", marks=pytest.mark.slow),
+    ],
+)
 def test_the_authors_rule_keeps_every_entry_where_ours_raises(rows, rate):
     """Their S is all zero, so the k-th largest |S| is 0 and `|S| >= 0` keeps everything (science, section 2 a)."""
     weight = decaying(rows, rows, rate)
