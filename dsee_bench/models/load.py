@@ -125,12 +125,17 @@ def _test_tokenizer(checkpoint: "Backbone") -> "PreTrainedTokenizerBase":
 
 
 def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Put the end-of-text token between the texts of a pair: ours; as published, nothing stands between them."""
+    """Put the end-of-text token between the texts of a pair: ours; as published, nothing stands between them.
+
+    A tokenizer that begins each text with a token (Llama's, Gemma's, OPT's) still does, once.
+    """
     from tokenizers.processors import TemplateProcessing
 
-    end = tokenizer.eos_token
+    begins = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
+    begin, end = f"{tokenizer.bos_token} " if begins else "", tokenizer.eos_token
+    special = {name: tokenizer.convert_tokens_to_ids(name) for name in (begin.strip(), end) if name}
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single="$A", pair=f"$A {end} $B", special_tokens=[(end, tokenizer.eos_token_id)]
+        single=f"{begin}$A", pair=f"{begin}$A {end} $B", special_tokens=list(special.items())
     )
     tokenizer.padding_side = "right"
     tokenizer.model_input_names = ["input_ids", "attention_mask"]

@@ -6,12 +6,15 @@ import sys
 import pytest
 import torch
 from omegaconf import OmegaConf
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from dsee_bench import config, record
 from dsee_bench.cli import bench
 from dsee_bench.config import validate
 from dsee_bench.models.packaged import package_folder
 from dsee_bench.models.tiny import tiny_tokenizer
+from dsee_bench.runs import sweep
 from dsee_bench.tasks.toy_d2t import describe, every_context
 
 BACKBONES = [name for name in config.options("backbone") if name != "auto"]
@@ -104,6 +107,25 @@ def test_classification_reads_the_last_token_whatever_the_padding(name):
     together = model(**batch.convert_to_tensors("pt")).logits
     alone = model(**tokenizer("a red car .", "a car .", return_tensors="pt")).logits
     assert torch.allclose(together[:1], alone, atol=1e-10)
+
+
+def test_a_decoder_keeps_the_first_token_that_its_tokenizer_puts(tmp_path):
+    """Llama's, Gemma's and OPT's tokenizers begin each text with a token of its own; the models were trained so."""
+    tokenizer = tiny_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", tokenizer.bos_token_id)]
+    )
+    tokenizer.save_pretrained(tmp_path)
+    config = AutoConfig.for_model("llama", vocab_size=len(tokenizer), num_hidden_layers=1, hidden_size=16,
+                                  num_attention_heads=2, intermediate_size=16, tie_word_embeddings=True)  # fmt: skip
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    found = sweep.resolved(["backbone=auto", f"backbone.path={tmp_path}"])["backbone"]
+    loaded = validate.build(found, "backbone").load(2, regression=False).tokenizer
+    first, second = (tokenizer(text, add_special_tokens=False).input_ids for text in ("the mill", "a car"))
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    assert loaded("the mill").input_ids == [bos, *first]
+    assert loaded("the mill", "a car").input_ids == [bos, *first, eos, *second]
 
 
 @pytest.mark.slow
