@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsee_bench.adapters.dsee.adapter import DseeAdapter, mask_adapters
-from dsee_bench.adapters.group_scores import GroupScore
 from dsee_bench.adapters.pool_masks import pool_masks
 from dsee_bench.adapters.protocol import adapter_of
 from dsee_bench.adapters.removal import remove
@@ -29,7 +28,7 @@ from dsee_bench.models.cost import forward_flops
 from dsee_bench.models.fused import Fused, join, split
 from dsee_bench.models.own import spec_of, untouched_spec_of, whole_and_adapted
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec
-from dsee_bench.pruning import DataScore, Scope, ScoreName
+from dsee_bench.pruning import DataScore, GroupScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks
 from dsee_bench.stages.narrow import Narrow
 from dsee_bench.stages.prune import PruneWeights

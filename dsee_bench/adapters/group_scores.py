@@ -1,34 +1,32 @@
 """How much each attention head or feed-forward neuron of a layer matters, by each score of structured pruning."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
 
-from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec
-from dsee_bench.pruning import surgery
+import torch
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-GroupScore = Literal["update", "W+update", "magnitude", "coefficient", "gradient", "random"]
-SCORED_HEADS: tuple[Kind, ...] = ("query", "value")  # where a delta's size says how much a head matters
-FFN: tuple[Kind, ...] = (*surgery.FFN_ROWS, *surgery.FFN_COLUMNS)
+from dsee_bench.adapters.coefficient import coefficients_of
+from dsee_bench.adapters.protocol import adapter_of
+from dsee_bench.models.access import module_at, weight_of
+from dsee_bench.models.spec import FFN, Kind, LinearSpec, ModelSpec
+from dsee_bench.pruning import GroupScore
+from dsee_bench.pruning.calibration import input_losses
+from dsee_bench.pruning.groups import column_scores, row_scores
+from dsee_bench.pruning.surgery import SCORED_HEADS
 
 
 def group_scores(
-    model: "nn.Module",
+    model: nn.Module,
     spec: ModelSpec,
     score: GroupScore,
     rows: Sequence[Kind],  # sites whose rows go with a group
     columns: Sequence[Kind],  # sites whose columns do
     counts: Sequence[int],  # groups of each layer
     *,
-    losses: "Iterable[Tensor]",  # of a few batches, for `gradient`
-    generator: "torch.Generator",  # for `random`
-) -> "list[Tensor]":  # (groups,) for each layer
+    losses: Iterable[Tensor],  # of a few batches, for `gradient`
+    generator: torch.Generator,  # for `random`
+) -> list[Tensor]:  # (groups,) for each layer
     """Return a score of each group; larger is kept. Heads and neurons differ only in `rows` and `columns`."""
-    import torch
-
     if score == "random":
         return [torch.rand(count, generator=generator) for count in counts]
     layers = [[w for w in spec.weights if w.site.layer == layer] for layer in range(len(counts))]
@@ -40,20 +38,14 @@ def group_scores(
 
 
 def _sums(
-    model: "nn.Module",
+    model: nn.Module,
     weights: Sequence[LinearSpec],  # of one layer
     score: GroupScore,
     rows: Sequence[Kind],
     columns: Sequence[Kind],
     groups: int,
-) -> "Tensor":
+) -> Tensor:
     """Sums of |W|, of |U V + S2| or of both over all that goes with a group; a delta counts where it is scored."""
-    import torch
-
-    from dsee_bench.adapters.protocol import adapter_of
-    from dsee_bench.models.access import module_at, weight_of
-    from dsee_bench.pruning.groups import column_scores, row_scores
-
     total = torch.zeros(groups)
     for weight in weights:
         kind = weight.site.kind
@@ -68,14 +60,8 @@ def _sums(
     return total
 
 
-def _coefficients(model: "nn.Module", weights: Sequence[LinearSpec], columns: Sequence[Kind], groups: int) -> "Tensor":
+def _coefficients(model: nn.Module, weights: Sequence[LinearSpec], columns: Sequence[Kind], groups: int) -> Tensor:
     """The learned coefficients' sizes, summed over the query heads of a group."""
-    import torch
-
-    from dsee_bench.adapters.coefficient import coefficients_of
-    from dsee_bench.models.access import module_at
-    from dsee_bench.pruning.groups import row_scores
-
     total = torch.zeros(groups)
     for weight in weights:
         values = coefficients_of(module_at(model, weight.site)) if weight.site.kind in columns else None
@@ -85,14 +71,12 @@ def _coefficients(model: "nn.Module", weights: Sequence[LinearSpec], columns: Se
 
 
 def _losses(
-    model: "nn.Module",
+    model: nn.Module,
     layers: Sequence[Sequence[LinearSpec]],
     columns: Sequence[Kind],
     counts: Sequence[int],
-    losses: "Iterable[Tensor]",
-) -> "list[Tensor]":
-    from dsee_bench.pruning.calibration import input_losses
-
+    losses: Iterable[Tensor],
+) -> list[Tensor]:
     sites = [
         (weight.site, count)
         for weights, count in zip(layers, counts, strict=True)

@@ -12,22 +12,13 @@ class Adapter(Protocol):
     """The adapter of one weight W (O, I): its delta is s (U V + S2), of rank R with K single entries."""
 
     @property
-    def rank(self) -> int:
-        """R, the rank of U V."""
-
+    def rank(self) -> int: ...  # R
     @property
-    def scale(self) -> float:
-        """The factor s."""
-
+    def scale(self) -> float: ...  # s
     @property
-    def num_entries(self) -> int:
-        """K, the trained entries of S2."""
-
-    def low_rank_delta(self) -> "Tensor":
-        """U V (O, I), without s and without gradient."""
-
-    def sparse_delta(self) -> "Tensor":
-        """S2 (O, I), without s and without gradient."""
+    def num_entries(self) -> int: ...  # K
+    def low_rank_delta(self) -> "Tensor": ...  # U V (O, I), without s and without gradient
+    def sparse_delta(self) -> "Tensor": ...  # S2 (O, I), likewise
 
     def shrink(self, rows: "Tensor | None", columns: "Tensor | None") -> None:
         """Keep these outputs and inputs (ascending; None: all), in place; the caller narrows W."""

@@ -6,25 +6,26 @@ named here.
 
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
+from dsee_bench.adapters.coefficient import coefficients_of, detach
+from dsee_bench.adapters.protocol import adapter_of
+from dsee_bench.models.access import module_at, pretrained_module, weight_of
+from dsee_bench.models.position_bias import keep_columns
 from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
 from dsee_bench.pruning import surgery
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from dsee_bench.pruning.groups import members
 
 
 def remove(
-    model: "nn.Module",
+    model: nn.Module,
     spec: ModelSpec,
-    masks: "MutableMapping[Site, Tensor]",  # (O, I) bool; cut along, in place
-    heads: "Sequence[Tensor]",  # head groups that stay in each layer, ascending
-    ffn: "Sequence[Tensor]",  # neurons that stay in each layer, ascending
+    masks: MutableMapping[Site, Tensor],  # (O, I) bool; cut along, in place
+    heads: Sequence[Tensor],  # head groups that stay in each layer, ascending
+    ffn: Sequence[Tensor],  # neurons that stay in each layer, ascending
 ) -> ModelSpec:
     """Narrow the model, in place, to these head groups and neurons; return its spec."""
-    from dsee_bench.models.position_bias import keep_columns
-
     for weight in spec.weights:
         _fold(model, weight.site)
     for weight in spec.weights:
@@ -45,23 +46,18 @@ def remove(
 
 
 def _narrow_site(
-    model: "nn.Module",
+    model: nn.Module,
     spec: ModelSpec,
-    masks: "MutableMapping[Site, Tensor]",
+    masks: MutableMapping[Site, Tensor],
     site: Site,
-    heads: "Tensor",
-    ffn: "Tensor",
+    heads: Tensor,
+    ffn: Tensor,
 ) -> None:
-    from dsee_bench.adapters.protocol import adapter_of
-    from dsee_bench.models.access import module_at, pretrained_module
-    from dsee_bench.pruning.groups import members
-
     # Features of a head group: of all its query heads where they are counted, of one where keys and values are.
     size = spec.head_size * (1 if site.kind in ("key", "value") else spec.queries_per_key)
-    rows = members(heads, size) if site.kind in surgery.HEAD_ROWS else ffn if site.kind in surgery.FFN_ROWS else None
-    columns = (
-        members(heads, size) if site.kind in surgery.HEAD_COLUMNS else ffn if site.kind in surgery.FFN_COLUMNS else None
-    )
+    features, kind = members(heads, size), site.kind
+    rows = features if kind in surgery.HEAD_ROWS else ffn if kind in surgery.FFN_ROWS else None
+    columns = features if kind in surgery.HEAD_COLUMNS else ffn if kind in surgery.FFN_COLUMNS else None
     if rows is None and columns is None:
         return
     surgery.narrow_weight(pretrained_module(model, site), rows, columns, transposed=site.transposed)
@@ -75,12 +71,8 @@ def _narrow_site(
         masks[site] = (mask if columns is None else mask[:, columns]).contiguous()
 
 
-def _fold(model: "nn.Module", site: Site) -> None:
+def _fold(model: nn.Module, site: Site) -> None:
     """Multiply a site's coefficients, where it has some, into the columns of its weight and its adapter."""
-    from dsee_bench.adapters.coefficient import coefficients_of, detach
-    from dsee_bench.adapters.protocol import adapter_of
-    from dsee_bench.models.access import module_at, weight_of
-
     module = module_at(model, site)
     if coefficients_of(module) is None:
         return
@@ -91,11 +83,8 @@ def _fold(model: "nn.Module", site: Site) -> None:
         adapter.scale_columns(factors)
 
 
-def _described(model: "nn.Module", weight: LinearSpec, masks: "Mapping[Site, Tensor]") -> LinearSpec:
+def _described(model: nn.Module, weight: LinearSpec, masks: Mapping[Site, Tensor]) -> LinearSpec:
     """The weight with the shape and the counts that it really has now."""
-    from dsee_bench.adapters.protocol import adapter_of
-    from dsee_bench.models.access import module_at, weight_of
-
     outputs, inputs = weight_of(model, weight.site).shape
     mask, size = masks.get(weight.site), outputs * inputs
     # A masked weight of a state that is being rebuilt: its mask is loaded later, what is planned holds until then.

@@ -12,8 +12,11 @@ ScoreName = Literal["W", "UV", "update", "W+UV", "W+update", "inverse_UV", "inve
 DataScore = Literal["wanda", "gradient"]
 WITHOUT_ADAPTER = ("W", "random", "wanda", "gradient")  # scores that read no adapter
 
+# What a group of rows or columns, a head or a neuron, is ranked by when narrowing (adapters/group_scores.py).
+GroupScore = Literal["update", "W+update", "magnitude", "coefficient", "gradient", "random"]
+
 # Among which entries the smallest are dropped; 2:4 keeps exactly two of every four neighbouring inputs.
 Scope = Literal["model", "weight", "row", "1:4", "2:4", "4:8"]
 
-# Where the K entries of S2 sit (decompose.py); `authors` is the decomposition with the authors' constants.
+# Where the K entries of S2 sit (decomposition.py); `authors` is the decomposition with the authors' constants.
 Placement = Literal["decomposition", "authors", "magnitude", "random", "gradient", "none"]

@@ -1,8 +1,7 @@
 """Scores of groups of rows or columns (attention heads, feed-forward neurons) and the choice of which to keep.
 
-Head scores are sums of absolute entries over the head's rows (authors' structured pruning, described in science.md
-section 3; ours where more than query and value count). Counts are exact, ties go to the earlier group, and one group
-of each layer always stays.
+A head's score is the sum of absolute entries over its rows, as in the authors' structured pruning; there query and value
+count alone. Counts are exact, ties go to the earlier group, and one group of each layer always stays.
 
 Letters: O outputs, I inputs, G groups, each of O / G (or I / G) neighbouring rows (columns).
 """

@@ -18,6 +18,7 @@ HEAD_ROWS: tuple[Kind, ...] = ("query", "key", "value", "position")
 HEAD_COLUMNS: tuple[Kind, ...] = ("out",)
 FFN_ROWS: tuple[Kind, ...] = ("ffn_in",)
 FFN_COLUMNS: tuple[Kind, ...] = ("ffn_out",)
+SCORED_HEADS: tuple[Kind, ...] = ("query", "value")  # where a delta's size says how much a head matters
 # Attributes in which transformers' attention modules note how many heads they have, or how many features these make.
 HEAD_COUNTS = ("num_attention_heads", "num_heads")
 HEAD_FEATURES = ("all_head_size", "split_size")

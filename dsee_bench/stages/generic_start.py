@@ -1,7 +1,8 @@
-"""What the authors' code does beside the paper, as stages of their own, so that its effect can be measured.
+"""Start U and S2 at random, as the authors' code does, to measure what that changes.
 
-VITA-Group/DSEE at 61844c3. Their other quirks are settings: `placement: authors` (the constants of the decomposition),
-`authors: true` (scores that forget s), `mask_adapter: null` (W alone is masked).
+Source: VITA-Group/DSEE at 61844c3. What else their code does differently from the paper is a setting: `placement:
+authors` (constants of the decomposition), `authors: true` (scores without the scale s), `mask_adapter: null` (only W is
+masked).
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ class GenericStartReport(Report):
 class GenericStart(Stage):
     """U and S2 start from N(0, std) instead of 0, so the model's output changes before the first step.
 
-    Theirs are Linear modules that the checkpoint lacks, and from_pretrained starts every such module alike.
+    In the authors' code they are Linear modules. The checkpoint lacks them, so from_pretrained draws them at random.
     """
 
     u: bool
@@ -32,11 +33,11 @@ class GenericStart(Stage):
     std: Annotated[float, Limits(gt=0, hint="for a start at zero leave the stage out")]  # BERT's initializer_range
 
     def sites(self, spec: ModelSpec) -> tuple[Site, ...]:
-        return tuple(weight.site for weight in spec.weights if weight.rank)
+        return tuple(weight.site for weight in spec.weights if weight.adapter_type == "DSEE")
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
         if not self.sites(spec):
-            raise ValueError("there is no adapter to start; put low_rank and sparse stages before")
+            raise ValueError("there is no DSEE adapter to start; put low_rank and sparse stages before")
         return spec
 
     def run(self, state: RunState) -> GenericStartReport:

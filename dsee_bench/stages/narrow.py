@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Ge
 
-from dsee_bench.adapters.group_scores import FFN, SCORED_HEADS, GroupScore, group_scores
-from dsee_bench.adapters.removal import remove
 from dsee_bench.config.limits import Count, Limits
-from dsee_bench.models.spec import Kind, ModelSpec, Site
-from dsee_bench.pruning import surgery
+from dsee_bench.models.spec import FFN, Kind, ModelSpec, Site
+from dsee_bench.pruning import GroupScore, surgery
 from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -67,7 +65,7 @@ class Narrow(Stage):
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
         """Exact in weights and FLOPs; which layer loses what, and how many sparse entries go, is known from the run."""
-        _refuse(spec, self.heads, self.score, SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
+        _refuse(spec, self.heads, self.score, surgery.SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
         _refuse(spec, self.ffn, self.score_ffn, FFN, surgery.FFN_COLUMNS, "score_ffn")
         heads, ffn = surgery.head_groups(spec), surgery.neurons(spec)
         return surgery.narrowed(spec, self._left(heads, self.heads, "heads"), self._left(ffn, self.ffn, "ffn"))
@@ -101,6 +99,8 @@ class Narrow(Stage):
 
     def run(self, state: RunState) -> NarrowReport:
         """Choose, remove, and report what is left, so that the model can be built again."""
+        from dsee_bench.adapters.removal import remove
+
         choice = self.choose(state.model, state.spec, lambda: state.losses(self.batches), state.seed)
         state.spec = remove(state.model, state.spec, state.masks, *choice)
         return NarrowReport(
@@ -115,6 +115,7 @@ class Narrow(Stage):
         """Return the head groups and the neurons that stay in each layer, ascending."""
         import torch
 
+        from dsee_bench.adapters.group_scores import group_scores
         from dsee_bench.pruning.groups import keep_in_each, keep_overall
 
         generator = torch.Generator().manual_seed(seed)
@@ -137,6 +138,7 @@ class Narrow(Stage):
         import torch
 
         from dsee_bench.adapters.dsee.adapter import set_positions
+        from dsee_bench.adapters.removal import remove
 
         left = NarrowReport(**facts)
         heads, neurons = [torch.tensor(kept) for kept in left.heads], [torch.arange(count) for count in left.neurons]
