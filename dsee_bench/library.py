@@ -27,6 +27,7 @@ from dsee_bench.models.access import module_at, pretrained_module, weight_of
 from dsee_bench.models.cost import forward_flops
 from dsee_bench.models.fused import Fused, join, split
 from dsee_bench.models.own import spec_of, untouched_spec_of, whole_and_adapted
+from dsee_bench.models.position_bias import make_narrowable
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec
 from dsee_bench.pruning import DataScore, GroupScore, Scope, ScoreName
 from dsee_bench.pruning.masking import apply_masks
@@ -94,7 +95,8 @@ def prune_(
 
     `score` ranks the entries: "W" by size, "wanda" and "gradient" by `batches`, "update" and the other scores of the
     paper by the DSEE adapter. `scope` says what competes: the whole "model", each "weight", each "row" of outputs, or
-    "N:M". `kinds` narrows it down to some weights, as ("query", "value"). With `mask_adapter` the DSEE adapter is
+    "N:M". `kinds` narrows it down to some weights, as ("query", "value"); where
+    a model holds query, key and value in one weight, that is "query". With `mask_adapter` the DSEE adapter is
     masked like its weight, so that merging keeps the zeros. ValueError for what the model does not allow.
     """
     for name, value, known in (
@@ -150,12 +152,13 @@ def narrow_(
     base = _base(model)
     if whole := whole_and_adapted(base):
         raise ValueError(
-            f"{whole[0]} holds query, key and value in one weight with an adapter on it; merge the adapter, or narrow "
-            "the model before it is attached"
+            f"{whole[0]} holds several weights in one, with an adapter on it; merge the adapter, or narrow the model "
+            "before it is attached"
         )
     whole_before = not _is_split(base)
     if whole_before:
         split(base)
+    make_narrowable(base)
     try:
         spec = _adapted_spec(base)
         stage.plan(spec)

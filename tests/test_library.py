@@ -4,9 +4,12 @@ import copy
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from peft import LoraConfig, get_peft_model
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     BertModel,
@@ -21,7 +24,8 @@ from transformers import (
 )
 
 import dsee_bench
-from dsee_bench import DseeConfig
+from dsee_bench import DseeConfig, config
+from dsee_bench.config import validate
 from dsee_bench.models.fused import split
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
@@ -41,8 +45,8 @@ def bert():
     """Hidden 8, 2 heads, 16 neurons, one layer, 10 words, 12 positions, 2 types, 3 labels."""
     torch.manual_seed(0)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    config = BertConfig(**sizes, vocab_size=10, max_position_embeddings=12, num_labels=3)
-    return BertForSequenceClassification(config).eval()
+    numbers = BertConfig(**sizes, vocab_size=10, max_position_embeddings=12, num_labels=3)
+    return BertForSequenceClassification(numbers).eval()
 
 
 def made(name):
@@ -71,8 +75,8 @@ def test_counts_by_hand(bert):
 
 def test_counts_with_an_adapter(bert):
     """R (O + I) + K = 2 x 16 + 3 on query and value; LoRA has no K. Merged into a dense weight they cost nothing."""
-    config = DseeConfig(r=2, num_entries=3, positions="random", target_modules=["query", "value"])
-    found = dsee_bench.count(get_peft_model(copy.deepcopy(bert), config), tokens=5)
+    settings = DseeConfig(r=2, num_entries=3, positions="random", target_modules=["query", "value"])
+    found = dsee_bench.count(get_peft_model(copy.deepcopy(bert), settings), tokens=5)
     assert (found.total, found.trainable, found.adapter, found.flops) == (907 + 70, 70, 70, 6048)
     lora = get_peft_model(bert, LoraConfig(r=2, target_modules=["query", "value"]))
     assert dsee_bench.count(lora, tokens=5).adapter == 64
@@ -146,8 +150,8 @@ def test_a_score_that_reads_batches(bert):
 
 
 def test_a_masked_adapter_is_merged_without_filling_zeros(bert):
-    config = DseeConfig(r=2, num_entries=3, positions="random", target_modules=["query", "value"])
-    tuned = get_peft_model(bert, config)
+    settings = DseeConfig(r=2, num_entries=3, positions="random", target_modules=["query", "value"])
+    tuned = get_peft_model(bert, settings)
     for name, value in tuned.named_parameters():
         if "dsee_" in name:
             torch.nn.init.normal_(value)
@@ -206,9 +210,27 @@ def test_adapters_are_narrowed_along_and_the_rest_stays_frozen():
     assert dsee_bench.count(gpt2).trainable == dsee_bench.count(gpt2).adapter == 2 * 2 * (16 + 64)
 
 
-@pytest.mark.parametrize("name", ["bert", "gpt2", "llama", "deberta"])
+@pytest.mark.parametrize("name", [name for name in config.options("backbone") if name.startswith("tiny-")])
+def test_every_family_is_counted_narrowed_saved_and_loaded(name, tmp_path):
+    """Made by transformers from its configuration alone; the total is that of the family's table."""
+    backbone = validate.build(OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml")), name)
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    settings = AutoConfig.for_model(backbone.model_type, num_labels=2, **tokens, **backbone.config_settings())
+    torch.manual_seed(0)
+    model = AutoModelForSequenceClassification.from_config(settings).eval()
+    assert dsee_bench.count(model).total == backbone.spec(2).total
+    dsee_bench.narrow_(model, heads=0.5, ffn=0.5)
+    dsee_bench.prune_(model, 0.5)
+    dsee_bench.save(model, tmp_path / "out", storage="bitmask")
+    again = dsee_bench.load(tmp_path / "out")
+    batch = ids() % 60 + 3
+    assert torch.equal(again(batch).logits, model(batch).logits)
+    assert dsee_bench.count(again) == dsee_bench.count(model)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "llama"])
 @pytest.mark.parametrize("storage", ["dense", "bitmask"])
-def test_saved_and_loaded(name, storage, tmp_path):
+def test_a_language_model_is_saved_and_loaded(name, storage, tmp_path):
     model = made(name)
     dsee_bench.narrow_(model, heads=0.5, ffn=0.25)
     dsee_bench.prune_(model, 0.5)
@@ -239,7 +261,7 @@ REFUSED = [
     (lambda: dsee_bench.narrow_(made("bert"), heads=0.9), "one must stay in each layer"),
     (
         lambda: dsee_bench.narrow_(get_peft_model(made("gpt2"), LoraConfig(target_modules=["c_attn"])), heads=0.5),
-        r"c_attn holds query, key and value in one weight with an adapter on it; merge",
+        r"c_attn holds several weights in one, with an adapter on it; merge",
     ),
     (lambda: dsee_bench.save(made("bare"), "out"), "can be saved, not BertModel"),
 ]

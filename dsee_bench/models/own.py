@@ -11,18 +11,19 @@ from dsee_bench.models.access import pretrained_module, weight_of
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.families import families
 from dsee_bench.models.fused import Fused
+from dsee_bench.models.position_bias import columns_of
 from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
 
 
 def spec_of(model: PreTrainedModel) -> ModelSpec:
     """Return the spec of a model of a known family, without its adapters; ValueError for another family.
 
-    Shapes and zeros are those of the weights. A fused weight that is whole is one site, of kind `query`.
+    Shapes and zeros are those of the weights. A fused weight that is whole is one site, of the kind of its first part.
     """
     spec = untouched_spec_of(model)
     weights = tuple(_as_it_is(model, weight) for weight in spec.weights)
     heads = tuple(weight.inputs // spec.head_size for weight in weights if weight.site.kind == "out")
-    return replace(spec, weights=weights, attention=heads)
+    return replace(spec, weights=weights, attention=heads, head_columns=columns_of(model, spec))
 
 
 def untouched_spec_of(model: PreTrainedModel) -> ModelSpec:
@@ -78,7 +79,7 @@ def _site(site: Site, modules: dict[str, nn.Module]) -> Site | None:
     if whole is None or isinstance(whole, Fused) or not isinstance(whole, nn.Linear | Conv1D | BaseTunerLayer):
         return None
     inner = whole.get_base_layer() if isinstance(whole, BaseTunerLayer) else whole
-    return Site(path, "query", site.layer, transposed=isinstance(inner, Conv1D))
+    return Site(path, site.kind, site.layer, transposed=isinstance(inner, Conv1D))
 
 
 def _as_it_is(model: nn.Module, weight: LinearSpec) -> LinearSpec:

@@ -46,6 +46,11 @@ def keep_columns(model: nn.Module, spec: ModelSpec, layer: int, heads: Tensor) -
     return columns
 
 
+def columns_of(model: nn.Module, spec: ModelSpec) -> tuple[tuple[int, ...], ...]:
+    """Return the columns of each layer's heads; () where the model has no such table, or has not lost a head."""
+    return tuple(module.columns for layer in range(spec.layers) for module in _attention(model, spec, layer))
+
+
 def set_columns(model: nn.Module, spec: ModelSpec) -> None:
     """Give each layer the columns that `spec` states; ValueError for one that the table lacks."""
     table: Any = model.config

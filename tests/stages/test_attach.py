@@ -6,6 +6,7 @@ import torch
 from dsee_bench import plan
 from dsee_bench.config import ConfigError
 from dsee_bench.runs import pipeline
+from dsee_bench.stages.generic_start import GenericStart
 
 RUN = ["backbone=tiny-bert", "train.max_rows=32"]
 
@@ -46,3 +47,11 @@ def test_an_update_after_a_tuning_starts_alike_whatever_was_drawn_before(compose
         starts.append({name: value for name, value in state.model.named_parameters() if "lora_A" in name})
     assert starts[0].keys() == starts[1].keys() != set()
     assert all(torch.equal(value, starts[1][name]) for name, value in starts[0].items())
+
+
+def test_a_random_start_is_for_the_dsee_adapter(compose_run):
+    """LoRA has a rank, too, but no U and S2 of this name."""
+    settings = compose_run("method=lora", "backbone=tiny-bert")
+    spec = settings.stages["lora"].plan(settings.backbone.spec(2))
+    with pytest.raises(ValueError, match="there is no DSEE adapter to start; put low_rank and sparse stages before"):
+        GenericStart(u=True, s2=True, std=0.02).plan(spec)
