@@ -213,7 +213,8 @@ def test_adapters_are_narrowed_along_and_the_rest_stays_frozen():
 @pytest.mark.parametrize("name", [name for name in config.options("backbone") if name.startswith("tiny-")])
 def test_every_family_is_counted_narrowed_saved_and_loaded(name, tmp_path):
     """Made by transformers from its configuration alone; the total is that of the family's table."""
-    backbone = validate.build(OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml")), name)
+    node = OmegaConf.to_container(OmegaConf.load(config.CONF / "backbone" / f"{name}.yaml"))
+    backbone = validate.build(node, "backbone")
     tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     settings = AutoConfig.for_model(backbone.model_type, num_labels=2, **tokens, **backbone.config_settings())
     torch.manual_seed(0)

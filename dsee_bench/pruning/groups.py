@@ -1,7 +1,7 @@
 """Scores of groups of rows or columns (attention heads, feed-forward neurons) and the choice of which to keep.
 
-A head's score is the sum of absolute entries over its rows, as in the authors' structured pruning, where query and value
-alone count. Counts are exact, ties go to the earlier group, and one group of each layer always stays.
+A head's score is the sum of absolute entries over its rows, as in the authors' structured pruning (there of query and
+value alone). Counts are exact, ties go to the earlier group, and one group of each layer always stays.
 
 Letters: O outputs, I inputs, G groups, each of O / G (or I / G) neighbouring rows (columns).
 """
