@@ -1,4 +1,4 @@
-"""From a site to the real module and its weight, whether or not an adapter is wrapped around it."""
+"""The module and the weight at a site, whether or not an adapter is wrapped around them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 
 def module_at(model: "nn.Module", site: Site) -> "nn.Module":
-    """The module at the site's path: the adapter layer once one is attached."""
+    """Return the module at the site's path: the adapter layer once one is attached."""
     return model.get_submodule(site.path)
 
 
 def pretrained_module(model: "nn.Module", site: Site) -> "nn.Module":
-    """The module that holds the pretrained weight, inside any adapter layer."""
+    """Return the module that holds the pretrained weight, inside any adapter layer."""
     module: Any = module_at(model, site)  # nn.Module's attributes may be tensors, as its types have it
     while hasattr(module, "base_layer"):
         module = module.base_layer
@@ -22,6 +22,6 @@ def pretrained_module(model: "nn.Module", site: Site) -> "nn.Module":
 
 
 def weight_of(model: "nn.Module", site: Site) -> "Tensor":
-    """The pretrained weight (O, I) as a view without gradient: writing to it changes the model."""
+    """Return the pretrained weight (O, I) as a view without gradient: writing to it changes the model."""
     stored: Tensor = pretrained_module(model, site).get_parameter("weight").detach()
     return stored.T if site.transposed else stored

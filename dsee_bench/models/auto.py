@@ -75,7 +75,7 @@ def settings(auto: Auto) -> dict[str, object]:
         **family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(content)),
     }
     typed = validate.typed(family, found, "backbone")
-    check_numbers(typed, folder)
+    check_numbers(typed, folder, "the table of paths does not hold for it; choose another checkpoint")
     return {validate.TARGET: f"{family.__module__}.{family.__name__}", **found}
 
 

@@ -1,11 +1,12 @@
 """What a model costs, by formula; each count says what it counts.
 
 FLOPs of one forward pass over T tokens, a multiply and an add counted as two (as torch's FlopCounterMode does):
-  a weight with N kept entries        2 T N        (the pooler: 2 N, it sees the first token alone)
+  a weight with N non-zero entries    2 T N        (the pooler: 2 N, it sees the first token alone)
   attention of a layer with H heads   4 T^2 H D    (scores and the weighted sum; D features a head)
   DeBERTa's attention, P position rows  4 T P H D more; a weight that projects positions has P inputs more than,
     or (kind `position`) instead of, T             (He et al. 2021, equation 4; as transformers computes it)
   an adapter of rank R with K entries  2 T (R (O + I) + K)
+A layer whose weights several layers share (ALBERT) counts once for each of them.
 Not counted: embedding look-ups, LayerNorm, activations, softmax, biases, and the task head, which every method has.
 An adapter is counted merged into its weight or beside it, whichever is cheaper: a dense weight takes it in for nothing,
 a masked one keeps it apart, since merging would fill its zeros.

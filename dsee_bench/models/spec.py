@@ -1,8 +1,8 @@
-"""A model as numbers: its sites, and what each stage makes of them. Pure Python, so that a plan needs no weights.
+"""A model as numbers, so that a plan needs no weights.
 
-A site is one weight that a stage may touch, always seen as (outputs, inputs): BERT's query, or the query third of
-GPT-2's `c_attn`, which is split when it is loaded (fused.py). A spec is the whole model after some stages: the
-shape of each weight, how many of its entries are not zero, and the adapter that stands beside it. Stages map specs to
+A site is one weight that a stage may touch, a target module in PEFT's words. It is always seen as (outputs, inputs):
+BERT's query, or the query third of GPT-2's `c_attn`, which is split when it is loaded (fused.py). A ModelSpec is the
+whole model after some stages: the shape of each weight, its non-zero entries, and its adapter. Stages map specs to
 specs; `cost.py` reads them.
 """
 
@@ -17,7 +17,7 @@ Tuned = Literal["nothing", "all", "adapter", "bias", "norm"]
 
 @dataclass(frozen=True)
 class Site:
-    """One weight of the pretrained model.
+    """One linear weight of the pretrained model, which a stage may touch.
 
     `path` is the module's name in the transformers model; `transposed` says that the module stores (inputs, outputs),
     as transformers' Conv1D does.
@@ -25,14 +25,14 @@ class Site:
 
     path: str
     kind: Kind
-    layer: int | None  # None outside the layers (the pooler)
+    layer: int | None  # None outside the layers (pooler, projection of the embeddings)
     transposed: bool = False
     bias: str | None = None  # the parameter that holds the bias, where it is not the module's own
 
 
 @dataclass(frozen=True)
 class LinearSpec:
-    """A site's weight as it stands after some stages: O outputs, I inputs, counts in entries."""
+    """The weight of a site after some stages: O outputs, I inputs, counts in entries."""
 
     site: Site
     outputs: int
@@ -58,7 +58,7 @@ class LinearSpec:
 
 
 def dense(site: Site, outputs: int, inputs: int, *, bias: bool = True) -> LinearSpec:
-    """An untouched weight."""
+    """Return the spec of an untouched weight."""
     return LinearSpec(site, outputs, inputs, nnz=outputs * inputs, bias=outputs if bias else 0)
 
 
@@ -72,7 +72,7 @@ class Relative:
     shared: bool  # positions go through the query and key weights; otherwise through weights of kind `position`
 
     def rows(self, tokens: int) -> int:
-        """Rows of the table that a sequence of this length multiplies with."""
+        """Return the rows of the table that a sequence of this length multiplies with."""
         return 2 * (min(tokens, self.span) if self.grows else self.span)
 
 
@@ -82,7 +82,7 @@ class ModelSpec:
 
     weights: tuple[LinearSpec, ...]
     layers: int
-    embeddings: int  # word, position and type tables
+    embeddings: int  # word, position and type tables; an unembedding that is not tied
     scales: int  # of all norms
     offsets: int  # of all norms; RMSNorm has none
     head: int  # the task head
@@ -94,12 +94,12 @@ class ModelSpec:
     head_columns: tuple[tuple[int, ...], ...] = field(default=(), compare=False)
     queries_per_key: int = 1  # query heads that share one key and value head
     relative: Relative | None = None
-    unembedding: int = 0  # vocabulary x hidden of a language-model head: FLOPs a token, shares the embedding's weights
+    unembedding: int = 0  # vocabulary x hidden of a language-model head: two FLOPs each a token
     head_modules: tuple[str, ...] = ()  # of the head, though they lie in what transformers calls the pretrained part
     tuned: Tuned = "nothing"  # what the last tuning stage trains, besides the head
 
     def pick(self, kinds: Sequence[Kind]) -> tuple[Site, ...]:
-        """The sites of these kinds, in model order. ValueError if there is none: an empty match is never silent."""
+        """Return the sites of these kinds, in model order; ValueError if there is none."""
         sites = tuple(weight.site for weight in self.weights if weight.site.kind in kinds)
         if not sites:
             has = sorted({weight.site.kind for weight in self.weights})
@@ -109,7 +109,7 @@ class ModelSpec:
         return sites
 
     def change(self, kinds: Sequence[Kind], how: Callable[[LinearSpec], LinearSpec]) -> "ModelSpec":
-        """The spec with `how` applied to each weight of these kinds."""
+        """Return the spec with `how` applied to each weight of these kinds."""
         chosen = set(self.pick(kinds))
         return replace(self, weights=tuple(how(w) if w.site in chosen else w for w in self.weights))
 
@@ -120,7 +120,7 @@ class ModelSpec:
 
     @property
     def coefficients(self) -> int:
-        """Trained factors on heads and neurons; they stand beside the adapter and are folded away when narrowing."""
+        """Trained factors on heads and neurons; removing heads or neurons folds them into the weights."""
         return sum(weight.coefficients for weight in self.weights)
 
     @property
@@ -129,7 +129,7 @@ class ModelSpec:
 
     @property
     def pretrained(self) -> int:
-        """Everything that was there before the first stage, without the task head."""
+        """Parameters of the pretrained model, without the task head."""
         return self.embeddings + self.scales + self.biases + sum(weight.size for weight in self.weights)
 
     @property
@@ -138,7 +138,7 @@ class ModelSpec:
 
     @property
     def nnz(self) -> int:
-        """All parameters that are not zeroed by a mask."""
+        """Parameters that no mask sets to zero."""
         return self.total - sum(weight.size - weight.nnz for weight in self.weights)
 
     @property

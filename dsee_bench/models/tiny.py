@@ -39,14 +39,14 @@ def _texts() -> list[str]:
     from dsee_bench.tasks.toy_d2t import describe, every_context
 
     contexts = every_context()
-    said = [text for context in contexts for text in describe(context)]
+    texts = [text for context in contexts for text in describe(context)]
     generator = random.Random(0)
-    said += [text for row in range(1000) for make in (sentence, pair) for text in make(row % 2, generator)]
-    return said + [" | ".join(f"{slot} : {value}" for slot, value in context.items()) for context in contexts]
+    texts += [text for row in range(1000) for make in (sentence, pair) for text in make(row % 2, generator)]
+    return texts + [" | ".join(f"{slot} : {value}" for slot, value in context.items()) for context in contexts]
 
 
 def tiny_tokenizer() -> "PreTrainedTokenizerBase":
-    """A new tokenizer; it ends texts, and pads, with one and the same token, as GPT-2's is used."""
+    """Return a new tokenizer; it ends texts and pads with one token, as GPT-2's is used."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
