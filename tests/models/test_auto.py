@@ -115,9 +115,7 @@ def test_what_is_refused(words, message, tmp_path):
 
 def test_a_setting_that_the_family_does_not_know_is_refused(tmp_path):
     saved(tmp_path, "deberta", relative_attention=False)
-    with pytest.raises(
-        ConfigError, match="relative_attention is False, not True.*the table of paths does not hold"
-    ):
+    with pytest.raises(ConfigError, match=r"relative_attention is False, not True.*the table of paths does not hold"):
         planned(f"backbone.path={tmp_path}")
 
 
