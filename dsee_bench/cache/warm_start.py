@@ -24,6 +24,25 @@ def start_from(
 
     The positions of the sparse entries come with it. ValueError where that run, its cached state or its shapes differ.
     """
+    tensors = _state_of(run_id, config, states, inputs) / TENSORS
+    assert state.tuner is not None  # the plan saw an adapter
+    adapter = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
+    with safe_open(tensors, framework="pt") as file:
+        names = set(file.keys())
+        for name, value in adapter.items():
+            shape = tuple(file.get_slice(name).get_shape()) if name in names else None
+            if shape != tuple(value.shape):
+                raise ValueError(
+                    f"init_from={run_id} has no {name} of shape {tuple(value.shape)} but {shape}; use the same "
+                    "settings of the adapter (rank, num_entries, kinds) in both"
+                )
+        with torch.no_grad():
+            for name, value in adapter.items():
+                value.copy_(file.get_tensor(name))
+
+
+def _state_of(run_id: str, config: Mapping[str, Any], states: Path, inputs: Mapping[str, Any]) -> Path:
+    """Return the cached state after the last tuning of the run; ValueError where that run does not fit."""
     path = record.path_of(run_id, states.parents[1])
     if not path.is_file():
         raise ValueError(f"init_from={run_id}: there is no record {path}; run that experiment first")
@@ -48,20 +67,7 @@ def start_from(
         raise ValueError(
             f"init_from={run_id}: alpha is {theirs} there and {ours} here, which scales the adapter; use one"
         )
-    assert state.tuner is not None  # the plan saw an adapter
-    adapter = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
-    with safe_open(states / tuned[-1] / TENSORS, framework="pt") as file:
-        names = set(file.keys())
-        for name, value in adapter.items():
-            shape = tuple(file.get_slice(name).get_shape()) if name in names else None
-            if shape != tuple(value.shape):
-                raise ValueError(
-                    f"init_from={run_id} has no {name} of shape {tuple(value.shape)} but {shape}; use the same "
-                    "settings of the adapter (rank, num_entries, kinds) in both"
-                )
-        with torch.no_grad():
-            for name, value in adapter.items():
-                value.copy_(file.get_tensor(name))
+    return states / tuned[-1]
 
 
 def _alpha(stages: Mapping[str, Any]) -> float | None:
