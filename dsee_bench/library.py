@@ -16,9 +16,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dsee_bench.adapters.dsee.adapter import DseeAdapter, mask_adapters
+from dsee_bench.adapters.dsee.adapter import mask_adapters
+from dsee_bench.adapters.dsee.layer import DseeLayer
 from dsee_bench.adapters.pool_masks import pool_masks
-from dsee_bench.adapters.protocol import adapter_of
+from dsee_bench.adapters.protocol import ADAPTER, adapter_of
 from dsee_bench.adapters.removal import remove
 from dsee_bench.config.launch import Storage
 from dsee_bench.deploy.export import export
@@ -224,9 +225,9 @@ def _adapted(base: PreTrainedModel, weight: LinearSpec) -> LinearSpec:
     adapter = adapter_of(module_at(base, weight.site))
     if adapter is None:
         return weight
-    merges = weight.merges or (isinstance(adapter, DseeAdapter) and adapter.masked)
-    kind = "DSEE" if isinstance(adapter, DseeAdapter) else "LORA"
-    return replace(weight, rank=adapter.rank, num_entries=adapter.num_entries, adapter_type=kind, merges=merges)
+    merges = weight.merges or (isinstance(adapter, DseeLayer) and ADAPTER in adapter.dsee_masks)
+    kind = "DSEE" if isinstance(adapter, DseeLayer) else "LORA"
+    return replace(weight, rank=adapter.rank(), num_entries=adapter.num_entries(), adapter_type=kind, merges=merges)
 
 
 def _losses(model: PreTrainedModel, batches: Sequence[Batch]) -> Iterator[Tensor]:

@@ -56,7 +56,7 @@ def _sums(
             total += sums(weight_of(model, weight.site), groups).cpu()
         adapter = None if score == "magnitude" else adapter_of(module_at(model, weight.site))
         if adapter is not None:
-            total += sums(adapter.low_rank_delta() + adapter.sparse_delta(), groups).cpu()
+            total += sums(adapter.low_rank_delta().detach() + adapter.sparse_delta(), groups).cpu()
     return total
 
 

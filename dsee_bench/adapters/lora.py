@@ -16,19 +16,19 @@ class LoraAdapter:
 
     layer: Any  # peft.tuners.lora.LoraLayer
     name: str = ADAPTER
-    num_entries: int = 0
 
-    @property
     def rank(self) -> int:
         return int(self.layer.r[self.name])
 
-    @property
     def scale(self) -> float:
         return float(self.layer.scaling[self.name])
 
+    def num_entries(self) -> int:
+        return 0
+
     def low_rank_delta(self) -> Tensor:
-        down, up = self.layer.lora_A[self.name].weight, self.layer.lora_B[self.name].weight
-        return up.detach() @ down.detach()
+        product: Tensor = self.layer.lora_B[self.name].weight @ self.layer.lora_A[self.name].weight
+        return product
 
     def sparse_delta(self) -> Tensor:
         return torch.zeros_like(self.low_rank_delta())

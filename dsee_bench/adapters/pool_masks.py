@@ -1,7 +1,6 @@
 """Masks over weights that are ranked together, by any score: of W, of its adapter, or of what a few batches say."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import cast, get_args
 
 import torch
@@ -38,14 +37,13 @@ def pool_masks(
             found = (wanda_scores if score == "wanda" else first_order_scores)(weight, measured[site])
         else:
             adapter = None if score in WITHOUT_ADAPTER else adapter_of(module_at(model, site))
-            of_entries = partial(entry_scores, cast(ScoreName, score), weight, authors=authors, generator=generator)
-            found = (
-                of_entries(None, None, 1.0)
-                if adapter is None
-                else of_entries(
-                    adapter.low_rank_delta().float().cpu(), adapter.sparse_delta().float().cpu(), adapter.scale
-                )
-            )
+            low_rank = sparse = None
+            scale = 1.0
+            if adapter is not None:
+                low_rank, sparse = adapter.low_rank_delta().detach().float().cpu(), adapter.sparse_delta().float().cpu()
+                scale = adapter.scale()
+            name = cast(ScoreName, score)
+            found = entry_scores(name, weight, low_rank, sparse, scale, authors=authors, generator=generator)
         scores.append(found.masked_fill(~earlier[site], -1.0) if site in earlier else found)
     masks = dict(zip(sites, masks_in_scope(scores, sparsity, scope), strict=True))
     return {site: mask & earlier[site] if site in earlier else mask for site, mask in masks.items()}

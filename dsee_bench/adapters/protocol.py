@@ -11,14 +11,11 @@ ADAPTER = "default"  # PEFT's own name for the one adapter
 class Adapter(Protocol):
     """The adapter of one weight W (O, I): its delta is s (U V + S2), of rank R with K single entries."""
 
-    @property
     def rank(self) -> int: ...  # R
-    @property
     def scale(self) -> float: ...  # s
-    @property
     def num_entries(self) -> int: ...  # K
-    def low_rank_delta(self) -> "Tensor": ...  # U V (O, I), without s and without gradient
-    def sparse_delta(self) -> "Tensor": ...  # S2 (O, I), likewise
+    def low_rank_delta(self) -> "Tensor": ...  # U V (O, I), without s
+    def sparse_delta(self) -> "Tensor": ...  # S2 (O, I), without s
 
     def shrink(self, rows: "Tensor | None", columns: "Tensor | None") -> None:
         """Keep these outputs and inputs (ascending; None: all), in place; the caller narrows W."""
@@ -33,14 +30,13 @@ def adapter_of(module: "nn.Module") -> Adapter | None:
     from peft.tuners.lora import LoraLayer
     from peft.tuners.tuners_utils import BaseTunerLayer
 
-    from dsee_bench.adapters.dsee.adapter import DseeAdapter
     from dsee_bench.adapters.dsee.layer import DseeLayer
     from dsee_bench.adapters.lora import LoraAdapter
 
     if not isinstance(module, BaseTunerLayer):
         return None
     if isinstance(module, DseeLayer):
-        return DseeAdapter(module)
+        return module
     if isinstance(module, LoraLayer) and not isinstance(module, AdaLoraLayer):
         return LoraAdapter(module)
     raise ValueError(f"the adapter {type(module).__name__} can be neither read nor narrowed; DSEE's and LoRA's can")

@@ -96,6 +96,6 @@ def _described(model: nn.Module, weight: LinearSpec, masks: Mapping[Site, Tensor
         inputs=inputs,
         bias=outputs if weight.bias else 0,
         nnz=unmasked if mask is None else int(mask.sum()),
-        num_entries=0 if adapter is None else adapter.num_entries,
+        num_entries=0 if adapter is None else adapter.num_entries(),
         coefficients=0,
     )

@@ -21,6 +21,7 @@ from transformers.pytorch_utils import Conv1D
 
 from dsee_bench.adapters.dsee.config import DseeConfig
 from dsee_bench.adapters.dsee.entries import AddEntries
+from dsee_bench.adapters.protocol import ADAPTER
 from dsee_bench.pruning.decomposition import place
 
 
@@ -131,7 +132,15 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         self.dsee_masks[adapter] = mask.to(self.weight.device, torch.bool).contiguous()
         self.config[adapter].masked = True
 
-    def num_entries(self, adapter: str) -> int:
+    def rank(self, adapter: str = ADAPTER) -> int:
+        """R."""
+        return self.dsee_u[adapter].shape[1]
+
+    def scale(self, adapter: str = ADAPTER) -> float:
+        """s."""
+        return self.scaling[adapter]
+
+    def num_entries(self, adapter: str = ADAPTER) -> int:
         """K, of all blocks together."""
         return len(self.dsee_s2[adapter]) if adapter in self.dsee_s2 else 0
 
@@ -144,7 +153,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         """The adapted rows of W, one (rows, I) view a block."""
         return [self.oriented_weight[start:stop] for start, stop in self.blocks[adapter]]
 
-    def low_rank_delta(self, adapter: str) -> Tensor:
+    def low_rank_delta(self, adapter: str = ADAPTER) -> Tensor:
         """U V as (O, I), without s, with gradients; rows outside the blocks are zero."""
         u, v = self.dsee_u[adapter], self.dsee_v[adapter]
         delta = u.new_zeros(self.oriented_weight.shape)
@@ -153,7 +162,7 @@ class DseeLayer(nn.Module, BaseTunerLayer):
             delta[start:stop] = block_u @ block_v
         return delta
 
-    def sparse_delta(self, adapter: str) -> Tensor:
+    def sparse_delta(self, adapter: str = ADAPTER) -> Tensor:
         """S2 as (O, I), without s: for merging and scoring, the forward never makes it."""
         delta = self.dsee_u[adapter].detach().new_zeros(self.oriented_weight.shape)
         if adapter in self.dsee_s2:
@@ -238,3 +247,45 @@ class DseeLayer(nn.Module, BaseTunerLayer):
     def _by_block(self, u: Tensor, adapter: str) -> tuple[Tensor, ...]:
         """The rows of U that belong to each block."""
         return u.split([stop - start for start, stop in self.blocks[adapter]])
+
+    def scale_columns(self, factors: Tensor, adapter: str = ADAPTER) -> None:
+        self.dsee_v[adapter].data.mul_(factors)
+        if adapter in self.dsee_s2:
+            self.dsee_s2[adapter].data.mul_(factors[self.dsee_positions[adapter][1].long()])
+
+    def shrink(self, rows: Tensor | None, columns: Tensor | None, adapter: str = ADAPTER) -> None:
+        """Keep these rows and columns. Entries of S2 outside them are gone, so K then differs from weight to weight."""
+        if self.merged:
+            raise ValueError(f"the adapter of {self.name} is merged; unmerge it before the weight is narrowed")
+        if len(self.blocks[adapter]) > 1:
+            raise ValueError(f"{self.name} is adapted in row blocks; only an adapter on all rows can be narrowed")
+        u, v = self.dsee_u[adapter], self.dsee_v[adapter]
+        if rows is not None:
+            self.dsee_u[adapter] = nn.Parameter(u.detach()[rows.to(u.device)], requires_grad=u.requires_grad)
+            self.blocks[adapter] = [(0, len(rows))]
+        if columns is not None:
+            self.dsee_v[adapter] = nn.Parameter(v.detach()[:, columns.to(v.device)], requires_grad=v.requires_grad)
+        if adapter in self.dsee_masks:
+            mask = self.dsee_masks[adapter]
+            mask = mask if rows is None else mask[rows.to(mask.device)]
+            self.dsee_masks[adapter] = mask if columns is None else mask[:, columns.to(mask.device)]
+        if adapter in self.dsee_s2:
+            positions, values = self.dsee_positions[adapter], self.dsee_s2[adapter].detach()
+            moved = torch.stack([_renumber(positions[0], rows, len(u)), _renumber(positions[1], columns, v.shape[1])])
+            stays = (moved >= 0).all(0)
+            self.set_entries(adapter, moved[:, stays])
+            if stays.any():
+                self.dsee_s2[adapter].data.copy_(values[stays])
+
+
+def _renumber(
+    positions: Tensor,  # (K,)
+    kept: Tensor | None,
+    count: int,
+) -> Tensor:  # (K,), -1 where the row or column is gone
+    """Where these rows (or columns) of `count` are once only `kept` are left."""
+    if kept is None:
+        return positions
+    new = torch.full((count,), -1, dtype=positions.dtype, device=positions.device)
+    new[kept.to(positions.device)] = torch.arange(len(kept), dtype=positions.dtype, device=positions.device)
+    return new[positions.long()]
