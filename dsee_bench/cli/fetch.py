@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dsee_bench.config import flags, validate
 from dsee_bench.hub import HubFiles
 from dsee_bench.models import load
 from dsee_bench.models.backbone import Backbone
+from dsee_bench.monitoring import console
 from dsee_bench.runs import sweep
 from dsee_bench.system import signals
 from dsee_bench.system.checksum import stated_checksum
@@ -52,12 +52,11 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("overrides", nargs="*", metavar="group=option | key=value", help="as for a run or a sweep")
     parser.add_argument("-m", "--multirun", action="store_true", help="changes nothing: a sweep is always followed")
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("dsee_bench").setLevel(logging.INFO)
     signals.listen()
     try:
         words = parser.parse_args(flags.take_config_dir(argv)).overrides
-        return fetch(sources(as_in_a_shell(words)))
+        with console.printing():
+            return fetch(sources(as_in_a_shell(words)))
     except ValueError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1

@@ -1,13 +1,13 @@
 """`dsee-bench predict`: answers of a finished run or an exported model for rows without labels."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dsee_bench.config.launch import default_results_dir
+from dsee_bench.monitoring import console
 from dsee_bench.system import signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.files import write_atomically
@@ -26,12 +26,11 @@ FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
 def main(argv: Sequence[str]) -> int:
     """Answer the rows; return 0, or 1 if they cannot be answered, and 130 if interrupted."""
     options = parser().parse_args(argv)
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger("dsee_bench").setLevel(logging.INFO)
     signals.listen()
     try:
         _check_output(options.output, force=options.force)
-        count = _predict(options)
+        with console.printing():
+            count = _predict(options)
     except (ValueError, OSError) as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1

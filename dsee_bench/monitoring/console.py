@@ -83,6 +83,20 @@ def logging_to(file: Path, run_id: str, command: str, *, quiet: bool) -> Iterato
         log.close()
 
 
+@contextmanager
+def printing() -> Iterator[None]:
+    """Until the end of the block, print messages on stderr, for a command that is no run and has no log file."""
+    handler = logging.StreamHandler()
+    level = _logger.level
+    _logger.addHandler(handler)
+    _logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        _logger.setLevel(level)
+        _logger.removeHandler(handler)
+
+
 def _opened(file: Path) -> "_File":
     """Open the log file to append; one that cannot be written to is set aside."""
     try:

@@ -140,3 +140,12 @@ def test_an_answer_that_nobody_reads_is_no_error(word):
     os.close(writer)
     assert b"Traceback" not in told.stderr
     assert told.returncode in (0, 120)
+
+
+def test_a_command_without_a_log_file_prints_until_it_ends(capsys):
+    with console.printing():
+        console.info("fetching")
+        console.debug("for the file alone")
+    console.info("afterwards")
+    assert capsys.readouterr().err == "fetching\n"
+    assert logging.getLogger("dsee_bench").handlers == []
