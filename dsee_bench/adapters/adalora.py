@@ -1,6 +1,6 @@
 """AdaLoRA (Zhang et al., ICLR 2023): P Λ Q beside a weight, with ranks that PEFT's tuner takes away step by step.
 
-The tuner wants to be told of every step, and a penalty keeps P and Q orthogonal.
+The tuner is called after every step, and a penalty keeps P and Q orthogonal.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def every_rank(config: Any) -> Iterator[None]:
 
 
 class Budget:
-    """PEFT's allocator of ranks, told of every step; it keeps moving averages of importance and the ranks it took."""
+    """PEFT's allocator of ranks, called after every step; it has averages of importance, and the ranks it took."""
 
     def __init__(self, tuner: Any, steps: int) -> None:
         self._tuner, self._allocator = tuner, tuner.rankallocator

@@ -9,7 +9,7 @@ Authors' code: run_glue_prune_with_WAB.py, VITA-Group/DSEE at 61844c3. Its const
 default (ours) the rank ends at that of the adapter instead of 496, a rank ends when its residual no longer moves, and
 the threshold has no scale: S keeps the K largest residuals of each pass. In both, exactly K positions come out.
 
-Letters: O outputs, I inputs, K kept entries.
+Letters: O outputs, I inputs, K entries of S2.
 """
 
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ def place(
     if how not in get_args(Placement):
         raise ValueError(f"unknown placement {how!r}; there is {', '.join(get_args(Placement))}")
     if not 0 <= count <= weight.numel():
-        raise ValueError(f"{name} has {weight.numel()} entries, cannot keep {count} of them; lower kept")
+        raise ValueError(f"{name} has {weight.numel()} entries, cannot train {count} of them; lower num_entries")
     if how == "none" or count == 0:
         return torch.empty(0, dtype=torch.int64, device=weight.device)
     if how == "random":
@@ -94,8 +94,8 @@ def decomposition_positions(
         threshold = "rounding" if constants.threshold is None else f"threshold {constants.threshold}"
         raise ValueError(
             f"only {found} entries of {name} {tuple(weight.shape)} stand out from its rank {constants.ranks[-1]} "
-            f"part by more than {threshold}, {count} are to be kept{_why_little_stands_out(weight)}; lower the rank or "
-            "kept, or place them by 'magnitude', 'gradient' or 'random'"
+            f"part by more than {threshold}, {count} are to be trained{_why_little_stands_out(weight)}; lower the "
+            "rank or num_entries, or place them by 'magnitude', 'gradient' or 'random'"
         )
     return keep_positions(sparse.abs(), count)
 

@@ -100,13 +100,13 @@ class PruneWeights(Stage):
         if self.mask_adapter:
             adapted = [weight for weight in spec.weights if weight.adapter]
             _refuse_without_dsee("mask_adapter=true masks the adapter", "leave it out", adapted)
-        kept: dict[Site, int] = {}
+        nnz: dict[Site, int] = {}
         for pool in self.pools(spec):
             if pool.score not in WITHOUT_ADAPTER:
                 _refuse_without_dsee(f"score={pool.score} ranks by the adapter", "use score=W", pool.weights)
             planned = self._planned(pool)
-            kept |= {weight.site: min(planned[weight.site], weight.nnz) for weight in pool.weights}
-        return with_nnz(spec, kept, self.mask_adapter)
+            nnz |= {weight.site: min(planned[weight.site], weight.nnz) for weight in pool.weights}
+        return with_nnz(spec, nnz, self.mask_adapter)
 
     def estimates(self, spec: ModelSpec) -> frozenset[str]:
         """Where the zeros of a pool fall matters for FLOPs alone: where a weight has an adapter, and costs what merging
@@ -135,10 +135,10 @@ class PruneWeights(Stage):
 
     def settle(self, state: RunState) -> PruneReport:
         """Give the spec the counts of the masks, and say where the zeros are."""
-        kept = {site: int(mask.sum()) for site, mask in state.masks.items()}
-        state.spec = with_nnz(state.spec, kept, self.mask_adapter)
-        by_site = {w.site.path: 1 - w.nnz / w.size for w in state.spec.weights if w.site in kept}
-        zeros = sum(w.size - w.nnz for w in state.spec.weights if w.site in kept)
+        nnz = {site: int(mask.sum()) for site, mask in state.masks.items()}
+        state.spec = with_nnz(state.spec, nnz, self.mask_adapter)
+        by_site = {w.site.path: 1 - w.nnz / w.size for w in state.spec.weights if w.site in nnz}
+        zeros = sum(w.size - w.nnz for w in state.spec.weights if w.site in nnz)
         return PruneReport(zeroed_entries=zeros, sparsity_by_site=by_site)
 
     def restore(self, state: RunState, facts: Facts) -> None:

@@ -122,7 +122,7 @@ SPECIAL = [
     (torch.zeros(8, 8), "decomposition", "only 0 entries of layer.3.query .* is constant: every entry is 0"),
     (torch.full((8, 8), 0.5), "decomposition", "layer.3.query .* is constant: every entry is 0.5"),
     (torch.full((8, 8), 0.5), "authors", "layer.3.query .* is constant: every entry is 0.5"),
-    (LOW, "decomposition", r"layer.3.query .* is exactly of rank 2\); lower the rank or kept"),
+    (LOW, "decomposition", r"layer.3.query .* is exactly of rank 2\); lower the rank or num_entries"),
     (LOW, "authors", "layer.3.query .* is exactly of rank 2"),
     *(
         (with_entry(value), how, f"layer.3.query has 1 {said} of 64 entries")
@@ -147,8 +147,8 @@ def test_a_gradient_that_is_not_finite():
 @pytest.mark.parametrize(
     ("how", "count", "message"),
     [
-        ("magnitude", 7, r"w has 6 entries, cannot keep 7 of them; lower kept"),
-        ("magnitude", -1, r"w has 6 entries, cannot keep -1 of them"),
+        ("magnitude", 7, r"w has 6 entries, cannot train 7 of them; lower num_entries"),
+        ("magnitude", -1, r"w has 6 entries, cannot train -1 of them"),
         ("gradient", 1, r"placement 'gradient' needs dL/dW of w, got None"),
         ("size", 1, r"unknown placement 'size'; there is decomposition, authors"),
     ],

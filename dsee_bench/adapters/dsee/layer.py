@@ -6,7 +6,7 @@ never a matrix, except on demand for merging and scoring (`sparse_delta`). With 
 A fused weight (GPT-2's `c_attn`: query, key and value) may be adapted in some blocks of its rows only, each with a U
 and V of its own; these are stacked, so that one adapter has one U, one V, one list of values and one of positions.
 
-Letters: O outputs, I inputs, B row blocks, A adapted rows (all of them together), R rank, K kept entries of all blocks.
+Letters: O outputs, I inputs, B row blocks, A adapted rows (all of them together), R rank, K entries of S2.
 """
 
 import zlib
@@ -115,9 +115,9 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         if count > 0:
             self.dsee_s2[adapter] = nn.Parameter(u.new_zeros(count), requires_grad=u.requires_grad)
             self.dsee_positions[adapter] = positions
-        kept = self.config[adapter].num_entries
-        if isinstance(kept, dict):  # an int, until all modules have their adapter
-            kept[self.name] = count
+        counts = self.config[adapter].num_entries
+        if isinstance(counts, dict):  # an int, until all modules have their adapter
+            counts[self.name] = count
 
     def set_mask(
         self,

@@ -209,7 +209,7 @@ WRONG = [
     ({"dropout": 1.0}, r"dropout must lie in \[0, 1\), got 1.0"),
     ({"num_entries": -1}, "num_entries must not be negative, got -1"),
     ({"positions": "grebsmo"}, "unknown positions 'grebsmo'; there is decomposition, authors, .*, stored"),
-    ({"num_entries": 1025}, "query has 1024 entries, cannot keep 1025"),
+    ({"num_entries": 1025}, "query has 1024 entries, cannot train 1025"),
     (
         {"num_entries": {"nowhere": 3}},
         "num_entries or row_blocks name nowhere, which are not adapted; adapted are bert.encoder",
