@@ -93,7 +93,7 @@ def test_a_pruned_model_loads_again(compose_run, tmp_path):
     settings, state = untuned(compose_run, tmp_path, "method=omp")
     export(
         state.model,
-        state.tuner,
+        state.adapters,
         state.spec,
         settings.backbone.spec(settings.labels),
         state.setup.tokenizer,

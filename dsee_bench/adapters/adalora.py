@@ -1,6 +1,6 @@
-"""AdaLoRA (Zhang et al., ICLR 2023): P Λ Q beside a weight, with ranks that PEFT's tuner takes away step by step.
+"""AdaLoRA (Zhang et al., ICLR 2023): P Λ Q beside a weight, with ranks that PEFT takes away step by step.
 
-The tuner is called after every step, and a penalty keeps P and Q orthogonal.
+PEFT's model is called after every step, and a penalty keeps P and Q orthogonal.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,11 +30,11 @@ def more(sites: Sequence[Site]) -> dict[str, Any]:
     return {"total_step": UNKNOWN_STEPS}
 
 
-def budget_of(tuner: Any, steps: int) -> "Budget | None":
-    """Return the budget that a tuning of `steps` steps follows; None where `tuner` is not AdaLoRA's."""
+def budget_of(adapters: Any, steps: int) -> "Budget | None":
+    """Return the budget that a tuning of `steps` steps follows; None where `adapters` is not AdaLoRA's."""
     from peft import AdaLoraModel
 
-    return Budget(tuner, steps) if isinstance(tuner, AdaLoraModel) else None
+    return Budget(adapters, steps) if isinstance(adapters, AdaLoraModel) else None
 
 
 @contextmanager
@@ -54,9 +54,9 @@ def every_rank(config: Any) -> Iterator[None]:
 class Budget:
     """PEFT's allocator of ranks, called after every step; it has averages of importance, and the ranks it took."""
 
-    def __init__(self, tuner: Any, steps: int) -> None:
-        self._tuner, self._allocator = tuner, tuner.rankallocator
-        self._config = config = tuner.peft_config[tuner.trainable_adapter_name]
+    def __init__(self, adapters: Any, steps: int) -> None:
+        self._adapters, self._allocator = adapters, adapters.rankallocator
+        self._config = config = adapters.peft_config[adapters.trainable_adapter_name]
         config.total_step, config.tinit, config.tfinal = steps, int(WARM * steps), int(FINAL * steps)
         # Weights of up to this step have more ranks than the budget; the last are a candidate, however few the steps.
         self.best_after = steps - max(config.tfinal, 1)
@@ -67,10 +67,10 @@ class Budget:
 
     def penalty(self) -> "Tensor":
         weight: float = self._config.orth_reg_weight
-        return weight * distance_from_orthogonal(self._tuner)
+        return weight * distance_from_orthogonal(self._adapters)
 
     def __call__(self, step: int) -> None:
-        self._tuner.update_and_allocate(step)
+        self._adapters.update_and_allocate(step)
 
     def state_dict(self) -> "dict[str, Tensor]":
         import torch
@@ -82,7 +82,7 @@ class Budget:
     def load_state_dict(self, tensors: "dict[str, Tensor]") -> None:
         import torch
 
-        device = next(self._tuner.parameters()).device
+        device = next(self._adapters.parameters()).device
         self._config.rank_pattern = {}
         self._allocator.reset_ipt()
         for key, value in tensors.items():
@@ -94,12 +94,12 @@ class Budget:
                 self._allocator.ipt[name] = torch.zeros_like(value, device=device)  # it lists the names in the others
 
 
-def distance_from_orthogonal(tuner: "nn.Module") -> "Tensor":
+def distance_from_orthogonal(adapters: "nn.Module") -> "Tensor":
     """Return the mean over all factors P of ||P P^T - I||_F (Equation 4, as PEFT takes it: not squared)."""
     import torch
 
     distances = []
-    for name, factor in tuner.named_parameters():
+    for name, factor in adapters.named_parameters():
         if ".lora_A." in name or ".lora_B." in name:
             gram = factor @ factor.T if ".lora_A." in name else factor.T @ factor
             distances.append(torch.linalg.norm(gram - torch.eye(len(gram), device=gram.device)))

@@ -25,8 +25,8 @@ def start_from(
     The positions of the sparse entries come with it. ValueError where that run, its cached state or its shapes differ.
     """
     tensors = _state_of(run_id, config, states, inputs) / TENSORS
-    assert state.tuner is not None  # the plan saw an adapter
-    adapter = {name: value for name, value in state.model.state_dict().items() if state.tuner.prefix in name}
+    assert state.adapters is not None  # the plan saw an adapter
+    adapter = {name: value for name, value in state.model.state_dict().items() if state.adapters.prefix in name}
     with safe_open(tensors, framework="pt") as file:
         names = set(file.keys())
         for name, value in adapter.items():

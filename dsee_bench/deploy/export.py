@@ -34,7 +34,7 @@ from dsee_bench.training.job import Setup
 
 def export(
     model: PreTrainedModel,
-    tuner: Any,  # PEFT's, None where no adapter is attached
+    adapters: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     untouched: ModelSpec,
     tokenizer: PreTrainedTokenizerBase | None,
@@ -51,7 +51,7 @@ def export(
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; `model` itself is not changed."""
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
-    plain, form = detached(model, tuner, spec, folding)
+    plain, form = detached(model, adapters, spec, folding)
     pairs = zip(spec.weights, untouched.weights, strict=True)
     narrowed = any((now.outputs, now.inputs) != (before.outputs, before.inputs) for now, before in pairs)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def export(
         _save_settings(plain, tokenizer, outputs, making)
         stored = _counted(plain, spec)
         if form == "apart":  # it lies on the parts of a fused weight, which stay parts
-            _save_adapter(tuner, making / ADAPTER)
+            _save_adapter(adapters, making / ADAPTER)
         else:
             join(plain)
         by_transformers = storage == "dense" and form != "apart" and not narrowed
@@ -68,7 +68,7 @@ def export(
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
             assert tokenizer is not None  # its inputs are traced
-            write_onnx(plain if form != "apart" else _merged(model, tuner, spec), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if form != "apart" else _merged(model, adapters, spec), tokenizer, making / ONNX_FILE)
         share(making)
         written = Manifest(
             backbone=backbone,
@@ -101,19 +101,19 @@ def outputs_of(setup: Setup) -> TaskOutputs:
 
 
 def detached(
-    model: PreTrainedModel, tuner: Any, spec: ModelSpec, folding: Folding
+    model: PreTrainedModel, adapters: Any, spec: ModelSpec, folding: Folding
 ) -> tuple[PreTrainedModel, manifest.Form]:
     """Return a copy of the model without adapter modules, and what became of its adapter."""
-    if tuner is None:
+    if adapters is None:
         return copy.deepcopy(model), "none"
-    copied = copy.deepcopy(tuner)
+    copied = copy.deepcopy(adapters)
     fold = folding == "merged" or (folding == "auto" and all(w.merges for w in spec.weights if w.adapter))
     return (copied.merge_and_unload(), "merged") if fold else (copied.unload(), "apart")
 
 
-def _merged(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> PreTrainedModel:
+def _merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTrainedModel:
     """A copy with the adapter merged, in transformers' own modules."""
-    plain, _ = detached(model, tuner, spec, "merged")
+    plain, _ = detached(model, adapters, spec, "merged")
     join(plain)
     return plain
 
@@ -133,14 +133,14 @@ def _save_settings(
         tokenizer.save_pretrained(folder)
 
 
-def _save_adapter(tuner: Any, folder: Path) -> None:
+def _save_adapter(adapters: Any, folder: Path) -> None:
     """Save the adapter as PeftModel.from_pretrained reads it."""
     from peft import get_peft_model_state_dict
 
     folder.mkdir()
-    config = tuner.peft_config["default"]
+    config = adapters.peft_config["default"]
     with every_rank(config):
-        state = get_peft_model_state_dict(tuner)
+        state = get_peft_model_state_dict(adapters)
         config.save_pretrained(folder)
     tensors = {f"base_model.{name}": tensor.contiguous().clone() for name, tensor in state.items()}  # none share memory
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})

@@ -20,7 +20,7 @@ from dsee_bench.record import Cost
 
 def costs(
     model: PreTrainedModel,
-    tuner: Any,  # PEFT's, None where no adapter is attached
+    adapters: Any,  # PEFT's, None where no adapter is attached
     spec: ModelSpec,
     untouched: ModelSpec,
     masks: Mapping[Site, Tensor],
@@ -44,17 +44,17 @@ def costs(
         Cost("total_parameters", spec.total, "parameters", "backbone, adapter and head"),
         Cost("position_bits", cost.position_bits(spec), "bits", "to store where the sparse entries sit"),
         Cost("optimizer_entries", 2 * trainable, "entries", "AdamW's two moments of each trained parameter"),
-        *_sparsities(model, tuner, spec),
+        *_sparsities(model, adapters, spec),
         Cost("flops_dense", flops.dense, "FLOPs", f"the untouched model, {at}"),
         Cost("flops_final", flops.final, "FLOPs", f"zeros skipped, {cheaper}, {at}"),
         Cost("flops_saved", flops.saved, "share", "of flops_dense"),
     )
 
 
-def _sparsities(model: PreTrainedModel, tuner: Any, spec: ModelSpec) -> tuple[Cost, ...]:
+def _sparsities(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> tuple[Cost, ...]:
     """The share of zeros in W, in W with the adapter merged, and in the whole model."""
     zeros, entries = _zeros(model, spec)
-    merged = zeros if tuner is None else _zeros(detached(model, tuner, spec, "merged")[0], spec)[0]
+    merged = zeros if adapters is None else _zeros(detached(model, adapters, spec, "merged")[0], spec)[0]
     return (
         Cost("sparsity_masked", zeros / entries, "share", "zeros in the pretrained weights W of all sites"),
         Cost("sparsity_merged", merged / entries, "share", "zeros in W with the adapter merged in"),

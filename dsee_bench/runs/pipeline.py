@@ -138,7 +138,7 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
     launch = settings.launch
     return export(
         state.model,
-        state.tuner,
+        state.adapters,
         state.spec,
         settings.backbone.spec(settings.labels),
         state.setup.tokenizer,
@@ -155,13 +155,13 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
 
 def _costs(settings: Settings, state: RunState) -> tuple[Cost, ...]:
     dense = settings.backbone.spec(settings.labels)
-    counted = costs(state.model, state.tuner, state.spec, dense, state.masks, TOKENS)
+    counted = costs(state.model, state.adapters, state.spec, dense, state.masks, TOKENS)
     return (*counted, *_measured(settings, state)) if settings.launch.measure else counted
 
 
 def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
     """Return latency and size on disk of the model in the form that `export` gives it."""
-    final, form = detached(state.model, state.tuner, state.spec, settings.launch.export_adapter)
+    final, form = detached(state.model, state.adapters, state.spec, settings.launch.export_adapter)
     clocked = latencies(
         state.model if form == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
     )

@@ -55,7 +55,7 @@ class LowRank(Stage):
             seed=state.seed,
             target_modules=[site.path for site in self.sites(state.spec)],
         )
-        state.tuner = get_peft_model(state.model, config).base_model
+        state.adapters = get_peft_model(state.model, config).base_model
         return LowRankReport(rank=self.rank, scale=self.alpha / self.rank)
 
     def restore(self, state: RunState, facts: Facts) -> None:
@@ -170,7 +170,7 @@ class Peft(Stage):
         settings = self.settings | METHODS[self.type].more(sites)
         targets = [site.path for site in sites]
         config = PEFT_TYPE_TO_CONFIG_MAPPING[self.type](target_modules=targets, **settings)
-        state.tuner = get_peft_model(state.model, config).base_model
+        state.adapters = get_peft_model(state.model, config).base_model
         found = adapter_parameters(state)
         trained = sum(parameter.numel() for name, parameter in state.model.named_parameters() if name in found)
         if trained != state.spec.adapter:

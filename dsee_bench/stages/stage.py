@@ -35,7 +35,7 @@ class RunState:
     seed: int  # its seed: from the run's seed and its name, so that it does not depend on what ran before
     folder: Path  # its checkpoints
     fresh: "Callable[[], PreTrainedModel] | None" = None  # loads the model of before the first stage again
-    tuner: Any = None  # PEFT's tuner, once an adapter is attached
+    adapters: Any = None  # PEFT's BaseTuner, once an adapter is attached
     masks: "dict[Site, Tensor]" = field(default_factory=dict)  # (O, I) bool, True where W is not zeroed
     penalties: "list[Callable[[], Tensor]]" = field(default_factory=list)  # added to the loss
 

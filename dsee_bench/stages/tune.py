@@ -43,7 +43,7 @@ class Tune(Stage):
         from dsee_bench.training.train import tune
 
         choose_trainable(state, self.parameters)
-        budget = budget_of(state.tuner, state.setup.recipe.steps(len(state.data["train"]), self.epochs))
+        budget = budget_of(state.adapters, state.setup.recipe.steps(len(state.data["train"]), self.epochs))
         job = Job(
             name=state.stage,
             setup=state.setup,
@@ -95,12 +95,12 @@ def head_parameters(state: RunState) -> set[str]:
 
 
 def adapter_parameters(state: RunState) -> set[str]:
-    """Return the names of the trainable parameters of PEFT's tuner."""
+    """Return the names of the trainable parameters of the adapters."""
     from dsee_bench.adapters.adalora import RANK_COUNT
 
-    if state.tuner is None:
+    if state.adapters is None:
         return set()
-    prefix = state.tuner.prefix
+    prefix = state.adapters.prefix
     return {
         name
         for name, parameter in state.model.named_parameters()

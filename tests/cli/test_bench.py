@@ -102,7 +102,7 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
 
     costs = {
         cost.name: cost.value
-        for cost in pipeline.costs(state.model, state.tuner, state.spec, planned, state.masks, 128)
+        for cost in pipeline.costs(state.model, state.adapters, state.spec, planned, state.masks, 128)
     }
     trained = sum(value.numel() for value in state.model.parameters() if value.requires_grad)
     found = state.spec

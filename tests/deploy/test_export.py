@@ -48,7 +48,7 @@ def write(run, folder, *, folding="merged", storage="dense", force=False):
     settings, state = run
     return export(
         state.model,
-        state.tuner,
+        state.adapters,
         state.spec,
         settings.backbone.spec(settings.labels),
         state.setup.tokenizer,
@@ -82,7 +82,7 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
     before = logits(run[1].model, run[1].setup.tokenizer)
     for form in ("merged", "apart"):
         described = write(run, tmp_path / form, folding=form)
-        assert described.adapter == ("none" if run[1].tuner is None else form)
+        assert described.adapter == ("none" if run[1].adapters is None else form)
         loaded = dsee_bench.load(tmp_path / form)
         tokenizer = AutoTokenizer.from_pretrained(tmp_path / form)
         torch.testing.assert_close(logits(loaded, tokenizer), before, **CLOSE)
@@ -94,7 +94,7 @@ def test_every_method_comes_back_with_its_update_merged_and_apart(method, finish
 def test_adalora_comes_back_after_ranks_were_taken_from_it(finished, tmp_path):
     """Ten steps: PEFT then notes which ranks are left. The weights kept may be of a step that had more."""
     run = finished("peft/adalora", "train.epochs=10")
-    assert run[1].tuner.peft_config["default"].rank_pattern
+    assert run[1].adapters.peft_config["default"].rank_pattern
     with torch.no_grad():
         for name, value in run[1].model.named_parameters():
             if "lora_" in name:  # no rank is zero, as at an earlier step

@@ -58,7 +58,7 @@ def state_of(name, stages, *, lm=False, **changed):
     for name_, parameter in state.model.named_parameters():
         if any(part in name_ for part in ("lora_", "dsee_", "coefficient", "bias")):
             torch.nn.init.normal_(parameter, std=0.1)
-    choose_trainable(state, "adapter" if state.tuner is not None else "all")
+    choose_trainable(state, "adapter" if state.adapters is not None else "all")
     state.model.double()  # sums over fewer terms are taken in another order
     return state
 

@@ -153,7 +153,8 @@ def test_the_merged_weight_keeps_its_zeros_under_mask_update(compose_run, tmp_pa
     settings, state, _ = pruned(compose_run, tmp_path, "method=dsee", "method.stages.prune.mask_adapter=true")
     dense = settings.backbone.spec(settings.labels)
     costs = {
-        cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
+        cost.name: cost.value
+        for cost in measure.costs(state.model, state.adapters, state.spec, dense, state.masks, 128)
     }
     assert costs["sparsity_merged"] == costs["sparsity_masked"] == pytest.approx(0.2, abs=1e-4)
     state.model.double()
@@ -169,7 +170,8 @@ def test_a_mask_on_w_alone_is_filled_by_the_merge(compose_run, tmp_path):
     settings, state, _ = pruned(compose_run, tmp_path, "method=dsee")
     dense = settings.backbone.spec(settings.labels)
     costs = {
-        cost.name: cost.value for cost in measure.costs(state.model, state.tuner, state.spec, dense, state.masks, 128)
+        cost.name: cost.value
+        for cost in measure.costs(state.model, state.adapters, state.spec, dense, state.masks, 128)
     }
     rest = pool(state, "key", "out", "ffn_in", "ffn_out", "pooler")
     expected = sum(w.size - w.nnz for w in rest) / sum(w.size for w in state.spec.weights)

@@ -1,4 +1,4 @@
-"""The DSEE tuner: puts a DseeLayer around each targeted module of a model, for PEFT to do the rest."""
+"""PEFT's model of DSEE adapters: puts a DseeLayer around each targeted module of a model; PEFT does the rest."""
 
 from peft.tuners.tuners_utils import BaseTuner
 from peft.utils import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING

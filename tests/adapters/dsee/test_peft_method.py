@@ -156,7 +156,7 @@ def test_two_adapters(tiny_bert, ids):
 
 
 def test_injected_without_a_wrapper(tiny_bert, ids):
-    """As the runner does it: PEFT's tuner inside the transformers model, which stays what it was."""
+    """As the runner does it: PEFT's BaseTuner inside the transformers model, which stays what it was."""
     plain = copy.deepcopy(tiny_bert)
     settings = {"r": 2, "num_entries": 4, "target_modules": ["query"]}
     model = inject_adapter_in_model(DseeConfig(**settings), tiny_bert)
