@@ -1,6 +1,7 @@
 """What every test shares: no network, one thread, and the folder of real data where there is one."""
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -28,6 +29,16 @@ def _frozen() -> None:
         gc.collect()
         gc.freeze()
         _FROZEN["modules"] = len(sys.modules)
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_stays() -> Iterator[None]:
+    """Remove the log handlers that a test leaves, as Hydra's --multirun does in this process."""
+    before = list(logging.root.handlers)
+    yield
+    for handler in logging.root.handlers[:]:
+        if handler not in before and not type(handler).__module__.startswith("_pytest"):
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="module")
