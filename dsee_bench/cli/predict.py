@@ -10,7 +10,7 @@ from dsee_bench.config.launch import default_results_dir
 from dsee_bench.monitoring import console
 from dsee_bench.system import signals
 from dsee_bench.system.errors import UserError
-from dsee_bench.system.files import write_atomically
+from dsee_bench.system.files import check_file, write_atomically
 from dsee_bench.system.shell import argument_path
 
 EXAMPLES = """\
@@ -46,6 +46,7 @@ def _check_output(path: Path, *, force: bool) -> None:
         raise UserError(f"--output {path} ends in {path.suffix!r}; the formats are {', '.join(FORMATS)}")
     if path.exists() and not force:
         raise UserError(f"--output {path} exists; name another file, or replace it by --force")
+    check_file(path)
 
 
 def _predict(options: argparse.Namespace) -> int:
@@ -54,22 +55,16 @@ def _predict(options: argparse.Namespace) -> int:
     before_imports()
     from dsee_bench.tasks.rows import read_rows
 
-    rows = [dict(row.cells) for row in read_rows(options.input, None, "error")]
-    answers = _answers(options)
-    clash = sorted(answers.keys() & {column for row in rows for column in row})
-    if clash:
-        raise UserError(f"{options.input} has a column {clash[0]!r} already; rename it")
+    rows = list(read_rows(options.input, None, "error"))
+    answers = _answers(options, rows)
     _write(
-        [
-            row | dict(zip(answers, found, strict=True))
-            for row, found in zip(rows, zip(*answers.values(), strict=True), strict=True)
-        ],
+        [{**row.cells, **{name: column[at] for name, column in answers.items()}} for at, row in enumerate(rows)],
         options.output,
     )
     return len(rows)
 
 
-def _answers(options: argparse.Namespace) -> dict[str, list[Any]]:
+def _answers(options: argparse.Namespace, rows: Sequence[Any]) -> dict[str, list[Any]]:
     from dsee_bench.deploy import manifest
     from dsee_bench.record import read
     from dsee_bench.report.records import find
@@ -77,11 +72,11 @@ def _answers(options: argparse.Namespace) -> dict[str, list[Any]]:
 
     if (Path(options.model) / manifest.NAME).exists():
         answering = predict.exported(Path(options.model), options.device)
-        return predict.predict(answering, options.input, _texts(options, answering.outputs))
+        return predict.predict(answering, options.input, rows, _texts(options, answering.outputs))
     found = read(find(options.model, options.results))
     launch = {"results_dir": str(options.results), "data_dir": options.data_dir, "device": options.device}
     with predict.of_run(found, launch) as answering:
-        return predict.predict(answering, options.input, _texts(options, answering.outputs))
+        return predict.predict(answering, options.input, rows, _texts(options, answering.outputs))
 
 
 def _texts(options: argparse.Namespace, outputs: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,15 +92,15 @@ def _write(rows: list[dict[str, Any]], path: Path) -> None:
     import pandas as pd
 
     table = pd.DataFrame(rows)
+    content: str | bytes
     match path.suffix:
         case ".csv" | ".tsv":
-            text = table.to_csv(index=False, sep="," if path.suffix == ".csv" else "\t")
+            content = table.to_csv(index=False, sep="," if path.suffix == ".csv" else "\t")
         case ".json" | ".jsonl":
-            text = table.to_json(orient="records", lines=path.suffix == ".jsonl", force_ascii=False)
+            content = table.to_json(orient="records", lines=path.suffix == ".jsonl", force_ascii=False)
         case _:
-            table.to_parquet(path, index=False)
-            return
-    write_atomically(path, text)
+            content = table.to_parquet(index=False)
+    write_atomically(path, content)
 
 
 def parser() -> argparse.ArgumentParser:

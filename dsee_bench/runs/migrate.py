@@ -63,12 +63,18 @@ def migrate(results_dir: Path) -> Iterator[tuple[str, str]]:
     again.
     """
     for path in record.paths(results_dir):
-        content = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is not JSON: {error}; delete it, and give the same command again") from error
         if not isinstance(content, dict) or content.get("schema") != 1:
             continue
         new = schema_2(content)
         target = record.path_of(new["run_id"], results_dir)
-        write_atomically(target, json.dumps(new, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        text = json.dumps(new, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if target != path and target.exists() and target.read_text(encoding="utf-8") != text:
+            raise ValueError(f"{path} would replace {target}, which is another record; move one of them away")
+        write_atomically(target, text)
         record.read(target)
         work = results_dir / "work"
         if (work / content["run_id"]).is_dir() and not (work / new["run_id"]).exists():

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from dsee_bench.runs import pipeline, state
 from dsee_bench.system.errors import UserError
 from dsee_bench.tasks.example import split_of
 from dsee_bench.tasks.labelled import unlabelled
-from dsee_bench.tasks.rows import read_rows
+from dsee_bench.tasks.rows import Row
 from dsee_bench.training.evaluate import answers_of, logits_of
 from dsee_bench.training.job import Setup
 
@@ -76,14 +76,18 @@ def _settings(found: Record, launch: Mapping[str, Any]) -> Settings:
     return settings
 
 
-def predict(answering: Model, file: Path, texts: tuple[str, ...]) -> dict[str, list[Any]]:
-    """Return the columns of the answers to the rows of `file`, in their order.
+def predict(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Return the columns of the answers to `rows` of `file`, in their order.
 
     "answer" holds class names or numbers; for classes "probability of NAME" holds the softmax of the logits. `texts`
     are the columns of the texts. ValueError names file, line and rule for a row without them.
     """
     outputs = answering.outputs
-    split = split_of("input", unlabelled(file, read_rows(file, None, "error"), texts), files=(file,))
+    shares_of = {label: f"probability of {label}" for label in outputs["labels"]}
+    clash = sorted({"answer", *shares_of.values()} & {column for row in rows for column in row.cells})
+    if clash:
+        raise UserError(f"{file} has a column {clash[0]!r} already; rename it")
+    split = split_of("input", unlabelled(file, rows, texts), files=(file,))
     with tempfile.TemporaryDirectory() as folder:
         logits, _ = logits_of(answering.model, answering.setup, split, Path(folder))
     answers = answers_of(logits, outputs["kind"])
@@ -92,6 +96,4 @@ def predict(answering: Model, file: Path, texts: tuple[str, ...]) -> dict[str, l
     odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     shares = odds / odds.sum(-1, keepdims=True)
     named = [outputs["labels"][int(answer)] for answer in answers]
-    return {"answer": named} | {
-        f"probability of {label}": shares[:, index].tolist() for index, label in enumerate(outputs["labels"])
-    }
+    return {"answer": named} | {name: shares[:, index].tolist() for index, name in enumerate(shares_of.values())}

@@ -1,6 +1,7 @@
 """`dsee-bench predict`: the answers are those that were scored, from a run and from its export, in every format."""
 
 import json
+import os
 
 import pandas as pd
 import pytest
@@ -105,6 +106,14 @@ def test_what_cannot_be_answered_is_named(words, message, folder, moods, capsys,
     assert main(["moods-export", *words, *output]) == 1
     assert message in capsys.readouterr().err
     assert not (folder / "out.csv").exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_pipe_in_the_place_of_the_output_is_refused(suffix, folder, moods, capsys):
+    os.mkfifo(folder / f"pipe{suffix}")
+    words = ["--input", str(folder / "new.csv"), "--output", str(folder / f"pipe{suffix}"), "--force"]
+    assert main([str(folder / "moods-export"), *words]) == 1
+    assert "named pipe" in capsys.readouterr().err
 
 
 def test_a_run_that_does_not_exist_is_named(folder, moods, capsys):

@@ -119,3 +119,15 @@ def test_two_settings_of_one_key_get_a_key_each(old, new):
 
     changed = {**OLD, "config": {**OLD["config"], "train": old}}
     assert schema_2(changed)["config"]["train"] == new
+
+
+def test_nothing_is_replaced_and_what_cannot_be_read_is_named(results, capsys):
+    target = results / "runs" / f"{run_id(CONFIG)}.json"
+    target.write_text('{"schema": 2}')
+    assert report.main(["migrate", "--results", str(results)]) == 1
+    assert "which is another record; move one of them away" in capsys.readouterr().err
+    assert target.read_text() == '{"schema": 2}'
+    target.unlink()
+    (results / "runs" / "a.json").write_text("half")
+    assert report.main(["migrate", "--results", str(results)]) == 1
+    assert "a.json is not JSON" in capsys.readouterr().err
