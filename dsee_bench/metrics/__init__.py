@@ -16,11 +16,12 @@ from typing import Any, Literal
 from dsee_bench.record import Score
 
 FOLDER = Path(__file__).parent
-TYPES = {"classification": "int64", "regression": "float64", "generation": "string"}  # of a prediction, for evaluate
+TYPES = {"regression": "float64", "generation": "string"}  # of a prediction, for evaluate; others: "int64"
 
-Kind = Literal["classification", "regression", "generation"]
+Kind = Literal["classification", "regression", "multi_label", "generation"]
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]  # of each text
+PREDICTIONS = {"multiple_choice": "classification"}  # kind of task -> kind of its predictions, where the names differ
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,22 @@ class Metric:
     compute: Callable[[Any, Any], Measured]
     name: str  # as the signature has it
     settings: tuple[str, ...] = ()  # that the name leaves open
-    kind: Kind  # of the predictions: class indices, numbers, or texts with several references each
+    kind: Kind | tuple[Kind, ...]  # of the predictions, see `kinds`
     unit: str  # the range of its values, e.g. "0-1"
     better: Literal["higher", "lower"] = "higher"
     package: str = "dsee-bench"  # the distribution that computes it
     classes: int | None = None  # the one number of classes it is defined for; None: any
     has_sums: bool = False  # whether it is a function of sums over the predictions
     pad: bool = False  # whether a missing reference counts as an empty text
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of predictions that the metric takes.
+
+        classification: class indices; regression: numbers; multi_label: for each example a list with 1 for every label
+        that it has and 0 for the others; generation: texts, with several references each.
+        """
+        return (self.kind,) if isinstance(self.kind, str) else self.kind
 
     def __call__(self, predictions: Sequence[Any], references: Sequence[Any]) -> Measured:
         """Compute the metric of predictions and their references, paired by position."""
@@ -98,8 +108,12 @@ def _evaluate_class(made: Metric) -> Any:
     import datasets
     import evaluate
 
-    value = datasets.Value(TYPES[made.kind])
-    features = datasets.Features(predictions=value, references=[value] if made.kind == "generation" else value)
+    kind = made.kinds[0]
+    value = datasets.Value(TYPES.get(kind, "int64"))
+    features = datasets.Features(
+        predictions=[value] if kind == "multi_label" else value,
+        references=[value] if kind in ("generation", "multi_label") else value,
+    )
 
     class Loaded(evaluate.Metric):
         def _info(self) -> Any:
@@ -136,12 +150,14 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
     """Raise ValueError unless each metric exists and can score a task of this kind and number of classes, if any."""
     if not names:
         raise ValueError("metrics is empty; name at least one, the first decides which checkpoint is best")
+    taken = PREDICTIONS.get(kind, kind)
     for name in names:
         chosen = find(name)
-        if chosen.kind != kind:
-            fitting = [other for other in available() if find(other).kind == kind]
+        if taken not in chosen.kinds:
+            fitting = [other for other in available() if taken in find(other).kinds]
             raise ValueError(
-                f"metric {name!r} scores {chosen.kind}, this task is {kind}; take from {', '.join(fitting)}"
+                f"metric {name!r} scores {' and '.join(chosen.kinds)}, this task is {kind}; take from "
+                f"{', '.join(fitting)}"
             )
         if chosen.classes is not None and chosen.classes != classes:
             raise ValueError(f"metric {name!r} is defined for {chosen.classes} classes, this task has {classes}")
@@ -149,10 +165,8 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
         raise ValueError(f"metrics names one twice: {', '.join(names)}")
 
 
-def score(
-    names: Sequence[str], predictions: Sequence[float], references: Sequence[float], split: str
-) -> tuple[Score, ...]:
-    """Return one Score a metric, in the order of `names`, of class indices or real numbers."""
+def score(names: Sequence[str], predictions: Sequence[Any], references: Sequence[Any], split: str) -> tuple[Score, ...]:
+    """Return one Score a metric, in the order of `names`; `Metric.kinds` says what predictions are."""
     chosen = {name: find(name) for name in names}
     if len(predictions) != len(references):
         raise ValueError(
@@ -161,7 +175,11 @@ def score(
     if not predictions:
         raise ValueError(f"split {split!r} has no answer to score")
     for name, one in chosen.items():
-        if one.kind == "classification" and any(number != int(number) for number in (*predictions, *references)):
+        if "classification" in one.kinds and any(_is_share(number) for number in (*predictions, *references)):
             raise ValueError(f"{name} takes class indices, got a number that is not whole in split {split!r}")
     n = len(predictions)
     return tuple(one.score(one(predictions, references), name, split, n) for name, one in chosen.items())
+
+
+def _is_share(number: Any) -> bool:
+    return isinstance(number, float) and not number.is_integer()

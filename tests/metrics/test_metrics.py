@@ -77,6 +77,16 @@ def test_random_answers_score_as_scikit_learn_and_scipy_say():
     assert [score.value for score in metrics.score(NUMBERS, *numbers, "dev")] == expected
 
 
+def test_f1_of_several_labels_by_hand():
+    """Labels a, b, c: a has 1 TP; b has 1 FP; c has 1 TP and 1 FN. So F1 is 1, 0 and 2/3."""
+    answers, references = PREDICTIONS["multi_label"]
+    micro, macro = metrics.score(["micro_f1", "macro_f1"], answers, references, "dev")
+    assert micro.value == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert macro.value == pytest.approx((1 + 0 + 2 / 3) / 3)
+    (undefined,) = metrics.score(["micro_f1"], [[0, 0]], [[0, 0]], "dev")
+    assert undefined.value is None
+
+
 REFUSED = [
     # metrics, answers, references, part of the message
     (["accuracy"], [0, 1], [0], "2 answers for 1 references of split 'dev'"),
@@ -108,6 +118,9 @@ CHECKED = [
     (["spearmann"], "regression", None, "did you mean 'spearman'?"),
     ([], "regression", None, "metrics is empty"),
     (["pearson", "pearson"], "regression", None, "names one twice"),
+    (["micro_f1", "macro_f1"], "multi_label", 3, None),
+    (["accuracy"], "multi_label", 3, "metric 'accuracy' scores classification, this task is multi_label; take"),
+    (["accuracy"], "multiple_choice", None, None),
 ]
 
 
@@ -121,15 +134,19 @@ def test_check(names, kind, classes, message):
     assert message in str(error.value)
 
 
-def test_the_folder_holds_the_metrics_of_both_kinds():
-    assert {name for name in metrics.available() if metrics.find(name).kind == "classification"} == {*CLASSES}
-    assert {name for name in metrics.available() if metrics.find(name).kind == "regression"} == {*NUMBERS}
+def test_the_folder_holds_the_metrics_of_each_kind():
+    def of(kind):
+        return {name for name in metrics.available() if kind in metrics.find(name).kinds}
+
+    assert {*CLASSES} <= of("classification")
+    assert {*NUMBERS} <= of("regression")
+    assert {"macro_f1", "micro_f1"} <= of("multi_label")
 
 
 @pytest.mark.parametrize("name", metrics.available())
 def test_fields_and_signature(name):
     metric = metrics.find(name)
-    assert metric.kind in ("classification", "regression")
+    assert {*metric.kinds} <= {"classification", "regression", "multi_label"}
     assert metric.better in ("higher", "lower")
     assert metric.signature().startswith(f"{name}|")
     assert metric.package in metric.signature()
@@ -146,6 +163,7 @@ FILES = [path.relative_to(metrics.FOLDER) for path in metrics.FOLDER.rglob("*.py
 PREDICTIONS = {
     "classification": ([0, 1, 1, 0], [0, 1, 0, 0]),
     "regression": ([0.5, 1.0, 3.0], [0.0, 1.5, 2.0]),
+    "multi_label": ([[1, 0, 0], [0, 1, 1]], [[1, 0, 1], [0, 0, 1]]),
     "generation": (
         ["the mill is a cheap pub", "a pub by the river ."],
         [["the mill is a pub"], ["a pub by a river .", "a pub"]],
@@ -162,7 +180,7 @@ def test_evaluate_loads_the_file_without_network(file, tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: said)
     monkeypatch.setattr("datasets.config.HF_MODULES_CACHE", str(tmp_path))
     metric = metrics.load(".".join(file.with_suffix("").parts))
-    predictions, references = PREDICTIONS[metric.kind]
+    predictions, references = PREDICTIONS[metric.kinds[0]]
     loaded = evaluate.load(str(metrics.FOLDER / file), cache_dir=str(tmp_path))
     computed = loaded.compute(predictions=predictions, references=references)
     measured = metric(predictions, references)
