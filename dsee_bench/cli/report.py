@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import parse
@@ -76,11 +77,33 @@ def page(options: argparse.Namespace) -> int:
 def status(options: argparse.Namespace) -> int:
     from dsee_bench.report.status import status_text, sweep_text
 
-    words = [word for word in as_in_a_shell(options.words) if word not in ("-m", "--multirun")]
-    folders = [parse(word).value() for word in words if word.startswith("results_dir=")]
-    results = shell_path(without_escapes(folders[-1]), "results_dir") if folders else options.results
+    words, results = _words(options)
     print(sweep_text(words, results) if words else status_text(results))
     return 0
+
+
+def _words(options: argparse.Namespace) -> tuple[list[str], Path]:
+    """The words of a sweep, and the results folder: that of `results_dir=` among them, or of --results."""
+    words = [word for word in as_in_a_shell(options.words) if word not in ("-m", "--multirun")]
+    folders = [parse(word).value() for word in words if word.startswith("results_dir=")]
+    return words, shell_path(without_escapes(folders[-1]), "results_dir") if folders else options.results
+
+
+def search(options: argparse.Namespace) -> int:
+    import json
+
+    from dsee_bench.report.search import search as searched
+    from dsee_bench.report.search_text import as_json, markdown
+
+    words, results = _words(options)
+    found = searched(words, results)
+    print(json.dumps(as_json(found), indent=1) if options.json else markdown(found))
+    if options.figure is not None:
+        require("report", "dsee-report search --figure", "matplotlib")
+        from dsee_bench.report.figures.search import draw_search
+
+        draw_search(found, options.figure)
+    return 1 if found.missing else 0
 
 
 def show(options: argparse.Namespace) -> int:
@@ -169,6 +192,12 @@ def _parser() -> argparse.ArgumentParser:
     sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]
     command = add("status", text, "status", *sweep)
     command.add_argument("words", nargs="*", metavar="OVERRIDE", help="a sweep, as after dsee-bench --multirun")
+    text = "print the trials of a search on validation rows, the best of each method, and what is missing (exit code 1)"
+    command = add("search", text, "search glue_search glue_search_full", "search glue_search --json --results ~/sweep")
+    command.add_argument("words", nargs="+", metavar="EXPERIMENT", help="of conf/experiment; KEY=VALUE holds in all")
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    help_text = "draw the expected best score by number of trials: .svg, .png or .pdf"
+    command.add_argument("--figure", type=argument_path, metavar="FILE", help=help_text)
     text = "print one record: scores, costs, stages, settings, and how it was made"
     add("show", text, "show rte-minilm-dsee-s0-1a2b3c4d", "show rte-minilm-dsee-s0").add_argument("run_id", **run)
     text = "print where the zeros of a pruned run are: per cent by layer and weight"

@@ -117,3 +117,17 @@ def over_examples(
     low, high = (float(end) for end in result.confidence_interval)
     defined = not (math.isnan(low) or math.isnan(high))
     return OverExamples(difference(*data), low if defined else None, high if defined else None, len(references))
+
+
+def expected_best(values: Sequence[float], better: str = "higher") -> list[float]:
+    """Return the expected best of 1, 2, ... draws with replacement from `values` (Dodge et al. 2019, equation 5).
+
+    The best of n draws is at most the i-th smallest of N values with the chance (i / N) ** n.
+    """
+    best_last = sorted(values, reverse=better == "lower")
+    total = len(best_last)
+    return [
+        sum(value * ((place / total) ** draws - ((place - 1) / total) ** draws)
+            for place, value in enumerate(best_last, 1))
+        for draws in range(1, total + 1)
+    ]  # fmt: skip
