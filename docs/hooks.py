@@ -114,6 +114,19 @@ def recipes() -> str:
     return table(("recipe", "whose", "made for"), rows)
 
 
+def metric_names() -> str:
+    """The metrics of classes, labels and numbers, with what each computes: the docstring of its function."""
+    from dsee_bench import metrics
+
+    rows = []
+    for name in metrics.available():
+        found = metrics.find(name)
+        kinds = ", ".join(f"`{kind}`" for kind in found.kinds) + (f", {found.classes} classes" if found.classes else "")
+        text = " ".join((found.compute.__doc__ or "").split())
+        rows.append((f"`{name}`", kinds, found.takes, found.unit, found.better, text))
+    return table(("metric", "kind of task", "takes", "values", "better", "what it is"), rows)
+
+
 def record_fields() -> str:
     """The fields of a record and of its parts."""
     return sections([record.Record, record.Score, record.Cost, record.StageLog])
@@ -139,7 +152,7 @@ TABLES = {
     made.__name__: made
     for made in (
         *(methods, options, run_settings, stages, recipe, recipes),
-        *(record_fields, report_fields, adapter_settings),
+        *(metric_names, record_fields, report_fields, adapter_settings),
     )
 }
 

@@ -3,6 +3,8 @@
 A file NAME.py holds one function NAME(predictions, references) -> Measured under `@metric(...)`, which states what it
 takes and how its values read. Runs call that function; `evaluate.load("path/to/NAME.py")` gives it as an
 evaluate.Metric. Metrics of generated texts are in `nlg`, since each data set's authors compute theirs in their own way.
+
+A metric that takes probabilities has a row of them in the place of each prediction: of every class, or of every label.
 """
 
 import difflib
@@ -16,8 +18,6 @@ from typing import Any, Literal
 from dsee_bench.record import Score
 
 FOLDER = Path(__file__).parent
-TYPES = {"regression": "float64", "generation": "string"}  # of a prediction, for evaluate; others: "int64"
-
 Kind = Literal["classification", "regression", "multi_label", "generation"]
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]  # of each text
@@ -59,6 +59,7 @@ class Metric:
     name: str  # as the signature has it
     settings: tuple[str, ...] = ()  # that the name leaves open
     kind: Kind | tuple[Kind, ...]  # of the predictions, see `kinds`
+    takes: Literal["answers", "probabilities"] = "answers"
     unit: str  # the range of its values, e.g. "0-1"
     better: Literal["higher", "lower"] = "higher"
     package: str = "dsee-bench"  # the distribution that computes it
@@ -77,7 +78,7 @@ class Metric:
 
     def __call__(self, predictions: Sequence[Any], references: Sequence[Any]) -> Measured:
         """Compute the metric of predictions and their references, paired by position."""
-        if self.kind == "generation":
+        if "generation" in self.kinds:
             predictions = tuple(predictions)
             references = tuple(map(tuple, references))
         return self.compute(predictions, references)
@@ -108,12 +109,7 @@ def _evaluate_class(made: Metric) -> Any:
     import datasets
     import evaluate
 
-    kind = made.kinds[0]
-    value = datasets.Value(TYPES.get(kind, "int64"))
-    features = datasets.Features(
-        predictions=[value] if kind == "multi_label" else value,
-        references=[value] if kind in ("generation", "multi_label") else value,
-    )
+    features = [datasets.Features(predictions=p, references=r) for p, r in _layouts(made)]
 
     class Loaded(evaluate.Metric):
         def _info(self) -> Any:
@@ -124,6 +120,20 @@ def _evaluate_class(made: Metric) -> Any:
             return {made.name: measured.value} | ({} if measured.reason is None else {"reason": measured.reason})
 
     return Loaded
+
+
+def _layouts(made: Metric) -> list[tuple[Any, Any]]:
+    """Return the types of a prediction and its reference that a metric takes; evaluate chooses by the first row."""
+    from datasets import Value
+
+    whole, real, text = Value("int64"), Value("float64"), Value("string")
+    single = "classification" in made.kinds
+    layouts: list[tuple[Any, Any]] = []
+    if made.takes == "probabilities":  # of class 1, of each class, of each label
+        layouts = [(real, whole), ([real], whole)] * single + [([real], [whole])] * ("multi_label" in made.kinds)
+    else:
+        layouts = [(whole, whole)] * single + [([whole], [whole])] * ("multi_label" in made.kinds)
+    return layouts + [(real, real)] * ("regression" in made.kinds) + [(text, [text])] * ("generation" in made.kinds)
 
 
 def available() -> tuple[str, ...]:
@@ -156,8 +166,8 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
         if taken not in chosen.kinds:
             fitting = [other for other in available() if taken in find(other).kinds]
             raise ValueError(
-                f"metric {name!r} scores {' and '.join(chosen.kinds)}, this task is {kind}; take from "
-                f"{', '.join(fitting)}"
+                f"metric {name!r} scores {' and '.join(chosen.kinds)}, this task is {kind}; "
+                f"take from {', '.join(fitting)}"
             )
         if chosen.classes is not None and chosen.classes != classes:
             raise ValueError(f"metric {name!r} is defined for {chosen.classes} classes, this task has {classes}")
@@ -165,7 +175,18 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
         raise ValueError(f"metrics names one twice: {', '.join(names)}")
 
 
-def score(names: Sequence[str], predictions: Sequence[Any], references: Sequence[Any], split: str) -> tuple[Score, ...]:
+def takes_probabilities(names: Iterable[str]) -> bool:
+    """Return whether one of these metrics needs probabilities in the place of answers."""
+    return any(find(name).takes == "probabilities" for name in names)
+
+
+def score(
+    names: Sequence[str],
+    predictions: Sequence[Any],
+    references: Sequence[Any],
+    split: str,
+    probabilities: Sequence[Any] | None = None,  # a row of them a prediction; for the metrics that take them
+) -> tuple[Score, ...]:
     """Return one Score a metric, in the order of `names`; `Metric.kinds` says what predictions are."""
     chosen = {name: find(name) for name in names}
     if len(predictions) != len(references):
@@ -175,11 +196,15 @@ def score(names: Sequence[str], predictions: Sequence[Any], references: Sequence
     if not predictions:
         raise ValueError(f"split {split!r} has no answer to score")
     for name, one in chosen.items():
-        if "classification" in one.kinds and any(_is_share(number) for number in (*predictions, *references)):
+        if "regression" not in one.kinds and not all(map(_is_whole, (*predictions, *references))):
             raise ValueError(f"{name} takes class indices, got a number that is not whole in split {split!r}")
-    n = len(predictions)
-    return tuple(one.score(one(predictions, references), name, split, n) for name, one in chosen.items())
+        if one.takes == "probabilities" and probabilities is None:
+            raise ValueError(f"{name} takes probabilities, and the answers of split {split!r} have none")
+    given = {"answers": predictions, "probabilities": probabilities}
+    measured = {name: one(given[one.takes] or (), references) for name, one in chosen.items()}
+    return tuple(one.score(measured[name], name, split, len(predictions)) for name, one in chosen.items())
 
 
-def _is_share(number: Any) -> bool:
-    return isinstance(number, float) and not number.is_integer()
+def _is_whole(answer: Any) -> bool:
+    """Return whether an answer is a class index or a row of them."""
+    return all(map(_is_whole, answer)) if isinstance(answer, Sequence) else answer == int(answer)

@@ -1,13 +1,19 @@
-"""F1 over all labels together (multi-label tasks)."""
+"""Micro F1: the F1 of all decisions counted together."""
+
+from typing import Any
 
 from dsee_bench.metrics import Measured, metric
+from dsee_bench.metrics._averages import why_empty
 
 
-@metric("micro_f1", kind="multi_label", unit="0-1", package="scikit-learn")
-def micro_f1(predictions: list[list[int]], references: list[list[int]]) -> Measured:
-    """2 TP / (2 TP + FP + FN), counted over every label of every example."""
+@metric("micro_f1", kind=("classification", "multi_label"), unit="0-1", package="scikit-learn")
+def micro_f1(predictions: list[Any], references: list[Any]) -> Measured:
+    """2 TP / (2 TP + FP + FN) with the counts of all classes or labels added up.
+
+    With one class a row it equals accuracy.
+    """
     from sklearn.metrics import f1_score
 
-    if not any(map(any, predictions)) and not any(map(any, references)):
-        return Measured(None, "no label is in the answers nor in the references")
-    return Measured(f1_score(references, predictions, average="micro", zero_division=0.0))
+    return why_empty(answers=predictions, references=references) or Measured(
+        f1_score(references, predictions, average="micro", zero_division=0)
+    )

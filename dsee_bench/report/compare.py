@@ -7,6 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from dsee_bench import metrics
 from dsee_bench.config.validate import build
 from dsee_bench.metrics import Sums
 from dsee_bench.record import Record, Score
@@ -136,8 +137,11 @@ def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> l
             sums = [_sums(a.config["task"], texts, names) for texts in (left, right)]
             results = {name: over_texts(sums[0][name], sums[1][name]) for name in sums[0]}
         else:
-            pair = (left["answers"], right["answers"])
-            results = {name: over_examples(name, *pair, left["references"]) for name in names}
+            results = {
+                name: over_examples(name, left[of], right[of], left["references"])
+                for name, of in ((name, metrics.find(name).takes) for name in names)
+                if of in left and of in right
+            }
         lines += [_interval(f"{name} {split}", result) for name, result in results.items()]
     return lines
 

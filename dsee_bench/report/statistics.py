@@ -85,9 +85,9 @@ def over_texts(a: "Sums", b: "Sums") -> OverExamples:
 
 def over_examples(
     metric: str,
-    a: Sequence[float],  # answers of A, one an example
-    b: Sequence[float],
-    references: Sequence[float],
+    a: Sequence[Any],  # answers of A, or probabilities for a metric that takes them, one an example
+    b: Sequence[Any],
+    references: Sequence[Any],
 ) -> OverExamples:
     """Return a percentile bootstrap of the metric's difference, with the same examples drawn for A and B."""
     import numpy as np
@@ -97,17 +97,18 @@ def over_examples(
 
     compute = metrics.find(metric)
 
-    def difference(left: Any, right: Any, truth: Any) -> float:  # numpy arrays
-        of_a, of_b = (compute(answers.tolist(), truth.tolist()).value for answers in (left, right))
+    left, right, truth = map(np.asarray, (a, b, references))
+
+    def difference(drawn: Any) -> float:  # positions of examples
+        of_a, of_b = (compute(answers[drawn].tolist(), truth[drawn].tolist()).value for answers in (left, right))
         return math.nan if of_a is None or of_b is None else float(of_b - of_a)
 
-    data = tuple(map(np.asarray, (a, b, references)))
+    every = np.arange(len(references))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DegenerateDataWarning)  # an undefined draw: the interval is None then
         result = bootstrap(
-            data,
+            (every,),
             difference,
-            paired=True,
             vectorized=False,
             n_resamples=RESAMPLES,
             confidence_level=CONFIDENCE,
@@ -116,7 +117,7 @@ def over_examples(
         )
     low, high = (float(end) for end in result.confidence_interval)
     defined = not (math.isnan(low) or math.isnan(high))
-    return OverExamples(difference(*data), low if defined else None, high if defined else None, len(references))
+    return OverExamples(difference(every), low if defined else None, high if defined else None, len(references))
 
 
 def expected_best(values: Sequence[float], better: str = "higher") -> list[float]:

@@ -272,9 +272,13 @@ def _score(state: RunState, work: Path) -> tuple[Score, ...]:
     answers = list(answer_splits(state, work))
     for line in notices.of_scores([score for split in answers for score in split.scores]):
         warn(line)
-    content = {split.split: {"answers": split.answers, "references": split.references} for split in answers}
-    jsonl.write(work / "answers.json", [content])
+    jsonl.write(work / "answers.json", [{split.split: _content(split) for split in answers}])
     return tuple(score for split in answers for score in split.scores)
+
+
+def _content(split: Answers) -> dict[str, Any]:
+    shares = {} if split.probabilities is None else {"probabilities": split.probabilities}
+    return {"answers": split.answers, "references": split.references} | shares
 
 
 def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:

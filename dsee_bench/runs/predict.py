@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import AutoTokenizer, PreTrainedModel
 
 from dsee_bench import config, plan
@@ -23,7 +22,7 @@ from dsee_bench.system.errors import UserError
 from dsee_bench.tasks.example import split_of
 from dsee_bench.tasks.labelled import unlabelled
 from dsee_bench.tasks.rows import Row
-from dsee_bench.training.evaluate import answers_of, logits_of
+from dsee_bench.training.evaluate import answers_of, logits_of, probabilities_of
 from dsee_bench.training.job import Setup
 
 
@@ -93,7 +92,6 @@ def predict(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str,
     answers = answers_of(logits, outputs["kind"])
     if outputs["kind"] == "regression":
         return {"answer": answers}
-    odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
-    shares = odds / odds.sum(-1, keepdims=True)
+    shares = probabilities_of(logits, outputs["kind"])
     named = [outputs["labels"][int(answer)] for answer in answers]
     return {"answer": named} | {name: shares[:, index].tolist() for index, name in enumerate(shares_of.values())}

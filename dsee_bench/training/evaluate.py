@@ -1,6 +1,6 @@
 """A model's answers on a split, and their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, PreTrainedModel, Trainer, TrainingArguments
 
-from dsee_bench.metrics import score
+from dsee_bench.metrics import score, takes_probabilities
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.system import distributed
@@ -28,6 +28,7 @@ class Answers:
     answers: tuple[float, ...]
     references: tuple[float, ...]
     scores: tuple[Score, ...]
+    probabilities: tuple[Sequence[float], ...] | None = None  # of each class or label; where a metric takes them
 
 
 def use_bf16(precision: str, device: str) -> bool:
@@ -81,13 +82,30 @@ def answers_of(logits: np.ndarray, kind: str) -> list[float]:
     return logits.reshape(-1).tolist() if kind == "regression" else logits.argmax(-1).tolist()
 
 
+def probabilities_of(logits: np.ndarray, kind: str) -> np.ndarray:
+    """Return the softmax of logits (n, classes), or of multi-label the sigmoid of each."""
+    if kind == "multi_label":
+        return 1 / (1 + np.exp(-logits.astype(np.float64)))
+    odds = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)
+
+
+def answered(task: Task, logits: np.ndarray, references: list[Any], split: str) -> Answers:
+    """Return the answers that logits stand for, scored with the task's metrics."""
+    answers = answers_of(logits, task.kind)
+    shares = probabilities_of(logits, task.kind).tolist() if takes_probabilities(task.metrics) else None
+    scores = score(task.metrics, answers, references, split, shares)
+    return Answers(split, tuple(answers), tuple(references), scores, None if shares is None else tuple(shares))
+
+
 def metrics_of(task: Task, split: str) -> Callable[[EvalPrediction], dict[str, float]]:
-    """Return Trainer's compute_metrics for a task; an undefined value is -inf, which is never the best."""
+    """Return Trainer's compute_metrics for a task; an undefined value is the worst there is, never the best."""
 
     def compute(prediction: EvalPrediction) -> dict[str, float]:
-        answers = answers_of(np.asarray(prediction.predictions), task.kind)
-        scores = score(task.metrics, answers, np.asarray(prediction.label_ids).tolist(), split)
-        return {item.name: float("-inf") if item.value is None else item.value for item in scores}
+        logits, references = np.asarray(prediction.predictions), np.asarray(prediction.label_ids).tolist()
+        scores = answered(task, logits, references, split).scores
+        worst = {"higher": float("-inf"), "lower": float("inf")}
+        return {item.name: worst[item.better] if item.value is None else item.value for item in scores}
 
     return compute
 
@@ -121,8 +139,6 @@ def logits_of(
 
 def evaluate(model: PreTrainedModel, setup: Setup, split: Split[Any], folder: Path) -> Answers:
     """Answer every example of `split` and score the answers with the task's metrics."""
-    task = setup.task
     logits, references = logits_of(model, setup, split, folder)
     assert references is not None  # every split of a task has labels
-    answers = answers_of(logits, task.kind)
-    return Answers(split.name, tuple(answers), tuple(references), score(task.metrics, answers, references, split.name))
+    return answered(setup.task, logits, references, split.name)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 from annotated_types import Ge
 
+from dsee_bench import metrics
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.record import Report
 from dsee_bench.tasks.example import Split, Task
@@ -83,3 +84,8 @@ class Job:
     def ranked_by(self) -> str:
         """What chooses the best checkpoint on that split: the task's first metric, or the loss of a language model."""
         return "loss" if self.writes else self.setup.task.metrics[0]
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Return whether the best checkpoint has the smallest value of `ranked_by`: a loss, or an error as mse."""
+        return self.writes or metrics.find(self.ranked_by).better == "lower"

@@ -123,7 +123,7 @@ def _arguments(job: Job, steps: int) -> Any:
         save_steps=recipe.eval_steps or 500,
         load_best_model_at_end=best,
         metric_for_best_model=job.ranked_by,
-        greater_is_better=not job.writes,
+        greater_is_better=not job.lower_is_better,
         label_smoothing_factor=recipe.label_smoothing or 0.0,
         logging_strategy="steps",
         logging_steps=max(1, steps // CURVE_POINTS),
@@ -159,7 +159,7 @@ def _report(trainer: Trainer, job: Job, seconds_per_step: float) -> TuneReport:
 def why_no_best(job: Job, scores: Sequence[float]) -> str | None:
     """Say why a tuning that was to end with its best weights ends with the last; None where the last were asked for.
 
-    `scores` are those of all evaluations, -inf where undefined.
+    `scores` are those of all evaluations, infinite where undefined.
     """
     if job.setup.recipe.select_on == "last":
         return None

@@ -1,5 +1,6 @@
 """dsee-report compare: two runs side by side."""
 
+import dataclasses
 import json
 
 import pytest
@@ -52,6 +53,23 @@ def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):
     assert difference == "+0.3000"
     assert 0.2 < float(low) < 0.3 < float(high) < 0.4
     assert examples == "100"
+
+
+def test_a_metric_of_probabilities_draws_from_them(make, tmp_path, monkeypatch):
+    monkeypatch.setattr("dsee_bench.report.statistics.RESAMPLES", 200)
+    truth, half = [0, 1] * 50, [[0.5, 0.5]] * 100
+    right = [[0.9, 0.1], [0.1, 0.9]] * 50
+    scores = tuple(
+        Score(name, 0.5, "0-1", "higher", "dev", 100, f"{name}|1") for name in ("roc_auc", "average_precision")
+    )
+    runs = [dataclasses.replace(make(method=method), scores=scores) for method in ("lora", "dsee")]
+    for run, shares in zip(runs, (half, right), strict=True):
+        path = tmp_path / "work" / run.run_id / "answers.json"
+        path.parent.mkdir(parents=True)
+        content = {"answers": truth, "references": truth, "probabilities": shares}
+        path.write_text(json.dumps({"dev": content}))
+    lines = lines_of(compare_text(*runs, tmp_path, runs), "over examples")
+    assert lines[0] == ["roc_auc", "dev", "+0.5000", "+0.5000", "to", "+0.5000", "100"]
 
 
 def test_what_cannot_be_compared_is_refused(make, tmp_path):

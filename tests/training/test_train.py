@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from dsee_bench import plan
+from dsee_bench.record import Score
 from dsee_bench.runs import sweep
 from dsee_bench.system import distributed
 from dsee_bench.tasks.generation import completions
@@ -23,7 +24,7 @@ def job(tmp_path, *overrides, dropout=False):
     chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
     settings = plan.read(sweep.resolved(chosen))
     torch.manual_seed(0)
-    loaded = settings.backbone.load(2, False)
+    loaded = settings.backbone.load(len(settings.task.labels) or 1, settings.task.kind == "regression")
     if not dropout:
         for module in loaded.model.modules():
             if isinstance(module, torch.nn.Dropout):
@@ -183,6 +184,24 @@ def test_weights_before_a_step_are_no_candidates_for_the_best(tmp_path, monkeypa
     assert not torch.equal(weights(one.model), seen[2])
 
 
+def test_a_metric_whose_lower_values_are_better_chooses_the_smallest(tmp_path, monkeypatch):
+    """An undefined value comes first and is never the best; of 3.0, 1.0 and 2.0 the second is."""
+    (tmp_path / "a.csv").write_text(
+        "text,label\n" + "".join(f"{word} film,{at}\n" for at, word in enumerate("abcdefgh"))
+    )
+    file = str(tmp_path / "a.csv")
+    task = [f"task.train={file}", f"task.dev={file}", "task.kind=regression", "task.labels=[]", "task.metrics=[mse]"]
+    one = job(tmp_path, "task=custom", *task, "train=demo", "train.select_on=dev", "train.epochs=4")
+    values = iter((None, 3.0, 1.0, 2.0))
+    monkeypatch.setattr(
+        "dsee_bench.training.evaluate.score",
+        lambda *_: (Score("mse", next(values), "0 and up", "lower", "dev", 8, "mse"),),
+    )
+    report = tune(one)
+    assert [point["mse"] for point in report.dev] == [None, 3.0, 1.0, 2.0]
+    assert report.best_step == report.dev[2]["step"]
+
+
 UNDEFINED = [
     # dev score at each of three evaluations, best, why
     ((None, None, None), None, "none is better than another"),
@@ -200,7 +219,7 @@ def test_a_metric_that_is_undefined_chooses_no_checkpoint(tmp_path, monkeypatch,
     def scored(*_):
         seen.append(weights(one.model))
         value = values[len(seen) - 1]
-        return (SimpleNamespace(name="accuracy", value=value),)
+        return (SimpleNamespace(name="accuracy", value=value, better="higher"),)
 
     monkeypatch.setattr("dsee_bench.training.evaluate.score", scored)
     monkeypatch.setattr("dsee_bench.monitoring.progress.info", told.append)
