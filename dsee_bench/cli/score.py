@@ -1,4 +1,7 @@
-"""dsee-score: score any system's outputs on E2E, WebNLG or DART as their official tools do, without Perl or network."""
+"""dsee-score: score any system's outputs on E2E, WebNLG or DART as their official tools do, without Perl or network.
+
+Outputs on any other data are scored against files of references, as `text`.
+"""
 
 import argparse
 import json
@@ -25,12 +28,14 @@ examples:
   dsee-score e2e --hypotheses system.tsv --data-dir data/e2e --json
   dsee-score webnlg --hypotheses team.txt --data-dir data/webnlg --metrics BLEU TER
   dsee-score webnlg --hypotheses team.txt --references ref0.lex ref1.lex ref2.lex
+  dsee-score text --hypotheses summaries.txt --references gold.txt --metrics rouge1 rouge2 rougeL
 
 scores:
   e2e      BLEU NIST METEOR ROUGE_L CIDEr, as e2e-metrics computes them (BLEU and NIST: mteval-v13a)
   webnlg   BLEU METEOR TER chrF++, as the 2017 challenge does; with the data's own references also
            of the seen and of the unseen categories (BLEU_seen, BLEU_unseen, ...)
   dart     BLEU METEOR TER chrF++, as DART's authors do
+  text     of any data, with --references: E2E's, sacreBLEU TER chrF++ rouge1 rouge2 rougeL exact_match token_f1
 METEOR 1.5 needs a java. Without one it is missing, with the reason, and METEOR_nltk is tried: another number, which
 needs nltk's WordNet data.
 """
@@ -66,11 +71,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     options = argparse.ArgumentParser(
         prog="dsee-score",
-        description="Score a system's outputs on E2E, WebNLG 2017 or DART v1.1.1 as the official tools do.",
+        description="Score outputs on E2E, WebNLG 2017 or DART v1.1.1 as the official tools do, or any other texts.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    options.add_argument("data_set", choices=get_args(nlg.Protocol))
+    options.add_argument("data_set", choices=[name for name in get_args(nlg.Protocol) if name != "answer"])
     options.add_argument(
         "--hypotheses", type=argument_path, required=True, metavar="FILE",
         help="UTF-8: one line a context, in the order the split first shows them; or context TAB output, in any order",
@@ -102,6 +107,8 @@ def subsets_of(arguments: argparse.Namespace) -> tuple[Subset, ...]:
     if arguments.data_set == "e2e":
         outputs = replace(outputs, texts=tuple(map(repaired, outputs.texts)))
     if not arguments.references:
+        if arguments.data_set == "text":
+            raise ValueError("text has no references of its own; give files of them by --references")
         examples, source = _read(arguments.data_set, _data_dir(arguments.data_dir), arguments.split)
         normalised = (lambda context: context_of(repaired(context))) if arguments.data_set == "e2e" else str.strip
         texts = aligned(outputs, [example.context for example in examples], normalised)

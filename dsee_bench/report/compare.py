@@ -152,7 +152,7 @@ def _sums(task: dict[str, Any], texts: dict[str, list[Any]], names: list[str]) -
         Generation("", tuple(references), category)
         for references, category in zip(texts["references"], texts["categories"], strict=True)
     ]
-    return sums_of(build(task, "task").protocol, examples, texts["answers"], names)
+    return sums_of(build(task, "task"), examples, texts["answers"], names)
 
 
 def _interval(name: str, result: OverExamples) -> list[str]:

@@ -30,14 +30,15 @@ def _cut_prompts(state: RunState) -> dict[str, int]:
     from dsee_bench.training.batch import cut_prompts
     from dsee_bench.training.decode import room_for_context
 
-    decoding = state.setup.task.decode  # type: ignore[attr-defined]  # a data-to-text task
-    room = room_for_context(state.model, decoding)
-    return {
-        name: cut_prompts(
-            [example.context for example in state.data[name].examples[: decoding.contexts]], state.setup.tokenizer, room
-        )
-        for name in decoding.splits
-    }
+    decoding = state.setup.task.decode  # type: ignore[attr-defined]  # a task that writes texts
+    counts = {}
+    for name in decoding.splits:
+        examples = state.data[name].examples[: decoding.contexts]
+        continued = examples[0].continued
+        room = room_for_context(state.model, decoding, state.setup.recipe.max_length if continued else None)
+        contexts = [example.context for example in examples]
+        counts[name] = cut_prompts(contexts, state.setup.tokenizer, room, continued=continued)
+    return counts
 
 
 def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
@@ -46,7 +47,8 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
         if count:
             limit = f"train.max_length={state.setup.recipe.max_length}"
             if state.setup.task.kind == "generation" and name != "train":
-                limit = "the model's positions, less task.decode.new_tokens"
+                positions = "the model's positions, less task.decode.new_tokens"
+                limit = f"{limit} or {positions}," if state.data[name].examples[0].continued else positions
             yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut"
     if state.setup.task.kind != "classification":
         return

@@ -268,7 +268,8 @@ def _largest_size() -> int:
 def _score(state: RunState, work: Path) -> tuple[Score, ...]:
     """Return the scores on every split but train, or on those that a text task names; write the answers to `work`."""
     if state.setup.task.kind == "generation":
-        return decode_and_score(state.model, state.setup.tokenizer, state.setup.task, state.data, work)
+        longest = state.setup.recipe.max_length
+        return decode_and_score(state.model, state.setup.tokenizer, state.setup.task, state.data, work, longest)
     answers = list(answer_splits(state, work))
     for line in notices.of_scores([score for split in answers for score in split.scores]):
         warn(line)

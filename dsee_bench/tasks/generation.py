@@ -27,6 +27,15 @@ class Generation:
     references: tuple[str, ...]
     category: str | None = None  # WebNLG: the kind of thing it is about
 
+    continued: ClassVar[bool] = False  # whether a text goes on from the context itself, without an end token between
+
+
+@dataclass(frozen=True)
+class Prompt(Generation):
+    """A prompt that the text goes on from, as a template makes it; it may have no reference."""
+
+    continued: ClassVar[bool] = True
+
 
 @dataclass(frozen=True)
 class Completion:
@@ -34,6 +43,15 @@ class Completion:
 
     context: str
     text: str
+
+    continued: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class Continuation(Completion):
+    """A row of training whose text goes on from its prompt."""
+
+    continued: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -56,7 +74,11 @@ class Decoding:
 
 def completions(split: Split[Generation]) -> Split[Completion]:
     """Return a split as training goes through it, a row for every text; the checksum stays the source's."""
-    return Split(split.name, tuple(Completion(*pair) for pair in pairs(split.examples)), split.sha256)
+    row = Continuation if split.examples[0].continued else Completion
+    rows = tuple(row(*pair) for pair in pairs(split.examples))
+    if not rows:
+        raise ValueError(f"no row of {split.name} has a text to learn; check task.target and task.references")
+    return Split(split.name, rows, split.sha256)
 
 
 def pairs(examples: Iterable[Generation]) -> list[tuple[str, str]]:
@@ -101,6 +123,7 @@ class DataToText:
     decode: Decoding
 
     protocol: ClassVar[nlg.Protocol]  # how its authors score
+    answer_pattern: ClassVar[None] = None  # the whole text is the answer
     forms: ClassVar[tuple[Form, ...]]
     folders: ClassVar[tuple[str, ...]]  # in which to look, under data_dir
     read_hub: ClassVar[Read]

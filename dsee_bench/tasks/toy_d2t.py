@@ -66,6 +66,7 @@ class ToyDataToText:
     decode: Decoding
 
     protocol: ClassVar[nlg.Protocol] = "e2e"
+    answer_pattern: ClassVar[None] = None
 
     def __post_init__(self) -> None:
         nlg.check(self.protocol, self.metrics)

@@ -1,5 +1,6 @@
 """From examples to batches: tokens, batches of like length, padding."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,10 +12,10 @@ from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedToken
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 from dsee_bench.tasks.example import Example, Split
 from dsee_bench.tasks.generation import Completion
+from dsee_bench.training.prompts import NO_LOSS, continued_prompts, encode_continuations, plain_ids
 
 Row = dict[str, Any]  # input_ids, attention_mask, token_type_ids where the model has them, labels
 POOL = 50  # batches whose rows are sorted by length together
-NO_LOSS = -100  # the label of a token that is not learned, as torch's cross-entropy has it
 
 
 class Rows(Stored[Row]):
@@ -50,28 +51,37 @@ def encode(
 ) -> Rows:
     """Return one row an example, cut to `max_length` tokens and not padded.
 
-    The longer text of a pair is cut first, and the context of a text that is to be written.
+    The longer text of a pair is cut first, and the context or the prompt of a text that is to be written.
     """
-    encode_batch: Any = _encode_completions if isinstance(examples[0], Completion) else _encode_texts
+    encode_batch: Any = _encode_texts
+    if isinstance(examples[0], Completion):
+        encode_batch = encode_continuations if examples[0].continued else _encode_completions
     dataset = mapped(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
     return Rows(dataset.remove_columns("cut"), cut=sum(dataset["cut"][:]))
 
 
-def prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[list[int]]:
-    """Return the tokens before a text to write: the context's, cut to fit, and the end-of-text token."""
+def prompts(
+    contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, *, continued: bool = False
+) -> list[list[int]]:
+    """Return the tokens before a text to write, cut to fit: a prompt's, or a context's and the end-of-text token."""
+    if continued:
+        return continued_prompts(contexts, tokenizer, max_length)
     end = tokenizer.eos_token_id
-    return [[*ids[: max_length - 1], end] for ids in _ids(contexts, tokenizer)]
+    return [[*ids[: max_length - 1], end] for ids in plain_ids(contexts, tokenizer)]
 
 
-def cut_prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+def cut_prompts(
+    contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, *, continued: bool = False
+) -> int:
     """Count the contexts that `prompts` cuts."""
-    return sum(len(ids) > max_length - 1 for ids in _ids(contexts, tokenizer))
+    whole = prompts(contexts, tokenizer, sys.maxsize, continued=continued)
+    return sum(len(ids) > max_length for ids in whole)
 
 
 def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Columns:
     """ids(context) [end] ids(" " + text) [end], the layout of LoRA's authors; labels on the text and its end only."""
-    contexts = _ids([example.context for example in examples], tokenizer)
-    texts = _ids([" " + example.text for example in examples], tokenizer)
+    contexts = plain_ids([example.context for example in examples], tokenizer)
+    texts = plain_ids([" " + example.text for example in examples], tokenizer)
     end = tokenizer.eos_token_id
     columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "cut": []}
     for context, text in zip(contexts, texts, strict=True):
@@ -83,10 +93,6 @@ def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTok
         columns["labels"].append([NO_LOSS] * len(prompt) + learned)
         columns["cut"].append(int(len(context) + len(text) + 2 > max_length))
     return columns
-
-
-def _ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
-    return tokenizer(list(texts), add_special_tokens=False)["input_ids"]
 
 
 def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Columns:

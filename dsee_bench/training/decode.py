@@ -7,6 +7,7 @@ lines of another model are dropped.
 
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,7 +41,7 @@ BLANK_LINE = "\n\n"
 
 def check_splits(task: Any, data: Mapping[str, Split[Any]]) -> None:
     """Raise ValueError, before anything is trained, if a split to decode or a package that scores it is missing."""
-    nlg.check_installed(task.protocol)
+    nlg.check_installed(task.protocol, task.metrics)
     missing = [name for name in task.decode.splits if name not in data]
     if missing:
         raise ValueError(
@@ -55,25 +56,30 @@ def decode_and_score(
     task: Any,  # one of the data-to-text tasks
     data: Mapping[str, Split[Any]],
     folder: Path,
+    max_length: int = sys.maxsize,
 ) -> tuple[Score, ...]:
-    """Generate and score texts for each split in `task.decode.splits`.
+    """Generate and score texts for each split in `task.decode.splits`; one without references is not scored.
 
     `folder`/outputs.<split>.txt has a line an example, in the order of the split; `folder`/answers.json has the
-    references, too.
+    references, too. A prompt has `max_length` tokens at most.
     """
     scores: list[Score] = []
     answers = {}
     for name in task.decode.splits:
         examples: Sequence[Generation] = data[name].examples[: task.decode.contexts]
         contexts = [example.context for example in examples]
-        texts = decode(model, tokenizer, contexts, task.decode, folder / f"decode.{name}.jsonl")
+        limit = max_length if examples[0].continued else None
+        texts = decode(model, tokenizer, contexts, task.decode, folder / f"decode.{name}.jsonl", limit)
         outputs = folder / f"outputs.{name}.txt"
         make_room(outputs)
-        write_atomically(outputs, "".join(f"{text}\n" for text in texts))
+        write_atomically(outputs, "".join(f"{' '.join(text.splitlines())}\n" for text in texts))
         source = ", ".join(
             part for part in (f"{task.name} {name}", data[name].source, f"{len(examples)} contexts") if part
         )
-        scores += score_outputs(task.protocol, examples, texts, names=task.metrics, split=name, source=source)
+        if any(example.references for example in examples):
+            scores += score_outputs(task, examples, texts, names=task.metrics, split=name, source=source)
+        else:
+            info(f"  {name}: no references, so its texts are written and not scored: {outputs}")
         answers[name] = {
             "answers": texts,
             "references": [example.references for example in examples],
@@ -89,21 +95,26 @@ def decode(
     contexts: Sequence[str],
     decoding: Decoding,
     file: Path,
+    max_length: int | None = None,
 ) -> tuple[str, ...]:
-    """Return one text a context, in their order; finished ones are in `file`, from which a later call resumes."""
-    room = room_for_context(model, decoding)
+    """Return one text a context, in their order; finished ones are in `file`, from which a later call resumes.
+
+    With `max_length` the contexts are prompts that the texts go on from, and of so many tokens at most.
+    """
+    continued = max_length is not None
+    room = room_for_context(model, decoding, max_length)
     distinct = list(dict.fromkeys(contexts))
-    ids = dict(zip(distinct, prompts(distinct, tokenizer, room), strict=True))
+    ids = dict(zip(distinct, prompts(distinct, tokenizer, room, continued=continued), strict=True))
     longest_first = sorted(distinct, key=lambda context: -len(ids[context]))
     size = decoding.batch_size
     batches = [longest_first[at : at + size] for at in range(0, len(longest_first), size)]
-    fingerprint = _fingerprint(model, distinct, decoding)
+    fingerprint = _fingerprint(model, list(ids.items()), decoding)
     done = _resume(file, fingerprint)
     # Whole batches only, so that a resumed decode has the batches of an uninterrupted one.
     todo = [batch for batch in batches if not all(context in done for context in batch)]
     progress = _Progress(len(distinct), len(distinct) - sum(map(len, todo)))
     for batch in todo:
-        texts = write(model, tokenizer, [ids[context] for context in batch], decoding)
+        texts = write(model, tokenizer, [ids[context] for context in batch], decoding, continued=continued)
         done.update(zip(batch, texts, strict=True))
         jsonl.append(file, [{"decode": fingerprint, "context": context, "text": done[context]} for context in batch])
         progress.advance(len(batch))
@@ -111,21 +122,29 @@ def decode(
     return tuple(done[context] for context in contexts)
 
 
-def room_for_context(model: PreTrainedModel, decoding: Decoding) -> int:
-    """Return how many tokens of a prompt leave room for the new ones."""
+def room_for_context(model: PreTrainedModel, decoding: Decoding, max_length: int | None = None) -> int:
+    """Return how many tokens of a prompt leave room for the new ones, and no more than `max_length`."""
     room = model.config.max_position_embeddings - decoding.new_tokens
     if room < 1:
         raise ValueError(
             f"task.decode.new_tokens={decoding.new_tokens} leaves no room for a context; the model has "
             f"{model.config.max_position_embeddings} positions"
         )
-    return room
+    return room if max_length is None else min(room, max_length)
 
 
 def write(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[Sequence[int]], decoding: Decoding
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt_ids: Sequence[Sequence[int]],
+    decoding: Decoding,
+    *,
+    continued: bool = False,
 ) -> list[str]:
-    """Return the text that beam search finds after each prompt, decoded as one batch."""
+    """Return the text that beam search finds after each prompt, decoded as one batch.
+
+    A text that goes on from its prompt may have several lines; any other ends at a blank line and is one line.
+    """
     longest = max(map(len, prompt_ids))
     # Padding on the left, so that new tokens follow the prompt; generate counts positions by the attention mask.
     ids = [[tokenizer.pad_token_id] * (longest - len(row)) + list(row) for row in prompt_ids]
@@ -136,7 +155,7 @@ def write(
         max_new_tokens=decoding.new_tokens,
         do_sample=False,
         pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=_ends(tokenizer),
+        eos_token_id=tokenizer.eos_token_id if continued else _ends(tokenizer),
     )
     was_training = model.training
     model.eval()
@@ -150,7 +169,7 @@ def write(
             )
     finally:
         model.train(was_training)
-    return [_text(row, tokenizer) for row in output[:, longest:].tolist()]
+    return [_text(row, tokenizer, one_line=not continued) for row in output[:, longest:].tolist()]
 
 
 def _ends(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -159,13 +178,13 @@ def _ends(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [tokenizer.eos_token_id, *(blank if len(blank) == 1 else [])]
 
 
-def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> str:
-    """Return the text before the end-of-text token or a blank line, as one line without outer white space."""
+def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, one_line: bool = True) -> str:
+    """Return the text before the end-of-text token or, as one line, before a blank one; without outer white space."""
     ids = list(tokens)
     if tokenizer.eos_token_id in ids:
         ids = ids[: ids.index(tokenizer.eos_token_id)]
     text = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
-    return " ".join(text.strip().split(BLANK_LINE)[0].split("\n")).strip()
+    return " ".join(text.strip().split(BLANK_LINE)[0].split("\n")).strip() if one_line else text.strip()
 
 
 class _NoRepeat(LogitsProcessor):
@@ -182,9 +201,9 @@ class _NoRepeat(LogitsProcessor):
         return scores if self._rule is None else self._rule(input_ids[:, self._prompt :], scores)
 
 
-def _fingerprint(model: PreTrainedModel, contexts: Sequence[str], decoding: Decoding) -> str:
+def _fingerprint(model: PreTrainedModel, prompt_ids: Sequence[Any], decoding: Decoding) -> str:
     """Return a SHA-256 over all that decides the outputs."""
-    digest = hashlib.sha256(json.dumps([contexts, repr(decoding)]).encode())
+    digest = hashlib.sha256(json.dumps([prompt_ids, repr(decoding)]).encode())
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

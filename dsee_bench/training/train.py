@@ -16,9 +16,10 @@ from dsee_bench.system import distributed
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
-from dsee_bench.training.batch import NO_LOSS, GroupedByLength, SortedByLength, collator, encode, encode_split
+from dsee_bench.training.batch import GroupedByLength, SortedByLength, collator, encode, encode_split
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
 from dsee_bench.training.job import Job, Setup, TuneReport
+from dsee_bench.training.prompts import NO_LOSS
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
 CURVE_POINTS = 50  # of the training loss, in the record

@@ -7,7 +7,8 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dsee_bench.tasks.example import Example, split_of
 from dsee_bench.tasks.generation import Completion, Generation, completions, pairs
-from dsee_bench.training.batch import NO_LOSS, collator, cut_prompts, encode, prompts
+from dsee_bench.training.batch import collator, cut_prompts, encode, prompts
+from dsee_bench.training.prompts import NO_LOSS
 
 LETTERS = {"<end>": 0, "a": 1, "b": 2, "Ġ": 3, "c": 4, "d": 5}  # Ġ is the space; no merges: a letter is a token
 N = NO_LOSS

@@ -58,9 +58,9 @@ def calls(monkeypatch):
     sizes = []
     real = decode.write
 
-    def counted(model, tokenizer, given, decoding):
+    def counted(model, tokenizer, given, *more, **how):
         sizes.append(len(given))
-        return real(model, tokenizer, given, decoding)
+        return real(model, tokenizer, given, *more, **how)
 
     monkeypatch.setattr(decode, "write", counted)
     return sizes
@@ -257,10 +257,10 @@ def test_a_run_that_is_stopped_while_it_decodes_goes_on_there(tmp_path, monkeypa
     few = ["task.decode.batch_size=2", "task.decode.splits=[dev]", "method=full"]
     counted = decode.write
 
-    def stop(*arguments):
+    def stop(*arguments, **how):
         if len(calls) == 2:
             signal.raise_signal(signal.SIGTERM)
-        return counted(*arguments)
+        return counted(*arguments, **how)
 
     monkeypatch.setattr(decode, "write", stop)
     code, path = run_quick(tmp_path, *few)

@@ -7,6 +7,7 @@
 Each metric's file says which official number it equals; tests/metrics/nlg compares them with published ones.
 """
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -16,14 +17,28 @@ from dsee_bench.metrics.nlg.prepare import REFERENCES, fold, spaced
 from dsee_bench.record import Score
 from dsee_bench.system.extras import require
 
-Protocol = Literal["e2e", "webnlg", "dart"]
+Protocol = Literal["e2e", "webnlg", "dart", "text", "answer"]  # text, answer: of any data set; whole texts, or answers
 
 _NLTK = {"METEOR_nltk": "meteor_nltk"}
 _WEBNLG = {"METEOR": "meteor", "TER": "ter", "chrF++": "chrf", **_NLTK}
+_E2E = {"BLEU": "bleu", "NIST": "nist", "METEOR": "meteor_ptb", "ROUGE_L": "rouge_l", "CIDEr": "cider", **_NLTK}
+_TEXT = {
+    **_E2E,
+    **{"sacreBLEU": "sacre_bleu", "TER": "ter", "chrF++": "chrf"},
+    **{name: name for name in ("rouge1", "rouge2", "rougeL", "exact_match", "token_f1")},
+}
 METRICS: Mapping[Protocol, Mapping[str, str]] = {  # a score's name -> the file of what it means in the protocol
-    "e2e": {"BLEU": "bleu", "NIST": "nist", "METEOR": "meteor_ptb", "ROUGE_L": "rouge_l", "CIDEr": "cider", **_NLTK},
+    "e2e": _E2E,
     "webnlg": {"BLEU": "multi_bleu", **_WEBNLG},
     "dart": {"BLEU": "multi_bleu_cased", **_WEBNLG},
+    "text": _TEXT,
+    "answer": {**_TEXT, "exact_match": "answer_match"},
+}
+_MODULES = {  # a metric's file -> what it imports of the extra "nlg"
+    **dict.fromkeys(("bleu", "nist", "sacre_bleu", "chrf"), ("sacrebleu",)),
+    **dict.fromkeys(("meteor_ptb", "rouge_l", "cider"), ("pycocoevalcap",)),
+    **{"ter": ("rapidfuzz",), "meteor_nltk": ("nltk",)},
+    **dict.fromkeys(("rouge1", "rouge2", "rougeL"), ("rouge_score",)),
 }
 
 
@@ -31,14 +46,20 @@ def check(protocol: Protocol, names: Sequence[str]) -> None:
     """Raise ValueError unless every name is a metric of the protocol, and none stands twice."""
     for name in names:
         if name not in METRICS[protocol]:
-            raise ValueError(f"no metric {name!r} for {protocol}; there are {', '.join(METRICS[protocol])}")
+            near = difflib.get_close_matches(name, METRICS[protocol], n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            whose = "texts" if protocol in ("text", "answer") else protocol
+            raise ValueError(f"no metric {name!r} for {whose}; {hint}there are {', '.join(METRICS[protocol])}")
     if not names or len(set(names)) != len(names):
         raise ValueError(f"metrics must name at least one and none twice, got {list(names)}")
 
 
-def check_installed(protocol: Protocol) -> None:
+def check_installed(protocol: Protocol, names: Sequence[str]) -> None:
     """Raise ValueError, before texts are written, if the packages that score them are missing."""
-    require("nlg", f"scoring {protocol} texts", "sacrebleu", "rapidfuzz", "pycocoevalcap", "nltk")
+    needed = {"sacrebleu", "rapidfuzz", "pycocoevalcap", "nltk"}
+    if protocol in ("text", "answer"):
+        needed = {module for name in names for module in _MODULES.get(METRICS[protocol][name], ())}
+    require("nlg", "scoring texts" if protocol in ("text", "answer") else f"scoring {protocol} texts", *sorted(needed))
 
 
 def corpus_from_data(
@@ -46,10 +67,10 @@ def corpus_from_data(
 ) -> Corpus:
     """Return outputs and a data set's own references, both prepared as its authors do before scoring.
 
-    E2E: as they stand. DART: words and marks apart, lower-case, three references. WebNLG: that, and ASCII. What was
-    prepared before it is handed in comes out the same, whatever its author left undone.
+    E2E and any other data set: as they stand. DART: words and marks apart, lower-case, three references. WebNLG: that,
+    and ASCII. What was prepared before it is handed in comes out the same, whatever its author left undone.
     """
-    if protocol == "e2e":
+    if protocol in ("e2e", "text", "answer"):
         return corpus_of(outputs, references, columns=max(map(len, references), default=0), source=source)
     ascii_too = fold if protocol == "webnlg" else str
     ready = [spaced(ascii_too(text)) for text in outputs]
@@ -74,7 +95,7 @@ def score(protocol: Protocol, corpus: Corpus, *, split: str, names: Sequence[str
     """Return a Score for each of `names` (None: all of the protocol's); one that cannot be computed says why."""
     chosen = tuple(METRICS[protocol]) if names is None else tuple(names)
     check(protocol, chosen)
-    check_installed(protocol)
+    check_installed(protocol, chosen)
     metrics = {name: find(protocol, name) for name in chosen}
     return tuple(
         metric.score(measure(metric, corpus), name, split, len(corpus), *corpus.data)

@@ -92,7 +92,7 @@ def test_columns_must_align():
 
 
 def test_unknown_metrics():
-    with pytest.raises(ValueError, match="no metric 'TER' for e2e; there are BLEU, NIST"):
+    with pytest.raises(ValueError, match=r"no metric 'TER' for e2e; did you mean 'METEOR'\? there are BLEU, NIST"):
         nlg.check("e2e", ["TER"])
     with pytest.raises(ValueError, match="none twice"):
         nlg.check("e2e", ["BLEU", "BLEU"])

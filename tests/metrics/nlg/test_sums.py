@@ -8,13 +8,21 @@ from dsee_bench.metrics.nlg.corpus import corpus_of
 from dsee_bench.metrics.nlg.mteval import bleu_of_row
 from dsee_bench.report.statistics import over_texts
 
-OUTPUTS = ["the pub is cheap and open", "a mill", "", "there is a mill by the old river", "cheap food is in the pub"]
+OUTPUTS = [
+    "the pub is cheap and open",
+    "a mill",
+    "",
+    "there is a mill by the old river",
+    "cheap food is in the pub",
+    "no mill",
+]
 REFERENCES = [
     ["the pub is cheap", "the pub is open and cheap"],
     ["there is a mill by the river"],
     ["an empty one"],
     ["there is a mill by the river", "by the river is a mill", "the mill is by the old river"],
     ["the pub has cheap food"],
+    ["no mill"],
 ]
 SUMS = [
     (protocol, name)
