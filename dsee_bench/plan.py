@@ -20,7 +20,7 @@ from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed
 from dsee_bench.system.files import file_name
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.example import CAUSAL, Split, Task
 from dsee_bench.tasks.holdout import hold_out
 
 COUNTS = ("adapter", "trainable", "nnz", "total")
@@ -84,8 +84,8 @@ class Settings:
 
     @property
     def labels(self) -> int | None:
-        """Return the outputs of the task head: one a class, one for a regression; None for a text task."""
-        if self.task.kind == "generation":
+        """Return the outputs of the task head: one a class, one for a regression; None for a language model."""
+        if self.task.kind in CAUSAL:
             return None
         return len(self.task.labels) if self.task.kind == "classification" else 1
 

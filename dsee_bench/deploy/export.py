@@ -29,6 +29,7 @@ from dsee_bench.models.fused import join
 from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
+from dsee_bench.tasks.example import CAUSAL
 from dsee_bench.training.job import Setup
 
 
@@ -127,7 +128,7 @@ def _save_settings(
         model.config.id2label = dict(enumerate(outputs["labels"]))
         model.config.label2id = {label: index for index, label in enumerate(outputs["labels"])}
     model.config.save_pretrained(folder)
-    if outputs["kind"] == "generation":
+    if outputs["kind"] in CAUSAL:
         model.generation_config.save_pretrained(folder)
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)

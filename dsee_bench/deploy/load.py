@@ -19,6 +19,7 @@ from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of,
 from dsee_bench.models.fused import join, split
 from dsee_bench.models.position_bias import make_narrowable, set_columns
 from dsee_bench.pruning.surgery import head_groups, neurons
+from dsee_bench.tasks.example import CAUSAL
 
 ADAPTER = "adapter"  # the folder of an adapter that lies apart, in PEFT's form
 
@@ -43,7 +44,7 @@ def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
 
 def _shaped(config: Any, exported: Manifest) -> PreTrainedModel:
     """A model of the exported one's shapes, with no values."""
-    cls: Any = AutoModelForCausalLM if exported.task["kind"] == "generation" else AutoModelForSequenceClassification
+    cls: Any = AutoModelForCausalLM if exported.task["kind"] in CAUSAL else AutoModelForSequenceClassification
     with no_init_weights():
         model: PreTrainedModel = cls.from_config(config, trust_remote_code=False, dtype=torch.float32)
     model.tie_weights()  # which no_init_weights leaves out

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.system.extras import require
+from dsee_bench.tasks.example import CAUSAL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -19,8 +20,8 @@ NEEDED = ("onnx", "onnxscript")  # imported by torch's exporter
 
 def check_onnx(kind: str) -> None:
     """Raise ValueError, before anything is trained, if a model of this kind of task cannot be written here."""
-    if kind == "generation":
-        raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a task that writes text")
+    if kind in CAUSAL:
+        raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a language model")
     require("onnx", "export_onnx=true", *NEEDED)
 
 

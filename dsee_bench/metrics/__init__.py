@@ -18,7 +18,7 @@ from typing import Any, Literal
 from dsee_bench.record import Score
 
 FOLDER = Path(__file__).parent
-Kind = Literal["classification", "regression", "multi_label", "generation"]
+Kind = Literal["classification", "regression", "multi_label", "generation", "language_modeling"]
 Texts = Sequence[str]
 References = Sequence[Sequence[str]]  # of each text
 PREDICTIONS = {"multiple_choice": "classification"}  # kind of task -> kind of its predictions, where the names differ
@@ -133,7 +133,8 @@ def _layouts(made: Metric) -> list[tuple[Any, Any]]:
         layouts = [(real, whole), ([real], whole)] * single + [([real], [whole])] * ("multi_label" in made.kinds)
     else:
         layouts = [(whole, whole)] * single + [([whole], [whole])] * ("multi_label" in made.kinds)
-    return layouts + [(real, real)] * ("regression" in made.kinds) + [(text, [text])] * ("generation" in made.kinds)
+    layouts += [(real, real)] * ("regression" in made.kinds) + [(real, [real])] * ("language_modeling" in made.kinds)
+    return layouts + [(text, [text])] * ("generation" in made.kinds)
 
 
 def available() -> tuple[str, ...]:

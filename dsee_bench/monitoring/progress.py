@@ -111,3 +111,37 @@ class Answering(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._done = 0
+
+
+class Counting:
+    """Progress in things of which each batch does some: a bar on a terminal, a line now and then elsewhere.
+
+    The longest ones come first, so the time left is rather too long than too short.
+    """
+
+    def __init__(self, name: str, unit: str, total: int, before: int = 0) -> None:
+        self._name, self._unit = name, unit
+        self._total, self._before, self._done = total, before, before
+        self._started = self._reported = time.perf_counter()
+        self._bar: tqdm[Any] | None = None
+        if draws_bars() and before < total:
+            self._bar = tqdm(total=total, initial=before, desc=name, unit=unit, leave=False)
+        if before:
+            info(f"  {name}: {before} of {total} {unit}s were done before")
+
+    def advance(self, count: int) -> None:
+        """Say that so many more are done."""
+        self._done += count
+        now = time.perf_counter()
+        if self._bar is not None:
+            self._bar.update(count)
+        elif now - self._reported >= REPORT_EVERY or self._done == self._total:
+            seconds = now - self._started
+            left = seconds / (self._done - self._before) * (self._total - self._done)
+            info(f"  {self._name}  {self._unit} {self._done}/{self._total}  {seconds:.0f} s, {left:.0f} s left")
+            self._reported = now
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

@@ -37,9 +37,11 @@ from dsee_bench.system import distributed, jsonl
 from dsee_bench.system.errors import UserError, as_mistake
 from dsee_bench.system.files import remove
 from dsee_bench.tasks.generation import completions
+from dsee_bench.training.blocks import in_blocks
 from dsee_bench.training.decode import check_splits, decode_and_score
 from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 from dsee_bench.training.job import Setup
+from dsee_bench.training.perplexity import measure
 
 
 def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
@@ -184,6 +186,13 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
     if settings.launch.threads is not None:
         torch.set_num_threads(settings.launch.threads)
     loaded = _load(settings)
+    if settings.task.kind == "language_modeling":
+        separator = settings.task.separator  # type: ignore[attr-defined]  # a task of running text
+        with as_mistake():
+            data = {
+                name: in_blocks(split, loaded.tokenizer, settings.recipe.max_length, separator)
+                for name, split in data.items()
+            }
     if settings.launch.device == "auto" and torch.accelerator.is_available():
         loaded.model.to(torch.accelerator.current_accelerator())
     launch = settings.launch
@@ -285,5 +294,7 @@ def _content(split: Answers) -> dict[str, Any]:
 def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:
     """Yield the answers on every split but train."""
     for name, split in state.data.items():
-        if name != "train":
+        if name != "train" and state.setup.task.kind == "language_modeling":
+            yield measure(state.model, state.setup, split)
+        elif name != "train":
             yield evaluate(state.model, state.setup, split, work)

@@ -29,9 +29,10 @@ def run(settings: Settings) -> int:
 
 def _work(settings: Settings, *, score: bool) -> None:
     from dsee_bench.runs.pipeline import answer_splits, prepare, run_stages
+    from dsee_bench.tasks.example import CAUSAL
 
     state, inputs = prepare(settings, settings.work)
     run_stages(settings, state, settings.states, inputs)
-    if score and settings.task.kind != "generation":  # the main process generates texts alone
+    if score and settings.task.kind not in CAUSAL:  # the main process writes and reads texts alone
         for _ in answer_splits(state, settings.work):
             pass

@@ -12,7 +12,8 @@ from dsee_bench.hub import HubFiles
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 
-Kind = Literal["classification", "regression", "generation"]
+Kind = Literal["classification", "regression", "generation", "language_modeling"]
+CAUSAL = ("generation", "language_modeling")  # kinds for a causal language model; the others have a task head
 Item = TypeVar("Item")
 
 

@@ -12,6 +12,7 @@ from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedToken
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 from dsee_bench.tasks.example import Example, Split
 from dsee_bench.tasks.generation import Completion
+from dsee_bench.training.blocks import Block, encode_blocks
 from dsee_bench.training.prompts import NO_LOSS, continued_prompts, encode_continuations, plain_ids
 
 Row = dict[str, Any]  # input_ids, attention_mask, token_type_ids where the model has them, labels
@@ -47,14 +48,18 @@ def encode_split(
 
 
 def encode(
-    examples: Sequence[Example] | Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int
+    examples: Sequence[Example] | Sequence[Completion] | Sequence[Block],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
 ) -> Rows:
     """Return one row an example, cut to `max_length` tokens and not padded.
 
     The longer text of a pair is cut first, and the context or the prompt of a text that is to be written.
     """
     encode_batch: Any = _encode_texts
-    if isinstance(examples[0], Completion):
+    if isinstance(examples[0], Block):
+        encode_batch = encode_blocks
+    elif isinstance(examples[0], Completion):
         encode_batch = encode_continuations if examples[0].continued else _encode_completions
     dataset = mapped(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
     return Rows(dataset.remove_columns("cut"), cut=sum(dataset["cut"][:]))

@@ -8,14 +8,12 @@ lines of another model are dropped.
 import hashlib
 import json
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 from transformers import (
     GenerationConfig,
     LogitsProcessor,
@@ -26,8 +24,8 @@ from transformers import (
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor
 
 from dsee_bench.metrics import nlg
-from dsee_bench.monitoring.console import draws_bars, info
-from dsee_bench.monitoring.progress import REPORT_EVERY
+from dsee_bench.monitoring.console import info
+from dsee_bench.monitoring.progress import Counting
 from dsee_bench.record import Score
 from dsee_bench.system import jsonl
 from dsee_bench.system.files import make_room, write_atomically
@@ -112,7 +110,7 @@ def decode(
     done = _resume(file, fingerprint)
     # Whole batches only, so that a resumed decode has the batches of an uninterrupted one.
     todo = [batch for batch in batches if not all(context in done for context in batch)]
-    progress = _Progress(len(distinct), len(distinct) - sum(map(len, todo)))
+    progress = Counting("decode", "context", len(distinct), len(distinct) - sum(map(len, todo)))
     for batch in todo:
         texts = write(model, tokenizer, [ids[context] for context in batch], decoding, continued=continued)
         done.update(zip(batch, texts, strict=True))
@@ -215,34 +213,3 @@ def _resume(file: Path, fingerprint: str) -> dict[str, str]:
     rows = [row for row in jsonl.read(file) if row.get("decode") == fingerprint]
     jsonl.write(file, rows)
     return {row["context"]: row["text"] for row in rows}
-
-
-class _Progress:
-    """Progress in contexts: a bar on a terminal, a line now and then elsewhere.
-
-    The longest contexts come first, so the time left is rather too long than too short.
-    """
-
-    def __init__(self, total: int, before: int) -> None:
-        self._total, self._before, self._done = total, before, before
-        self._started = self._logged = time.perf_counter()
-        self._bar = None
-        if draws_bars() and before < total:
-            self._bar = tqdm(total=total, initial=before, desc="decode", unit="context", leave=False)
-        if before:
-            info(f"  decode: {before} of {total} contexts were done before")
-
-    def advance(self, contexts: int) -> None:
-        self._done += contexts
-        now = time.perf_counter()
-        if self._bar is not None:
-            self._bar.update(contexts)
-        elif now - self._logged >= REPORT_EVERY or self._done == self._total:
-            seconds = now - self._started
-            left = seconds / (self._done - self._before) * (self._total - self._done)
-            info(f"  decode  context {self._done}/{self._total}  {seconds:.0f} s, {left:.0f} s left")
-            self._logged = now
-
-    def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()

@@ -26,7 +26,7 @@ class Answers:
 
     split: str
     answers: tuple[float, ...]
-    references: tuple[float, ...]
+    references: tuple[Any, ...]
     scores: tuple[Score, ...]
     probabilities: tuple[Sequence[float], ...] | None = None  # of each class or label; where a metric takes them
 

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from dsee_bench import metrics
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.record import Report
-from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.example import CAUSAL, Split, Task
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,8 +77,8 @@ class Job:
 
     @property
     def writes(self) -> bool:
-        """Whether a language model learns to complete contexts."""
-        return self.setup.task.kind == "generation"
+        """Whether a language model learns texts."""
+        return self.setup.task.kind in CAUSAL
 
     @property
     def ranked_by(self) -> str:

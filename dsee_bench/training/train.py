@@ -37,7 +37,7 @@ def tune(job: Job) -> TuneReport:
     # do not, and would get their gradient multiplied by the number of accumulated parts.
     job.model.accepts_loss_kwargs = job.writes
     rows = encode_split(job.train, setup.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
-    dev = completions(job.dev) if job.writes else job.dev
+    dev = completions(job.dev) if setup.task.kind == "generation" else job.dev
     dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows)
     progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)

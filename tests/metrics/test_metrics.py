@@ -176,7 +176,9 @@ def test_random_multi_label_answers_score_as_scikit_learn_says():
 
 
 def test_lower_is_better_for_errors_alone():
-    assert {name for name in metrics.available() if metrics.find(name).better == "lower"} == {"mse", "mae"}
+    assert {name for name in metrics.available() if metrics.find(name).better == "lower"} == {
+        *("mse", "mae", "perplexity", "word_perplexity"),
+    }
 
 
 REFUSED = [
@@ -236,6 +238,7 @@ def test_check(names, kind, classes, message):
 
 
 BY_KIND = {
+    "language_modeling": {"perplexity", "word_perplexity"},
     "classification": {*ONE_OF_MANY, *PROBABILITIES},
     "multi_label": {*LABELS, *PROBABILITIES, "exact_match"},
     "regression": {*NUMBERS, "mse", "mae"},
@@ -272,6 +275,7 @@ PREDICTIONS = {
         ["the mill is a cheap pub", "a pub by the river ."],
         [["the mill is a pub"], ["a pub by a river .", "a pub"]],
     ),
+    "language_modeling": ([9.0, 3.5], [[4.0, 3.0], [2.0, 1.0]]),
 }
 SHARES = {
     "classification": [[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.8, 0.2]],
