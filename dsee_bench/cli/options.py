@@ -26,7 +26,15 @@ def main(words: Sequence[str]) -> int:
     parser.parse_args(words[1:])
     group = GROUPS[name]
     console.output(tabulate([[option, summary(group, option)] for option in config.options(group)], tablefmt="plain"))
+    for option, variants in families(group):
+        console.output(f"\n{option} has variants, chosen by task.variant=NAME: {', '.join(variants)}")
     return 0
+
+
+def families(group: str) -> list[tuple[str, list[str]]]:
+    """Return the options that are families, each with its variants' names."""
+    contents = [(option, config.option(group, option)) for option in config.options(group)] if group == "task" else []
+    return [(option, list(map(str, content["variants"]))) for option, content in contents if "variants" in content]
 
 
 def summary(group: str, option: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench import config
-from dsee_bench.config import ConfigError, validate
+from dsee_bench.config import ConfigError, validate, variants
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.models.families import families
 from dsee_bench.models.load import check_numbers, read_config
@@ -32,8 +32,9 @@ class Auto:
 def resolve(composed: "DictConfig") -> dict[str, Any]:
     """Return the plain values of a composed configuration, with the settings that `backbone=auto` stands for.
 
-    They come first, because recipes and methods refer to them.
+    They come first, because recipes and methods refer to them. So does a task's variant.
     """
+    composed = variants.chosen(composed)
     target = composed.get("backbone", {}).get(validate.TARGET)
     if target == f"{__name__}.{Auto.__name__}":
         node = config.resolve(composed.backbone)

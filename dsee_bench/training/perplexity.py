@@ -41,7 +41,8 @@ def block_losses(model: PreTrainedModel, setup: Setup, split: Split[Any]) -> lis
     """Return the summed loss of each block in nats, in the order of the split; the same in batches of any size."""
     rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length))
     size = max(1, setup.recipe.batch_size // setup.recipe.gradient_accumulation_steps)
-    pad, losses = collator(setup.tokenizer), []
+    pad = collator(setup.tokenizer)
+    losses: list[float] = []
     bf16 = use_bf16(setup.recipe.precision, setup.device)
     was_training = model.training
     model.eval()
