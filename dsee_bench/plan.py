@@ -181,6 +181,10 @@ def plan(settings: Settings) -> Plan:
         )
     if settings.recipe.label_smoothing and settings.task.kind == "regression":
         raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
+    try:
+        settings.recipe.check_classes(settings.task.kind, settings.task.labels)
+    except ValueError as error:
+        raise ConfigError(f"task {settings.task.name}: {error}") from error
     steps = []
     estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():

@@ -6,7 +6,7 @@ settings override it as they override any other recipe.
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -52,6 +52,7 @@ class Recipe:
     validation_seed: Seed | None = None  # draws them; the same for all methods and run seeds
     dev_rows: Rows | None = None  # while training, measure on the first rows of dev only; None: all
     label_smoothing: Share | None = None  # share of the target spread over all classes or tokens
+    class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None  # in the training loss alone; None: all 1
     adapter_dropout: Share | None = None  # on the input of an adapter
     lr_retune: Positive | None = None  # of an adapter that is tuned again; None: lr_adapter
 
@@ -74,6 +75,18 @@ class Recipe:
             )
         if self.validation is not None and self.validation >= 1 and self.validation != int(self.validation):
             raise ValueError(f"validation must be a share below 1 or a whole number of rows, got {self.validation}")
+
+    def check_classes(self, kind: str, labels: Sequence[str]) -> None:
+        """Raise ValueError where class weights do not go with the task: it has no classes, or more or fewer."""
+        if self.class_weights is None:
+            return
+        if kind not in ("classification", "multi_label"):
+            raise ValueError(f"train.class_weights={self.class_weights} needs classes or labels; its kind is {kind}")
+        if not isinstance(self.class_weights, str) and labels and len(self.class_weights) != len(labels):
+            raise ValueError(
+                f"train.class_weights={list(self.class_weights)} has {len(self.class_weights)} weights for "
+                f"{len(labels)} classes ({', '.join(labels)}); give one for each, in that order, or balanced"
+            )
 
     def rows_used(self, rows: int) -> int:
         return rows if self.max_rows is None else min(rows, self.max_rows)

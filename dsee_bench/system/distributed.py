@@ -79,6 +79,18 @@ def from_main_process(compute: Callable[[], T]) -> T:
     return result[0]  # type: ignore[return-value]
 
 
+def mean(value: float) -> float:
+    """Return the mean of a number over the processes."""
+    if world_size() == 1:
+        return value
+    import torch
+    from torch import distributed
+
+    total = torch.tensor(value, dtype=torch.float64)
+    distributed.all_reduce(total)
+    return total.item() / world_size()
+
+
 def barrier() -> None:
     """Wait until every process is here."""
     from_main_process(lambda: None)

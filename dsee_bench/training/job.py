@@ -35,6 +35,7 @@ class TuneReport(Report):
     best_step: int | None  # None: the last weights stay
     scored_on: str | None = None  # the split of `dev` where it is not dev: validation
     why_last: str | None = None  # why they stay although the best were asked for
+    class_weights: tuple[float, ...] | None = None  # in the loss
 
 
 class StepHook(Protocol):

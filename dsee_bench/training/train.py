@@ -4,6 +4,7 @@ import math
 import random
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +17,8 @@ from dsee_bench.system import distributed
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
-from dsee_bench.training.batch import GroupedByLength, SortedByLength, collator, encode, encode_split
+from dsee_bench.training.batch import GroupedByLength, Rows, SortedByLength, collator, encode, encode_split
+from dsee_bench.training.class_weights import ClassWeights, class_weights
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
 from dsee_bench.training.job import Job, Setup, TuneReport
 from dsee_bench.training.prompts import NO_LOSS
@@ -41,10 +43,12 @@ def tune(job: Job) -> TuneReport:
     dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows)
     progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)
+    weights = _weights(setup, rows)
     trainer = ResumingTrainer(
         job.penalties,
         job.after_step,
         job.best_after,
+        weights,
         model=job.model,
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
         train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
@@ -66,7 +70,23 @@ def tune(job: Job) -> TuneReport:
         release(trainer, job.model)
         progress.close()
     here = trainer.state.global_step - before
-    return _report(trainer, job, (time.perf_counter() - started) / max(here, 1))
+    seconds = (time.perf_counter() - started) / max(here, 1)
+    return replace(_report(trainer, job, seconds), class_weights=None if weights is None else weights.values)
+
+
+def _weights(setup: Setup, rows: Rows) -> ClassWeights | None:
+    """Return the weighted loss of the recipe for these rows; None where it has no class weights."""
+    recipe, task = setup.recipe, setup.task
+    if recipe.class_weights is None:
+        return None
+    recipe.check_classes(task.kind, task.labels)
+    return class_weights(
+        recipe.class_weights,
+        rows.dataset["labels"][:],
+        classes=len(task.labels),
+        multi_label=task.kind != "classification",
+        smoothing=recipe.label_smoothing or 0.0,
+    )
 
 
 def loss_batches(
@@ -76,12 +96,14 @@ def loss_batches(
 
     A batch that is tuned on in parts (`gradient_accumulation_steps`) gives the losses of its parts, which add up to
     its own. `seed` draws the rows from all of `train`: the first ones of a sorted file say little of the rest (E2E's
-    first 64 texts are about six restaurants).
+    first 64 texts are about six restaurants). Class weights are those of the tuning, without its label smoothing.
     """
     recipe, tokenizer = setup.recipe, setup.tokenizer
     size = min(batches * recipe.batch_size, len(train.examples))
     rows = encode(random.Random(seed).sample(train.examples, size), tokenizer, recipe.max_length)
     pad = collator(tokenizer)
+    weights = _weights(setup, encode_split(train, tokenizer, recipe.max_length, recipe.rows_used(len(train))))
+    weights = weights and replace(weights, smoothing=0.0)
     was_training = model.training
     model.eval()
     try:
@@ -89,14 +111,19 @@ def loss_batches(
             batch = rows[start : start + recipe.batch_size]
             size = -(-len(batch) // recipe.gradient_accumulation_steps)
             for part in (batch[begin : begin + size] for begin in range(0, len(batch), size)):
-                yield model(**pad(part).to(model.device)).loss * (_counted(part) / _counted(batch))
+                inputs = pad(part).to(model.device)
+                outputs = model(**inputs)
+                loss = outputs.loss if weights is None else weights.loss(outputs.logits, inputs["labels"])
+                yield loss * (_counted(part, weights) / _counted(batch, weights))
     finally:
         model.train(was_training)
 
 
-def _counted(rows: Sequence[Any]) -> int:
-    """Count what the loss is a mean over: rows, or the tokens of texts that are to be learned."""
+def _counted(rows: Sequence[Any], weights: ClassWeights | None) -> float:
+    """Count what the loss is a mean over: rows, their weights, or the tokens of texts that are to be learned."""
     labels = [row["labels"] for row in rows]
+    if weights is not None:
+        return weights.amount(labels)
     return sum(sum(token != NO_LOSS for token in label) if isinstance(label, list) else 1 for label in labels)
 
 

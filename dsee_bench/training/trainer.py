@@ -14,6 +14,7 @@ from transformers.utils import SAFE_WEIGHTS_NAME
 from dsee_bench.system import distributed
 from dsee_bench.system.folders import seal
 from dsee_bench.training import checkpoint
+from dsee_bench.training.class_weights import ClassWeights
 from dsee_bench.training.job import StepHook
 
 CLOCK_EVERY = 10  # steps between two looks at the clock, where several processes train
@@ -28,31 +29,43 @@ class ResumingTrainer(Trainer):
         penalties: Sequence[Callable[[], Tensor]],
         hooks: Sequence[StepHook],
         best_after: int,  # step up to which the weights are no candidates for the best
+        weights: ClassWeights | None = None,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
         if not distributed.is_main_process():
             torch.manual_seed(self.args.seed + distributed.rank())  # each rank its own dropout
-        self._penalties, self._hooks, self._best_after = penalties, hooks, best_after
-        self._mean_rows = 1.0  # of the parts of the batch at hand
+        self._penalties, self._hooks, self._best_after, self._weights = penalties, hooks, best_after, weights
+        self._mean_amount = 1.0  # of the parts of the batch at hand
         self.add_callback(AfterStep(hooks))
 
     def get_batch_samples(self, *arguments: Any, **more: Any) -> Any:
         parts, items = super().get_batch_samples(*arguments, **more)
-        self._mean_rows = sum(len(part["labels"]) for part in parts) / max(len(parts), 1)
+        mean = sum(self._amount(part["labels"]) for part in parts) / max(len(parts), 1)
+        self._mean_amount = mean if self._weights is None else distributed.mean(mean)
         return parts, items
+
+    def _amount(self, labels: Any) -> float:
+        """Return what the loss of a part is a mean over: its rows, or the sum of their weights."""
+        return len(labels) if self._weights is None else self._weights.amount(labels.tolist())
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **more: Any) -> Any:
         """Return the loss of a part of a batch, weighted so that the parts have the gradient of the whole batch.
 
         A language model divides by the tokens of the batch, so its parts add up. A classifier divides by the rows of
-        the part, and Trainer by the number of parts: only a part of fewer rows than the mean weighs less.
+        the part, and Trainer by the number of parts: only a part of fewer rows than the mean weighs less. With class
+        weights it is the weights of the rows that count.
         """
-        rows = len(inputs["labels"])
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
+        amount = self._amount(inputs["labels"])
+        if self._weights is not None and model.training:
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            loss = self._weights.loss(outputs["logits"], labels)
+        else:
+            loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **more)
         if model.training:
             adds_up = self.model_accepts_loss_kwargs
-            loss = loss if adds_up else loss * (rows / self._mean_rows)
+            loss = loss if adds_up else loss * (amount / self._mean_amount)
             for penalty in self._penalties:
                 loss = loss + penalty() / (self.current_gradient_accumulation_steps if adds_up else 1)
         return (loss, outputs) if return_outputs else loss

@@ -1,13 +1,12 @@
 """One tuning: accumulated batches, masks against any optimizer, best and last checkpoints."""
 
 import dataclasses
-import tempfile
-from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 import torch
+from tiny_jobs import job, weights
 
 from dsee_bench import plan
 from dsee_bench.record import Score
@@ -15,39 +14,8 @@ from dsee_bench.runs import sweep
 from dsee_bench.system import distributed
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.evaluate import evaluate
-from dsee_bench.training.job import Job, Setup
 from dsee_bench.training.train import loss_batches, tune
 from dsee_bench.training.trainer import SaveBetween
-
-
-def job(tmp_path, *overrides, dropout=False):
-    chosen = ["backbone=tiny-bert", "method=full", "train.max_rows=64", "train.precision=fp32", *overrides]
-    settings = plan.read(sweep.resolved(chosen))
-    torch.manual_seed(0)
-    loaded = settings.backbone.load(len(settings.task.labels) or 1, settings.task.kind == "regression")
-    if not dropout:
-        for module in loaded.model.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-    data = settings.task.load(None, 0)
-    return Job(
-        name="tune",
-        model=loaded.model,
-        setup=Setup(loaded.tokenizer, settings.task, settings.recipe, "cpu"),
-        train=data["train"],
-        dev=data["dev"],
-        epochs=settings.recipe.epochs,
-        learning_rate=1e-3,
-        seed=0,
-        folder=Path(tempfile.mkdtemp(dir=tmp_path)),  # none goes on from another
-        masks=(),
-        after_step=(),
-        penalties=(),
-    )
-
-
-def weights(model):
-    return torch.cat([value.detach().flatten() for value in model.parameters()])
 
 
 def test_accumulated_parts_give_the_same_steps_as_whole_batches(tmp_path):
@@ -81,14 +49,6 @@ def test_accumulated_parts_have_the_gradient_of_whole_batches(tmp_path):
         tune(dataclasses.replace(one, after_step=(look,)))
         seen.append(norms[0])
     assert seen[0] == pytest.approx(seen[1], rel=1e-10)
-
-
-@pytest.fixture
-def float64():
-    """New tensors are float64 while a test runs: what differs is then the way of computing, not the rounding."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def short_job(tmp_path, kind, accumulate):
