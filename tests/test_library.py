@@ -220,7 +220,11 @@ def test_every_family_is_counted_narrowed_saved_and_loaded(name, tmp_path):
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_config(settings).eval()
     assert dsee_bench.count(model).total == backbone.spec(2).total
-    dsee_bench.narrow_(model, heads=0.5, ffn=0.5)
+    if backbone.shared_layers:
+        with pytest.raises(ValueError, match="share one layer's weights"):
+            dsee_bench.narrow_(model, heads=0.5)
+    else:
+        dsee_bench.narrow_(model, heads=0.5, ffn=0.5)
     dsee_bench.prune_(model, 0.5)
     dsee_bench.save(model, tmp_path / "out", storage="bitmask")
     again = dsee_bench.load(tmp_path / "out")

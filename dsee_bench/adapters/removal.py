@@ -35,7 +35,7 @@ def remove(
     attention = tuple(len(kept) * spec.queries_per_key for kept in heads)
     for layer, count in enumerate(attention):
         sites = [weight.site for weight in spec.weights if weight.site.layer == layer]
-        surgery.note_heads(model, sites, count, spec.head_size)
+        surgery.note_heads(model, sites, spec, count)
     columns = tuple(keep_columns(model, spec, layer, kept) for layer, kept in enumerate(heads))
     return replace(
         spec,

@@ -33,6 +33,7 @@ class Backbone:
     paths: ClassVar[Mapping[Kind, str]]  # of the linear weights in a layer; a space between two
     names: ClassVar[Mapping[str, str]] = NAMES
     fixed: ClassVar[Mapping[str, object]] = {}  # the values of config.json that the table holds for
+    usual: ClassVar[Mapping[str, object]] = {}  # values of config.json that the table follows, as most checkpoints have
     shared_layers: ClassVar[bool] = False  # all layers use the weights of one
     fused: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # end of a module's path -> the parts it is split into on load
     by_head: ClassVar[bool] = False  # a fused weight has its rows head by head, each [query, key, value]
@@ -44,6 +45,7 @@ class Backbone:
     first_position: ClassVar[int] = 0  # rows of that table that no token uses
     layer_norms: ClassVar[int] = 2  # in each layer; one more lies outside the layers
     norm_bias: ClassVar[bool] = True
+    unembedding_bias: ClassVar[bool] = False
 
     name: str
     model_type: str
@@ -65,6 +67,7 @@ class Backbone:
     buckets: Count | None = None  # of relative positions, on either side (DeBERTa); None: one for each distance
     tied: bool = True  # a language model's unembedding is its embedding
     new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
+    settings: Mapping[str, bool | str] | None = None  # of config.json, where they are not the usual ones
 
     def __post_init__(self) -> None:
         if self.model_type not in self.model_types:
@@ -76,6 +79,10 @@ class Backbone:
         for name in ("types", "key_heads", "head_size", "embedding", "buckets"):
             if getattr(self, name) and name not in self.names:
                 raise ValueError(f"{name} is no number of {self.model_type}; leave it out")
+        odd = sorted({*(self.settings or {})} - {*self.usual})
+        if odd:
+            has = f"it has {', '.join(sorted(self.usual))}" if self.usual else "it has none"
+            raise ValueError(f"settings.{odd[0]} is no setting of {self.model_type} that may vary; {has}")
 
     @classmethod
     def numbers(cls, config: Any) -> dict[str, Any]:
@@ -83,7 +90,23 @@ class Backbone:
         found: dict[str, Any] = {name: getattr(config, key, None) for name, key in cls.names.items()}
         if found.get("ffn") is None:
             found["ffn"] = 4 * found["hidden"]  # as GPT-2 and GPT-Neo take it
+        found["settings"] = cls.unusual(config) or None
         return {name: value for name, value in found.items() if value is not None}
+
+    @classmethod
+    def unusual(cls, config: Any) -> dict[str, Any]:
+        """Return the settings of a transformers configuration that are not the usual ones."""
+        found = {**cls.usual, **cls.normalized(config.to_dict())}
+        return {key: value for key, value in found.items() if key in cls.usual and value != cls.usual[key]}
+
+    @classmethod
+    def normalized(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Return config.json's content with one spelling for each meaning."""
+        return dict(content)
+
+    def setting(self, key: str) -> Any:
+        """Return the value of one of the `usual` settings; None for another key."""
+        return {**self.usual, **(self.settings or {})}.get(key)
 
     @property
     def head_features(self) -> int:
@@ -95,16 +118,19 @@ class Backbone:
         return self.positions - self.first_position if self.position_table else None
 
     @property
+    def features(self) -> int:
+        """Features of an embedding, and of what a language model's unembedding reads."""
+        return self.embedding or self.hidden
+
+    @property
     def embeddings(self) -> int:
         """Parameters before the first layer, in entries, without norms."""
-        return (self.vocabulary + self.types + (self.positions if self.position_table else 0)) * (
-            self.embedding or self.hidden
-        )
+        return (self.vocabulary + self.types + (self.positions if self.position_table else 0)) * self.features
 
     @property
     def norms(self) -> int:
         """Scales of all norms, in entries."""
-        return (self.embedding or self.hidden) + self.layer_norms * self.own_layers * self.hidden
+        return self.features + self.layer_norms * self.own_layers * self.hidden
 
     @property
     def own_layers(self) -> int:
@@ -117,7 +143,7 @@ class Backbone:
 
     def head(self, labels: int) -> int:
         """Parameters of the task head: a decoder's reads the last token; an encoder's has a dense layer before."""
-        return labels * self.hidden if self.generates else (self.hidden + labels) * (self.hidden + 1)
+        return labels * self.features if self.generates else (self.hidden + labels) * (self.hidden + 1)
 
     def has_bias(self, kind: Kind, path: str) -> bool:
         """Whether the weight at this path of a layer has a bias."""
@@ -155,7 +181,7 @@ class Backbone:
             raise ValueError(
                 f"{self.name} is an encoder and writes no text; for generation use backbone=gpt2 or smollm2"
             )
-        unembedding = self.vocabulary * self.hidden if labels is None else 0
+        unembedding = self.vocabulary * self.features if labels is None else 0
         return ModelSpec(
             weights=tuple(self.weights()),
             layers=self.own_layers,
@@ -169,13 +195,24 @@ class Backbone:
             queries_per_key=self.heads // (self.key_heads or self.heads),
             relative=self.relative,
             unembedding=unembedding,
+            unembedding_bias=self.vocabulary if unembedding and self.unembedding_bias else 0,
             head_modules=("bert.pooler",) if self.new_pooler else (),
         )
 
     def config_settings(self) -> dict[str, object]:
         """Return the numbers as transformers' configuration names them."""
         numbers = {key: getattr(self, name) for name, key in self.names.items()}
-        return {key: value for key, value in numbers.items() if value is not None} | dict(self.fixed)
+        return {key: value for key, value in numbers.items() if value is not None} | {
+            **self.fixed,
+            **self.usual,
+            **(self.settings or {}),
+        }
+
+    def differences(self, content: Mapping[str, Any]) -> list[str]:
+        """Return what config.json's content has otherwise than these settings, as "KEY is X, not Y"."""
+        found = self.normalized(content)
+        stated = {"model_type": self.model_type, **self.config_settings()}
+        return [f"{key} is {found[key]}, not {v}" for key, v in stated.items() if found.get(key) not in (None, v)]
 
     def load(self, labels: int, regression: bool) -> Loaded:
         """Return the model with a new head of `labels` outputs, from torch's global random state, and its tokenizer."""

@@ -3,8 +3,9 @@
 FLOPs of one forward pass over T tokens, a multiply and an add counted as two (as torch's FlopCounterMode does):
   a weight with N non-zero entries    2 T N        (the pooler: 2 N, it sees the first token alone)
   attention of a layer with H heads   4 T^2 H D    (scores and the weighted sum; D features a head)
-  DeBERTa's attention, P position rows  4 T P H D more; a weight that projects positions has P inputs more than,
-    or (kind `position`) instead of, T             (He et al. 2021, equation 4; as transformers computes it)
+  DeBERTa's attention, P position rows  2 T P H D more for each pair of content and position; a weight that projects
+    positions has P inputs more than, or (kind `position`) instead of, T
+                                                   (He et al. 2021, equation 4; as transformers computes it)
   an adapter of rank R with K entries  2 T (R (O + I) + K)
 A layer whose weights several layers share (ALBERT) counts once for each of them.
 Not counted: embedding look-ups, LayerNorm, activations, softmax, biases, and the task head, which every method has.
@@ -42,7 +43,9 @@ def forward_flops(spec: ModelSpec, tokens: int) -> int:
     """FLOPs of one forward pass of one sequence of `tokens` tokens; see the formulas at the top."""
     positions = spec.relative.rows(tokens) if spec.relative else 0
     count = sum(weight_flops(weight, _rows(weight, spec, tokens)) for weight in spec.weights)
-    count += spec.uses * sum(4 * tokens * (tokens + positions) * heads * spec.head_size for heads in spec.attention)
+    pairs = spec.relative.pairs if spec.relative else 0
+    per_feature = 4 * tokens * tokens + 2 * pairs * tokens * positions
+    count += spec.uses * sum(per_feature * heads * spec.head_size for heads in spec.attention)
     return count + 2 * tokens * spec.unembedding
 
 

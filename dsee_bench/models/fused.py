@@ -4,7 +4,7 @@ Stages adapt, prune and narrow each part alone, and PEFT's methods sit on whole 
 Linear module for each of the P parts, and their outputs are concatenated. `join` undoes it for an export: the model
 then has transformers' own modules and names.
 
-Letters: P parts, O outputs of each part, I inputs, D features of a head.
+Letters: P parts, O outputs of all parts together, I inputs, D features of a head.
 """
 
 import torch
@@ -16,12 +16,18 @@ from dsee_bench.models.families import families
 
 
 class Fused(nn.Module):
-    """Several weights of one input, with their outputs in one tensor, as the module that they replace has them."""
+    """Several weights of one input, with their outputs in one tensor, as the module that they replace has them.
 
-    def __init__(self, whole: nn.Linear | Conv1D, parts: tuple[str, ...], head_size: int | None) -> None:
+    `shares` says how the outputs divide among the parts: (2, 1, 1) where two query heads share a key and a value head.
+    """
+
+    def __init__(
+        self, whole: nn.Linear | Conv1D, parts: tuple[str, ...], shares: tuple[int, ...], head_size: int | None
+    ) -> None:
         super().__init__()
         self.parts = parts
-        self.transposed = isinstance(whole, Conv1D)  # it stored (I, P O)
+        self.shares = shares
+        self.transposed = isinstance(whole, Conv1D)  # it stored (I, O)
         self.head_size = head_size  # D where the rows are laid out head by head, each with all parts; else None
         weight = whole.weight.detach().T if self.transposed else whole.weight.detach()
         biases = [None] * len(parts) if whole.bias is None else self._apart(whole.bias.detach())
@@ -31,7 +37,7 @@ class Fused(nn.Module):
 
     def _apart(self, rows: Tensor) -> list[Tensor]:
         if self.head_size is None:
-            return list(rows.chunk(len(self.parts)))
+            return list(rows.split([len(rows) // sum(self.shares) * share for share in self.shares]))
         heads = rows.unflatten(0, (-1, len(self.parts), self.head_size))
         return [heads[:, part].flatten(0, 1) for part in range(len(self.parts))]
 
@@ -43,7 +49,7 @@ class Fused(nn.Module):
         return torch.cat(by_head, after).flatten(*((-2, -1) if axis < 0 else (axis, after)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., I) to (..., P O)."""
+        """(..., I) to (..., O)."""
         return self._together([getattr(self, name)(x) for name in self.parts], -1)
 
     def whole(self) -> nn.Linear | Conv1D:
@@ -81,11 +87,14 @@ def split(model: PreTrainedModel) -> None:
     family = families().get(model.config.model_type)
     if family is None:
         return
-    head_size = model.config.hidden_size // model.config.num_attention_heads if family.by_head else None
+    numbers = family.numbers(model.config)
+    head_size = numbers["hidden"] // numbers["heads"] if family.by_head else None
+    queries_per_key = numbers["heads"] // numbers.get("key_heads", numbers["heads"])
     for name, module in list(model.named_modules()):
         for end, parts in family.fused.items():
             if name.endswith(end):
-                model.set_submodule(name, Fused(module, parts, head_size))
+                shares = tuple(queries_per_key if part == "query" else 1 for part in parts)
+                model.set_submodule(name, Fused(module, parts, shares, head_size))
 
 
 def join(model: nn.Module) -> None:

@@ -186,13 +186,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def check_numbers(checkpoint: "Backbone", folder: Path, way_out: str = AUTO) -> None:
     """ValueError if the folder's configuration is not the one that the backbone's settings state."""
-    found = read_config(folder)
-    if isinstance(found.get("pos_att_type"), list):  # DeBERTa, as save_pretrained writes it
-        found["pos_att_type"] = "|".join(found["pos_att_type"])
-    stated = {"model_type": checkpoint.model_type, **checkpoint.config_settings()}
-    wrong = [
-        f"{key} is {found[key]}, not {value}" for key, value in stated.items() if found.get(key) not in (None, value)
-    ]
+    wrong = checkpoint.differences(read_config(folder))
     if wrong:
         raise ValueError(f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}; {way_out}")
 

@@ -58,7 +58,7 @@ def _backbone(model: PreTrainedModel) -> Backbone:
         raise ValueError(
             f"there is no table of paths for model_type {config.model_type}; there is {', '.join(sorted(families()))}"
         )
-    return family(
+    backbone = family(
         name=config.model_type,
         model_type=config.model_type,
         hub=None,
@@ -68,6 +68,9 @@ def _backbone(model: PreTrainedModel) -> Backbone:
         random=True,
         **family.numbers(config),
     )
+    if wrong := backbone.differences(config.to_dict()):
+        raise ValueError(f"the table of paths for {config.model_type} does not hold for this model: {'; '.join(wrong)}")
+    return backbone
 
 
 def _site(site: Site, modules: dict[str, nn.Module]) -> Site | None:

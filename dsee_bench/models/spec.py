@@ -70,6 +70,7 @@ class Relative:
     span: int  # rows of the table on either side of zero
     grows: bool  # a sequence of T tokens uses T rows on either side, at most `span`; otherwise always all
     shared: bool  # positions go through the query and key weights; otherwise through weights of kind `position`
+    pairs: int = 2  # of content to position and position to content, those that are computed
 
     def rows(self, tokens: int) -> int:
         """Return the rows of the table that a sequence of this length multiplies with."""
@@ -95,6 +96,7 @@ class ModelSpec:
     queries_per_key: int = 1  # query heads that share one key and value head
     relative: Relative | None = None
     unembedding: int = 0  # vocabulary x hidden of a language-model head: two FLOPs each a token
+    unembedding_bias: int = 0
     head_modules: tuple[str, ...] = ()  # of the head, though they lie in what transformers calls the pretrained part
     tuned: Tuned = "nothing"  # what the last tuning stage trains, besides the head
 
@@ -125,7 +127,7 @@ class ModelSpec:
 
     @property
     def biases(self) -> int:
-        return sum(weight.bias for weight in self.weights) + self.offsets
+        return sum(weight.bias for weight in self.weights) + self.offsets + self.unembedding_bias
 
     @property
     def pretrained(self) -> int:

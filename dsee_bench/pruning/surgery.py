@@ -5,9 +5,10 @@ neuron is rows of the weights into the feed-forward part and a column of the wei
 a key and value head they are removed with it: what can go is a group of heads, so that each keeps its own key.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dsee_bench.models.spec import Kind, LinearSpec, ModelSpec, Site
 
@@ -21,7 +22,19 @@ FFN_COLUMNS: tuple[Kind, ...] = ("ffn_out",)
 SCORED_HEADS: tuple[Kind, ...] = ("query", "value")  # where a delta's size says how much a head matters
 # Attributes in which transformers' attention modules note how many heads they have, or how many features these make.
 HEAD_COUNTS = ("num_attention_heads", "num_heads")
+KEY_HEAD_COUNTS = ("num_key_value_heads",)
+READ_THEIR_CONFIG = ("Phi3Attention",)  # for the number of heads, at each step; it then has a configuration of its own
 HEAD_FEATURES = ("all_head_size", "split_size")
+
+
+def refuse_shared_layers(spec: ModelSpec) -> None:
+    """ValueError where layers share their weights (ALBERT): what one layer loses, all would lose."""
+    if spec.uses > 1:
+        raise ValueError(
+            f"the {spec.layers * spec.uses} layers of this backbone share one layer's weights, so heads and neurons "
+            "cannot be ranked or removed layer by layer; use an adapter or unstructured pruning (method=lora, "
+            "method=dsee, method=omp), or another backbone"
+        )
 
 
 def head_groups(spec: ModelSpec) -> list[int]:
@@ -109,12 +122,18 @@ def narrow_bias(model: "nn.Module", site: Site, rows: "Tensor") -> None:
         narrow_parameter(model.get_submodule(path), name, rows, 0)
 
 
-def note_heads(model: "nn.Module", sites: Sequence[Site], heads: int, head_size: int) -> None:
+def note_heads(model: "nn.Module", sites: Sequence[Site], spec: ModelSpec, heads: int) -> None:
     """Tell the attention module above these sites of one layer how many heads it has now."""
+    counts = {
+        **dict.fromkeys(HEAD_COUNTS, heads),
+        **dict.fromkeys(KEY_HEAD_COUNTS, heads // spec.queries_per_key),
+        **dict.fromkeys(HEAD_FEATURES, heads * spec.head_size),
+    }
     parents = {site.path.rpartition(".")[0] for site in sites if site.kind in ("query", "position")}
     for path in parents | {parent.rpartition(".")[0] for parent in parents}:  # a split module stands between
-        module = model.get_submodule(path)
-        for names, value in ((HEAD_COUNTS, heads), (HEAD_FEATURES, heads * head_size)):
-            for name in names:
-                if name in vars(module):
-                    setattr(module, name, value)
+        module: Any = model.get_submodule(path)  # nn.Module's attributes may be tensors, as its types have it
+        for name in counts.keys() & vars(module).keys():
+            setattr(module, name, counts[name])
+        if type(module).__name__ in READ_THEIR_CONFIG:
+            module.config = copy.copy(module.config)
+            module.config.num_attention_heads = heads

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dsee_bench.config.limits import NotNegative
 from dsee_bench.models.spec import LinearSpec, ModelSpec, Site
-from dsee_bench.pruning.surgery import FFN_COLUMNS, HEAD_COLUMNS
+from dsee_bench.pruning.surgery import FFN_COLUMNS, HEAD_COLUMNS, refuse_shared_layers
 from dsee_bench.record import Report
 from dsee_bench.stages.stage import Facts, RunState, Stage
 
@@ -33,6 +33,8 @@ class Coefficients(Stage):
         return spec.pick((*HEAD_COLUMNS, *FFN_COLUMNS))
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
+        refuse_shared_layers(spec)
+
         def attach(weight: LinearSpec) -> LinearSpec:
             if weight.coefficients:
                 raise ValueError(f"{weight.site.path} has coefficients already; one such stage is enough")

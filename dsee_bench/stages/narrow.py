@@ -65,6 +65,7 @@ class Narrow(Stage):
 
     def plan(self, spec: ModelSpec) -> ModelSpec:
         """Exact in weights and FLOPs; which layer loses what, and how many sparse entries go, is known from the run."""
+        surgery.refuse_shared_layers(spec)
         _refuse(spec, self.heads, self.score, surgery.SCORED_HEADS, surgery.HEAD_COLUMNS, "score")
         _refuse(spec, self.ffn, self.score_ffn, FFN, surgery.FFN_COLUMNS, "score_ffn")
         heads, ffn = surgery.head_groups(spec), surgery.neurons(spec)

@@ -69,6 +69,10 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
         with pytest.raises(ConfigError, match="needs biases, and this backbone has none"):
             plan.plan(settings)
         return
+    if settings.backbone.shared_layers and method in ("dsee_structured", "earlybert"):
+        with pytest.raises(ConfigError, match=r"method\.stages\.\w+: the 3 layers of this backbone share"):
+            plan.plan(settings)
+        return
     planned = plan.plan(settings).final
     state, inputs = pipeline.prepare(settings, tmp_path)
     before = {name: value.clone() for name, value in state.model.named_parameters()}

@@ -44,20 +44,10 @@ def test_a_folder_is_the_named_backbone_but_for_its_name(tmp_path):
     }
 
 
-# What a checkpoint of the family has, where transformers' class has another default.
-OWN = {
-    "deberta": {"relative_attention": True, "position_biased_input": False, "type_vocab_size": 0,
-                "pos_att_type": ["c2p", "p2c"]},
-    "deberta-v2": {"relative_attention": True, "position_biased_input": False, "type_vocab_size": 0,
-                   "pos_att_type": ["p2c", "c2p"], "position_buckets": 256, "share_att_key": True,
-                   "norm_rel_ebd": "layer_norm", "num_hidden_layers": 2},
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("model_type", sorted(families()))
 def test_parameters_are_those_of_transformers(model_type, tmp_path):
     """At the size that transformers' class has by default, as a classifier and as a language model."""
-    folder = saved(tmp_path / "some-model", model_type, **OWN.get(model_type, {}))
+    folder = saved(tmp_path / "some-model", model_type)
     settings, _ = planned(f"backbone.path={folder}", "task=rte")
     assert settings.backbone.name == "some-model"
     classes = [AutoModelForSequenceClassification] + [AutoModelForCausalLM] * settings.backbone.generates
@@ -114,8 +104,8 @@ def test_what_is_refused(words, message, tmp_path):
 
 
 def test_a_setting_that_the_family_does_not_know_is_refused(tmp_path):
-    saved(tmp_path, "deberta", relative_attention=False)
-    with pytest.raises(ConfigError, match=r"relative_attention is False, not True.*the table of paths does not hold"):
+    saved(tmp_path, "deberta-v2", conv_kernel_size=3)
+    with pytest.raises(ConfigError, match=r"conv_kernel_size is 3, not 0.*the table of paths does not hold"):
         planned(f"backbone.path={tmp_path}")
 
 

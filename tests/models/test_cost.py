@@ -4,10 +4,8 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from omegaconf import OmegaConf
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.flop_counter import FlopCounterMode
+from torch_counts import check_against
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.initialization import no_init_weights
 
@@ -139,28 +137,6 @@ def real_model(backbone, auto_class, **head):
     model.tie_weights()
     split(model)
     return model
-
-
-def check_against(spec, make, counted_part):
-    """Parameters on the meta device, weight by weight, and FLOPs by torch's counter without real weights."""
-    with torch.device("meta"):
-        model = make()
-    assert spec.total == sum(parameter.numel() for parameter in model.parameters())
-    modules = dict(model.named_modules())
-    for weight in spec.weights:
-        stored = modules[weight.site.path].weight
-        assert tuple(stored.T.shape if weight.site.transposed else stored.shape) == (weight.outputs, weight.inputs)
-        bias = model.get_parameter(weight.site.bias) if weight.site.bias else modules[weight.site.path].bias
-        assert weight.bias == (0 if bias is None else bias.numel())
-    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
-        model = make()
-        for path in spec.head_modules:  # the formula leaves the head out, wherever it lies
-            parent, _, name = path.rpartition(".")
-            setattr(model.get_submodule(parent), name, None)
-        model = counted_part(model).requires_grad_(False)
-        with FlopCounterMode(display=False) as counter:
-            model(torch.ones(1, 128, dtype=torch.long))
-    assert counter.get_total_flops() == cost.forward_flops(spec, 128)
 
 
 @pytest.mark.parametrize("name", COUNTED)

@@ -8,7 +8,7 @@ from dsee_bench.models.spec import LinearSpec, Site, dense
 
 @dataclass(frozen=True)
 class Albert(Backbone):
-    """ALBERT with one group of layers, as all published checkpoints have; what a stage changes, it changes in all."""
+    """ALBERT with one group of layers, as all published checkpoints have: adapters and unstructured pruning only."""
 
     model_types = ("albert",)
     names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}

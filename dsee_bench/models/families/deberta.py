@@ -2,11 +2,13 @@
 and 3 (`deberta-v2`).
 
 Version 1 has its biases of query and value beside the fused weight, and projects positions by weights of their own
-(kind `position`); version 3 sends them through the query and key weights.
+(kind `position`); version 3 sends them through the query and key weights. `pos_att_type` names the pairs whose
+attention is computed: content to position (c2p), position to content (p2c), or both.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.spec import Kind, Relative
@@ -21,7 +23,6 @@ FIRST: Mapping[Kind, str] = {
     "query": f"{CONTENT}.in_proj.query",
     "key": f"{CONTENT}.in_proj.key",
     "value": f"{CONTENT}.in_proj.value",
-    "position": f"{CONTENT}.pos_proj {CONTENT}.pos_q_proj",
     **REST,
 }
 SECOND: Mapping[Kind, str] = {
@@ -30,6 +31,11 @@ SECOND: Mapping[Kind, str] = {
     "value": f"{CONTENT}.value_proj",
     **REST,
 }
+# Weights that project positions, by the pair they are for.
+FIRST_POSITIONS = {"c2p": f"{CONTENT}.pos_proj", "p2c": f"{CONTENT}.pos_q_proj"}
+SECOND_POSITIONS = {"c2p": f"{CONTENT}.pos_key_proj", "p2c": f"{CONTENT}.pos_query_proj"}
+SECOND_ONLY = ("position_buckets", "share_att_key", "norm_rel_ebd", "conv_kernel_size")
+ABSENT = {"share_att_key": False, "norm_rel_ebd": "none"}  # what version 2 takes for what its config.json lacks
 
 
 @dataclass(frozen=True)
@@ -38,8 +44,15 @@ class Deberta(Backbone):
 
     model_types = ("deberta", "deberta-v2")
     pickled = True  # microsoft's repositories hold no safetensors
-    names = {**NAMES, "buckets": "position_buckets"}
-    position_table = False
+    names = {**NAMES, "buckets": "position_buckets", "types": "type_vocab_size"}
+    fixed = {"max_relative_positions": -1, "conv_kernel_size": 0}  # -1: as many as positions
+    usual = {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": "c2p|p2c",
+        "share_att_key": True,
+        "norm_rel_ebd": "layer_norm",
+    }
     layer = "deberta.encoder.layer.{}"
     fused = {".in_proj": ("query", "key", "value")}
     by_head = True
@@ -47,45 +60,70 @@ class Deberta(Backbone):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if (self.buckets is None) == self.second:
-            raise ValueError(f"buckets must be set for deberta-v2 and null for deberta, got {self.buckets}")
+        if self.buckets is not None and not self.second:
+            raise ValueError(f"buckets must be null for deberta, got {self.buckets}")
+
+    @classmethod
+    def numbers(cls, config: Any) -> dict[str, Any]:
+        """As its parent's; no buckets are written as -1."""
+        found = super().numbers(config)
+        return {name: value for name, value in found.items() if name not in ("buckets", "types") or value > 0}
+
+    @classmethod
+    def normalized(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Write `pos_att_type`, which is a text or a list, in one way; and a longest distance that is the usual one."""
+        found = {**(ABSENT if content.get("model_type") == "deberta-v2" else {}), **content}
+        pairs = found.get("pos_att_type") or []
+        pairs = pairs.lower().split("|") if isinstance(pairs, str) else pairs
+        found["pos_att_type"] = "|".join(sorted({pair.strip() for pair in pairs} & {"c2p", "p2c"})) or "none"
+        if found.get("max_relative_positions") == found.get("max_position_embeddings"):
+            found["max_relative_positions"] = -1
+        if isinstance(found.get("norm_rel_ebd"), str) and "layer_norm" in found["norm_rel_ebd"]:
+            found["norm_rel_ebd"] = "layer_norm"
+        return found
 
     @property
     def second(self) -> bool:
         return self.model_type == "deberta-v2"
 
     @property
-    def paths(self) -> Mapping[Kind, str]:  # type: ignore[override]
-        return SECOND if self.second else FIRST
+    def pairs(self) -> list[str]:
+        """The pairs of content and position whose attention is computed."""
+        return [pair for pair in ("c2p", "p2c") if self.relative and pair in self.setting("pos_att_type")]
 
     @property
-    def span(self) -> int:
-        """Rows of the table of relative positions on either side of zero."""
-        return self.buckets or self.positions
+    def paths(self) -> Mapping[Kind, str]:  # type: ignore[override]
+        paths = SECOND if self.second else FIRST
+        if not self.pairs or (self.relative and self.relative.shared):
+            return paths
+        positions = SECOND_POSITIONS if self.second else FIRST_POSITIONS
+        first: dict[Kind, str] = {kind: paths[kind] for kind in ("query", "key", "value")}
+        return {**first, "position": " ".join(positions[pair] for pair in self.pairs), **paths}
+
+    @property
+    def position_table(self) -> bool:  # type: ignore[override]
+        return bool(self.setting("position_biased_input"))
 
     @property
     def embeddings(self) -> int:
-        return (self.vocabulary + 2 * self.span) * self.hidden
+        return super().embeddings + (2 * self.relative.span * self.hidden if self.relative else 0)
 
     @property
     def norms(self) -> int:
-        return super().norms + (self.hidden if self.second else 0)  # version 2 has one for the table of positions
+        """Version 2 has one for the table of relative positions."""
+        return super().norms + (self.hidden if self.second and self.setting("norm_rel_ebd") == "layer_norm" else 0)
 
     @property
-    def relative(self) -> Relative:
-        return Relative(self.span, grows=not self.second, shared=self.second)
+    def relative(self) -> Relative | None:
+        if not self.setting("relative_attention"):
+            return None
+        pairs = sum(pair in self.setting("pos_att_type") for pair in ("c2p", "p2c"))
+        shared = self.second and bool(self.setting("share_att_key"))
+        return Relative(self.buckets or self.positions, grows=not self.second, shared=shared, pairs=pairs)
 
     def has_bias(self, kind: Kind, path: str) -> bool:
         return not path.endswith((".in_proj.key", ".pos_proj"))
 
     def config_settings(self) -> dict[str, object]:
-        settings: dict[str, object] = {
-            "max_relative_positions": -1,  # as many as positions
-            "relative_attention": True,
-            "position_biased_input": False,
-            "type_vocab_size": 0,
-            "pos_att_type": "p2c|c2p" if self.second else "c2p|p2c",
-        }
-        if self.second:
-            settings |= {"share_att_key": True, "norm_rel_ebd": "layer_norm"}
-        return super().config_settings() | settings
+        settings = {"position_buckets": -1} | super().config_settings()
+        return settings if self.second else {key: value for key, value in settings.items() if key not in SECOND_ONLY}

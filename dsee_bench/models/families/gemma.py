@@ -12,7 +12,7 @@ class Gemma(Llama):
     """Gemma; `gemma3_text` is version 3's model of text alone."""
 
     model_types = ("gemma", "gemma2", "gemma3_text")
-    fixed = {"attention_bias": False}
+    usual = {"attention_bias": False}
 
     @property
     def layer_norms(self) -> int:  # type: ignore[override]

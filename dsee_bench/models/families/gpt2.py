@@ -21,6 +21,7 @@ class Gpt2(Backbone):
         "ffn": "n_inner",
         "vocabulary": "vocab_size",
         "positions": "n_positions",
+        "tied": "tie_word_embeddings",
     }
     layer = "transformer.h.{}"
     fused = {".c_attn": ("query", "key", "value")}

@@ -1,6 +1,8 @@
 """GPT-Neo (Black et al. 2021): GPT-2's layers with separate weights; every second layer attends locally."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.spec import Kind
@@ -12,7 +14,7 @@ class GptNeo(Backbone):
 
     model_types = ("gpt_neo",)
     generates = True
-    names = {**NAMES, "layers": "num_layers", "heads": "num_heads"}
+    names = {**NAMES, "layers": "num_layers", "heads": "num_heads", "tied": "tie_word_embeddings"}
     layer = "transformer.h.{}"
     paths = {
         "query": "attn.attention.q_proj",
@@ -22,6 +24,11 @@ class GptNeo(Backbone):
         "ffn_in": "mlp.c_fc",
         "ffn_out": "mlp.c_proj",
     }
+
+    @classmethod
+    def normalized(cls, content: Mapping[str, Any]) -> dict[str, Any]:
+        """Leave out which layers attend locally: nothing here depends on it."""
+        return {key: value for key, value in content.items() if key != "attention_types"}
 
     def has_bias(self, kind: Kind, path: str) -> bool:
         return kind not in ("query", "key", "value")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.spec import FFN, Kind
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class GptNeox(Backbone):
     model_types = ("gpt_neox",)
     generates = True
     names = {**NAMES, "tied": "tie_word_embeddings"}
-    fixed = {"attention_bias": True}
+    usual = {"attention_bias": True}
     position_table = False
     layer = "gpt_neox.layers.{}"
     fused = {".query_key_value": ("query", "key", "value")}
@@ -25,3 +26,6 @@ class GptNeox(Backbone):
         "ffn_in": "mlp.dense_h_to_4h",
         "ffn_out": "mlp.dense_4h_to_h",
     }
+
+    def has_bias(self, kind: Kind, path: str) -> bool:
+        return kind in FFN or bool(self.setting("attention_bias"))

@@ -1,5 +1,5 @@
-"""Llama-shaped decoders (Touvron et al. 2023): rotary positions, RMSNorm, no biases, a gated feed-forward part with
-two weights in, and key and value heads that several query heads share.
+"""Llama-shaped decoders (Touvron et al. 2023): rotary positions, RMSNorm, usually no biases, a gated feed-forward part
+with two weights in, and key and value heads that several query heads share.
 """
 
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dsee_bench.models.backbone import NAMES, Backbone
-from dsee_bench.models.spec import Kind
+from dsee_bench.models.spec import FFN, Kind
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Llama(Backbone):
     model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "smollm3")
     generates = True
     names = {**NAMES, "key_heads": "num_key_value_heads", "head_size": "head_dim", "tied": "tie_word_embeddings"}
-    fixed: ClassVar[Mapping[str, object]] = {"attention_bias": False, "mlp_bias": False}
+    usual: ClassVar[Mapping[str, object]] = {"attention_bias": False, "mlp_bias": False}
     position_table = False
     norm_bias = False
     layer = "model.layers.{}"
@@ -31,4 +31,4 @@ class Llama(Backbone):
     }
 
     def has_bias(self, kind: Kind, path: str) -> bool:
-        return False
+        return bool(self.setting("mlp_bias" if kind in FFN else "attention_bias"))

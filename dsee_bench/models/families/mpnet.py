@@ -10,7 +10,7 @@ class Mpnet(Backbone):
     """MPNet."""
 
     model_types = ("mpnet",)
-    fixed = {"relative_attention_num_buckets": 32}
+    fixed = {"relative_attention_num_buckets": 32}  # transformers counts 32, whatever is set
     first_position = 2
     layer = "mpnet.encoder.layer.{}"
     paths = {

@@ -11,7 +11,7 @@ class Qwen2(Llama):
     """Qwen 2 and 2.5."""
 
     model_types = ("qwen2",)
-    fixed = {}
+    usual = {}
 
     def has_bias(self, kind: Kind, path: str) -> bool:
         return kind in ("query", "key", "value")
@@ -22,7 +22,7 @@ class Qwen3(Llama):
     """Qwen 3."""
 
     model_types = ("qwen3",)
-    fixed = {"attention_bias": False}
+    usual = {"attention_bias": False}
 
     @property
     def norms(self) -> int:
