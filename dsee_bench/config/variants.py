@@ -1,15 +1,18 @@
-"""A family of tasks in one file: `variants` holds what each has of its own, and `task.variant` names one.
+"""A family of tasks in one file, and one task from the hub or from its published files.
 
     name: null            # null: the variant's
     texts: [premise, hypothesis]
     label: null
     variant: null
     variants:
-      cb: {name: cb, label: label}
-      scitail: {name: scitail, label: gold_label, texts: [sentence1, sentence2]}
+      cb:
+        name: cb
+        from_hub: {hub: aps/super_glue, config: cb, split: {train: train, dev: validation}, label: label}
+        from_files: {split: {train: train.jsonl, dev: val.jsonl}, label: gold_label}
 
-A variant fills in what is null or missing, at any depth; so an override such as `task.label=x` stays, and a setting
-that the variants share is written once above them.
+`task.variant` names one of `variants`. `from_files` is for a run with a `data_dir`, `from_hub` for one without. Each of
+them fills in what is null or missing, at any depth; so an override such as `task.label=x` stays, and what is shared is
+written once above them. What is left is a task like any other.
 """
 
 import copy
@@ -23,13 +26,29 @@ from dsee_bench.config import ConfigError, nearest
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+SOURCES = ("from_hub", "from_files")
+
 
 def chosen(composed: "DictConfig") -> "DictConfig":
-    """Return the composition with the task's variant filled in; a task without variants stays as it is."""
+    """Return the composition with the task's variant and source filled in; a task without them stays as it is."""
     task = composed.get("task")
-    if not OmegaConf.is_dict(task) or "variants" not in task:
+    if not OmegaConf.is_dict(task) or not {"variants", *SOURCES} & {*task}:
         return composed
     node: dict[str, Any] = OmegaConf.to_container(task, resolve=False)  # type: ignore[assignment]
+    if "variants" in node:
+        node = _of_variant(node)
+    sources = {name: node.pop(name, None) for name in SOURCES}
+    source = sources["from_hub" if composed.get("data_dir") is None else "from_files"]
+    if source is None and any(sources.values()):
+        ways = "by data_dir=DIR" if composed.get("data_dir") is None else "on the hub: leave out data_dir"
+        raise ConfigError(f"task {node.get('name')} can only be read {ways}")
+    composed = copy.deepcopy(composed)
+    composed._set_flag("struct", False)
+    composed.task = _filled(node, source or {})
+    return composed
+
+
+def _of_variant(node: dict[str, Any]) -> dict[str, Any]:
     variants, variant = node.pop("variants"), node.pop("variant", None)
     names = ", ".join(map(str, variants))
     family = node.get("name") or "this task"
@@ -38,10 +57,7 @@ def chosen(composed: "DictConfig") -> "DictConfig":
     if variant not in variants:
         known = nearest(str(variant), [str(name) for name in variants])
         raise ConfigError(f"task.variant={variant} is no variant of {family}{known} There are: {names}")
-    composed = copy.deepcopy(composed)
-    composed._set_flag("struct", False)
-    composed.task = _filled(node, variants[variant])
-    return composed
+    return _filled(node, variants[variant])
 
 
 def _filled(node: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,35 @@ def test_what_is_given_stays():
     assert chosen(composed(variant="wic")).task.extra == 1
 
 
+TWO_WAYS = {
+    "name": "viggo",
+    "hub": None,
+    "split": {"train": None, "dev": None},
+    "from_hub": {"hub": "GEM/viggo", "split": {"train": "train", "dev": "validation"}, "prompt": "{target}"},
+    "from_files": {"split": {"train": "train.csv", "dev": "valid.csv"}, "prompt": "{mr}"},
+}
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "hub", "dev", "prompt"), [(None, "GEM/viggo", "mine", "{target}"), ("d", None, "mine", "{mr}")]
+)
+@pytest.mark.parametrize("family", [False, True])
+def test_the_hub_and_the_published_files_are_two_sources(data_dir, hub, dev, prompt, family):
+    node = {**TWO_WAYS, "split": {"train": None, "dev": "mine"}}
+    if family:
+        node = {"split": {"dev": "mine"}, "variant": "v", "variants": {"v": TWO_WAYS}}
+    made = chosen(OmegaConf.create({"task": node, "data_dir": data_dir})).task
+    assert (made.get("hub"), made.split.dev, made.prompt) == (hub, dev, prompt)
+    assert not {"from_hub", "from_files", "variant", "variants"} & {*made}
+
+
+def test_a_source_that_there_is_not():
+    for data_dir, kept, said in ((None, "from_files", "only be read by data_dir=DIR"), ("d", "from_hub", "on the hub")):
+        node = {key: value for key, value in TWO_WAYS.items() if key == kept or not key.startswith("from_")}
+        with pytest.raises(ConfigError, match=f"task viggo can {'only be read' if data_dir else ''}.*{said[-8:]}"):
+            chosen(OmegaConf.create({"task": node, "data_dir": data_dir}))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
