@@ -4,7 +4,9 @@ huggingface_hub retries for 23 to 46 s before it says that there is no network; 
 verifies no checksum of what came over plain HTTP, though its cache names every file by one.
 """
 
+import functools
 import io
+import json
 import os
 import re
 import threading
@@ -12,17 +14,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from dsee_bench.monitoring import console
 from dsee_bench.system import signals
 from dsee_bench.system.checksum import verify
+from dsee_bench.system.files import write_atomically
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import find_files
 
 SILENCE = 10  # seconds without an answer after which a call of the hub's API is tried again
 WAITS = (1.0, 3.0)  # seconds before a download is tried again after an error of the server
+CARD = ("README.md", ".huggingface.yaml")  # files that describe a data set
 LOG_EVERY = 10.0  # seconds between two lines about a download where no terminal shows a bar
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,46 @@ def cached(remote: HubFiles) -> Path | None:
     return folder
 
 
+def listing(repo: str, revision: str, alternative: str) -> tuple[Path, tuple[str, ...]]:
+    """Return the folder with a data set's card, and the names of all files in that revision.
+
+    The names are stored beside the cached files, for nodes without network. A cache that another program filled has no
+    such list; there the cached files count. ConnectionError as from `get`.
+    """
+    card = HubFiles(repo, "dataset", revision, (), alternative, optional=CARD)
+    if card.local_copy is not None:
+        return card.local_copy, _names(card.local_copy)
+    folder = cached(card)
+    is_commit = re.fullmatch("[0-9a-f]{40}", revision) is not None
+    if folder is None or not (is_commit and _listed(folder).is_file()):
+        reason = why_unreachable()
+        if reason is None:
+            folder = _download(card)
+            names = _retried(card, functools.partial(_ask_names, repo, folder.name))
+            _listed(folder).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(_listed(folder), json.dumps(names))
+        elif folder is None:
+            raise ConnectionError(f"{card} is not in the cache and {reason}. {_ways_out(card)}")
+    stored = _listed(folder)
+    return folder, tuple(json.loads(stored.read_text())) if stored.is_file() else _names(folder)
+
+
+def _listed(folder: Path) -> Path:
+    """Return the file for the names of a snapshot's files; it lies in the repository's folder of the hub's cache."""
+    return folder.parent.parent / "dsee-bench" / f"{folder.name}.json"
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+
+def _ask_names(repo: str, commit: str) -> list[str]:
+    from huggingface_hub import HfApi
+
+    _bound_calls()
+    return sorted(HfApi().list_repo_files(repo, repo_type="dataset", revision=commit))
+
+
 def paths(remote: HubFiles, folder: Path) -> list[Path]:
     """Return the files of `remote` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
     needed = [path for pattern in remote.files for path in find_files(folder, pattern)]
@@ -139,12 +185,16 @@ def _ways_out(remote: HubFiles) -> str:
     )
 
 
-def _download(remote: HubFiles, waits: Sequence[float] = WAITS) -> Path:
+def _download(remote: HubFiles) -> Path:
+    return _retried(remote, functools.partial(_snapshot, remote))
+
+
+def _retried(remote: HubFiles, ask: Callable[[], Answer], waits: Sequence[float] = WAITS) -> Answer:
     """Retry server errors (5xx) of a file: huggingface_hub gives up on it at the first one."""
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     try:
-        return _snapshot(remote)
+        return ask()
     except RevisionNotFoundError as error:
         raise ValueError(f"the {_what(remote)} {remote.repo} has no revision {remote.revision!r} on the hub") from error
     except RepositoryNotFoundError as error:
@@ -156,13 +206,12 @@ def _download(remote: HubFiles, waits: Sequence[float] = WAITS) -> Path:
             reason = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0].rstrip('.')}"
             raise ConnectionError(f"{remote} could not be fetched: {reason}. {_ways_out(remote)}") from error
     time.sleep(waits[0])
-    return _download(remote, waits[1:])
+    return _retried(remote, ask, waits[1:])
 
 
 def _snapshot(remote: HubFiles) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_DISABLE_PROGRESS_BARS
-    from huggingface_hub.utils import get_session
     from tqdm import tqdm
 
     bars: list[tqdm[Any]] = []
@@ -186,14 +235,20 @@ def _snapshot(remote: HubFiles) -> Path:
             elif self.desc.startswith("Downloading"):  # of three bars the one of bytes received
                 console.info(f"  {self.n / 1e6:.1f} of {(self.total or 0) / 1e6:.1f} MB")
 
-    hooks = get_session().event_hooks["request"]
-    if _bound not in hooks:
-        hooks.append(_bound)
+    _bound_calls()
     try:
         return Path(snapshot_download(**remote.snapshot, tqdm_class=Bar))  # type: ignore[arg-type]
     finally:
         for bar in bars:  # huggingface_hub leaves them open, and they would come back below the next line
             bar.close()
+
+
+def _bound_calls() -> None:
+    from huggingface_hub.utils import get_session
+
+    hooks = get_session().event_hooks["request"]
+    if _bound not in hooks:
+        hooks.append(_bound)
 
 
 def _bound(request: Any) -> None:  # httpx2's Request

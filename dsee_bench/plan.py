@@ -22,6 +22,7 @@ from dsee_bench.system.files import file_name
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import CAUSAL, Split, Task
 from dsee_bench.tasks.holdout import hold_out
+from dsee_bench.tasks.table import TWO_WAYS, Table
 
 COUNTS = ("adapter", "trainable", "nnz", "total")
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
@@ -93,6 +94,8 @@ class Settings:
         """Return the task's splits; with train.select_on=validation some rows of train are a split of their own."""
         data = self.task.load(self.launch.data_dir, self.seed)
         if self.recipe.validation_seed is None:
+            if "dev" not in data:
+                raise ValueError(f"{self.task.name} has no dev split; {TWO_WAYS}")
             return data
         return hold_out(data, self.recipe.held_out(len(data["train"])), self.recipe.validation_seed)
 
@@ -185,6 +188,8 @@ def plan(settings: Settings) -> Plan:
         settings.recipe.check_classes(settings.task.kind, settings.task.labels)
     except ValueError as error:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
+    if isinstance(settings.task, Table) and settings.task.lacks_dev and settings.recipe.validation_seed is None:
+        raise ConfigError(f"task {settings.task.name} has no dev split; {TWO_WAYS}")
     steps = []
     estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():

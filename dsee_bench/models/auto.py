@@ -14,6 +14,7 @@ from dsee_bench.models.families import families
 from dsee_bench.models.load import check_numbers, read_config
 from dsee_bench.system.errors import shown
 from dsee_bench.system.shell import shell_path
+from dsee_bench.tasks.completion import filled
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -30,11 +31,11 @@ class Auto:
 
 
 def resolve(composed: "DictConfig") -> dict[str, Any]:
-    """Return the plain values of a composed configuration, with the settings that `backbone=auto` stands for.
+    """Return the plain values of a composed configuration, with what `backbone=auto` and an open task stand for.
 
     They come first, because recipes and methods refer to them. So does a task's variant.
     """
-    composed = variants.chosen(composed)
+    composed = filled(variants.chosen(composed))
     target = composed.get("backbone", {}).get(validate.TARGET)
     if target == f"{__name__}.{Auto.__name__}":
         node = config.resolve(composed.backbone)

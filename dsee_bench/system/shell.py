@@ -12,12 +12,13 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.train", "task.dev", "task.test", "task.hub")
+SPLITS = tuple(f"task.{name}{split}" for name in ("", "split.") for split in ("train", "dev", "test"))
+PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.hub", *SPLITS)
 
 
 def as_in_a_shell(words: Iterable[str]) -> list[str]:
-    """The words of a command with `~` and `${NAME}` in paths so quoted that Hydra hands them on as they are: it takes
-    the one for a mistake and the other for a setting of its own."""
+    """The words of a command with `~` and `${NAME}` in paths, and slices of splits (train[90%:]), so quoted that Hydra
+    hands them on as they are: it takes them for mistakes, or for settings of its own."""
     return [_quoted(word) for word in words]
 
 
@@ -25,7 +26,9 @@ def _quoted(word: str) -> str:
     key, _, value = word.partition("=")
     bare = value[1:-1] if value[:1] in ("'", '"') and value[-1:] == value[:1] else value
     path = re.sub(r"(?<!\\)\$\{(?=[A-Z_][A-Z0-9_]*\})", r"\\${", bare)
-    if key.lstrip("+") not in PATHS or (path == bare and not bare.startswith("~")) or re.search("['\",]", bare):
+    sliced = key.lstrip("+") in SPLITS and re.search(r"[^,\[]\[[^,\[\]]*:[^,\[\]]*\]", bare) is not None
+    changed = path != bare or bare.startswith("~") or sliced
+    if key.lstrip("+") not in PATHS or not changed or re.search("['\",]", bare):
         return word
     return f"{key}='{path}'"
 

@@ -4,11 +4,12 @@ import gzip
 import re
 import stat
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BufferedIOBase
 from pathlib import Path
 
+SHARD = re.compile(r"-(\d+)-of-(\d+)\.")
 LISTED = 20  # names of a folder that an error shows
 KINDS = {
     stat.S_IFDIR: "folder",
@@ -22,7 +23,7 @@ KINDS = {
 def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
     """Return the files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
 
-    FileNotFoundError if there is none, if a shard is missing, or if several files match that are not shards.
+    FileNotFoundError if there is none, if a pattern matches not all shards, or several files that are not shards.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; {pattern} was to be in it")
@@ -34,13 +35,26 @@ def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
         raise FileNotFoundError(
             f"there is no file {folder / pattern}; {near if near.is_dir() else folder} holds {there[:LISTED]}{more}"
         )
-    shards = [re.search(r"-(\d+)-of-(\d+)\.", path.name) for path in paths]
+    shards = [SHARD.search(path.name) for path in paths]
     wanted = int(shards[0][2]) if shards[0] is not None else 1
-    if len(paths) != wanted:
+    if len(paths) != wanted and has_wildcard(pattern):
         raise FileNotFoundError(f"{folder / pattern} should be {wanted} file(s), found {[path.name for path in paths]}")
     for path in paths:
         check_file(path)
     return paths
+
+
+def has_wildcard(pattern: str) -> bool:
+    """Return whether a pattern may match several files."""
+    return re.search(r"[*?\[]", pattern) is not None
+
+
+def check_shards(names: Sequence[str]) -> None:
+    """FileNotFoundError if a shard (`-00000-of-00003`) of the files is missing."""
+    shards = [found for found in map(SHARD.search, names) if found is not None]
+    wanted = sum({found.string[: found.start()]: int(found[2]) for found in shards}.values())
+    if len(shards) != wanted:
+        raise FileNotFoundError(f"there should be {wanted} files, found {list(names)[:LISTED]}; fetch the others")
 
 
 def check_file(path: Path) -> Path:

@@ -1,5 +1,6 @@
 """From rows to examples: the checks that every task of texts with a class or a number shares."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +15,19 @@ from dsee_bench.tasks.rows import BrokenRows, Row, class_names, read_rows
 LabelKind = Literal["classification", "regression"]
 LISTED = 30  # classes that an error names
 YAML_WORDS = ("yes", "no", "on", "off", "y", "n")
-ReadLabel = Callable[[Row, object], int | float]
+MOST_CLASSES = 1000  # that are found in rows; more are a text or a number
+ReadLabel = Callable[[Row, object], int | float | None]  # None: the row has no label and is left out
 
 
 def check_task(*, kind: LabelKind, labels: Sequence[str], metric_names: Sequence[str], splits: Iterable[str]) -> None:
     """Raise ValueError unless these settings can be those of one task."""
+    check_labels(kind, labels, metric_names)
+    if not {"train", "dev"} <= set(splits):
+        raise ValueError(f"a task needs a file for the splits train and dev, got {sorted(splits) or 'none'}")
+
+
+def check_labels(kind: LabelKind, labels: Sequence[str], metric_names: Sequence[str]) -> None:
+    """Raise ValueError unless these labels and metrics go with the kind of task."""
     if kind == "regression" and labels:
         raise ValueError(f"labels must be [] for regression, got {list(labels)}; kind=classification has classes")
     if kind == "classification" and len(labels) < 2:
@@ -26,8 +35,9 @@ def check_task(*, kind: LabelKind, labels: Sequence[str], metric_names: Sequence
     if len(set(labels)) != len(labels):
         raise ValueError(f"labels names a class twice: {list(labels)}")
     metrics.check(metric_names, kind=kind, classes=len(labels) if kind == "classification" else None)
-    if not {"train", "dev"} <= set(splits):
-        raise ValueError(f"a task needs a file for the splits train and dev, got {sorted(splits) or 'none'}")
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,17 +73,26 @@ def unlabelled(path: Path, rows: Iterable[Row], texts: Sequence[str]) -> Iterato
 
 
 def examples(
-    path: Path, rows: Iterable[Row], *, texts: Sequence[str], label: str | None, read_label: ReadLabel
+    source: object, rows: Iterable[Row], *, texts: Sequence[str], label: str | None, read_label: ReadLabel
 ) -> Iterator[Example]:
-    """Yield each row of `path` as an example; ValueError naming file, line and rule for a row that is none."""
-    row = None
+    """Yield each row of `source` as an example; ValueError naming file, line and rule for a row that is none.
+
+    Rows without a label are left out, and their number is logged.
+    """
+    row, dropped = None, 0
     for row in rows:
         missing = [column for column in (*texts, label) if column is not None and column not in row.cells]
         if missing:
             raise ValueError(f"{row.where}: no column {missing[0]!r}; the columns are {', '.join(row.cells)}")
-        yield Example(_texts(row, texts), None if label is None else read_label(row, row.cells[label]))
+        value = None if label is None else read_label(row, row.cells[label])
+        if label is not None and value is None:
+            dropped += 1
+            continue
+        yield Example(_texts(row, texts), value)
     if row is None:
-        raise ValueError(f"{path} holds no row")
+        raise ValueError(f"{source} holds no row")
+    if dropped:
+        logger.warning("%s: %d rows have no label (-1) and are left out", source, dropped)
 
 
 def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
@@ -116,6 +135,57 @@ def class_of(written: Sequence[str]) -> ReadLabel:
         return index[name]
 
     return read
+
+
+def class_in(labels: Sequence[str], names: tuple[str, ...] | None, label_as: str | None, file: str) -> ReadLabel:
+    """Return a reader of the classes of a file that names its classes `names`, or none.
+
+    A cell may be the index of one of `names`; -1 is no label, as `datasets` writes it. ValueError where they are not
+    the task's `labels`.
+    """
+    by_name, by_index = class_of(labels), class_of([str(index) for index in range(len(labels))])
+    if names is None:
+        return by_index if label_as == "index" else by_name
+    if set(names) != set(labels) or (label_as == "index" and names != tuple(labels)):
+        raise ValueError(
+            f"{file} has the classes {list(names)}, the task's labels are {list(labels)}; "
+            f"set task.labels=[{','.join(names)}]"
+        )
+    if label_as == "name":
+        return by_name
+    place = [labels.index(name) for name in names]
+
+    def read(row: Row, cell: object) -> int | None:
+        if str(spelled(cell)) in ("-1", "-1.0"):
+            return None
+        if isinstance(cell, str) and cell in names and not cell.isdigit():
+            return by_name(row, cell)  # type: ignore[return-value]
+        return place[by_index(row, cell)]  # type: ignore[index]
+
+    return read
+
+
+def sorted_names(rows: Iterable[Row], label: str) -> tuple[str, ...]:
+    """Return the classes that stand in the column `label`, sorted: numbers by size, others as texts."""
+    found: set[str] = set()
+    for row in rows:
+        if label not in row.cells:
+            raise ValueError(f"{row.where}: no column {label!r}; the columns are {', '.join(row.cells)}")
+        name = spelled(row.cells[label])
+        if isinstance(row.cells[label], float) and row.cells[label].is_integer():  # type: ignore[attr-defined]
+            name = str(int(name))
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"{row.where}: expected a class in column {label!r}, found {shown(row.cells[label])}")
+        found.add(name)
+        if len(found) > MOST_CLASSES:
+            raise ValueError(
+                f"{row.where}: column {label!r} has more than {MOST_CLASSES} different values; name a column of "
+                "classes by task.label, or kind=regression for numbers"
+            )
+    try:
+        return tuple(sorted(found, key=float))
+    except ValueError:
+        return tuple(sorted(found))
 
 
 def spelled(value: object) -> Any:

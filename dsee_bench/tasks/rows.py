@@ -11,13 +11,14 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dsee_bench.system.errors import shown
 from dsee_bench.system.sources import check_file, opened
 
 BrokenRows = Literal["error", "drop"]
 NumberedFields = Iterable[tuple[int, list[str]]]  # line and fields
+ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
 FORMATS = ".tsv, .csv, .jsonl, .json (each also with .gz) and .parquet"
 SEPARATORS = {"\t": "TAB", ";": "';'", "|": "'|'", ",": "','"}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -42,16 +43,23 @@ class Row:
         return f"{self.path}, {self.counted} {self.line}"
 
 
-def read_rows(path: Path, columns: Sequence[str] | None = None, broken_rows: BrokenRows = "error") -> Iterator[Row]:
+def read_rows(
+    path: Path,
+    columns: Sequence[str] | None = None,
+    broken_rows: BrokenRows = "error",
+    separator: str | None = None,
+) -> Iterator[Row]:
     """Yield the rows of `path`, in a format told by its ending; `.gz` after it is unpacked.
 
     TSV: quote characters are text, fields are split at TAB and rows at line feed only; an empty line at the end is no
     row, unless there is one column alone. CSV: quoted as in RFC 4180, an empty line is no row. Both with a header,
     unless `columns` names the columns of a file without one. JSON lines: one object a line, an empty line is no row.
     JSON: an array of objects, or lines of them. `broken_rows` says what happens to a TSV row with too few or too many
-    fields.
+    fields. With a `separator`, a text file is read as CSV whose fields are parted by it, quoted as in RFC 4180.
     """
-    match path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix:
+    if separator is not None and ending(path) in (".csv", ".tsv"):
+        return _rows(path, _csv_fields(path, separator), columns, separator, "error")
+    match ending(path):
         case ".tsv":
             return _rows(path, _tsv_fields(path, columns), columns, "\t", broken_rows)
         case ".csv":
@@ -63,6 +71,20 @@ def read_rows(path: Path, columns: Sequence[str] | None = None, broken_rows: Bro
         case ".parquet" if path.suffix == ".parquet":
             return _parquet(path)
     raise ValueError(f"{path} ends in {path.suffix!r}; the formats known are {FORMATS}")
+
+
+def ending(path: Path) -> str:
+    """Return the ending that names the format, before .gz."""
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+
+
+def count_rows(path: Path, columns: Sequence[str] | None = None, separator: str | None = None) -> int:
+    """Return the number of rows that `read_rows` yields."""
+    if path.suffix == ".parquet":
+        from pyarrow import parquet
+
+        return int(parquet.read_metadata(check_file(path)).num_rows)
+    return sum(1 for _ in read_rows(path, columns, "error", separator))
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -119,8 +141,8 @@ def _tsv_fields(path: Path, columns: Sequence[str] | None) -> NumberedFields:
         yield number, fields
 
 
-def _csv_fields(path: Path) -> NumberedFields:
-    reader = csv.reader((line + "\n" for _, line in read_lines(path)), strict=True)
+def _csv_fields(path: Path, separator: str = ",") -> NumberedFields:
+    reader = csv.reader((line + "\n" for _, line in read_lines(path)), delimiter=separator, strict=True)
     try:
         yield from ((reader.line_num, fields) for fields in reader if fields)
     except csv.Error as error:
@@ -211,5 +233,10 @@ def class_names(path: Path, column: str) -> tuple[str, ...] | None:
         schema = parquet.read_schema(check_file(path))
     except (pyarrow.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a parquet file that can be read: {error}") from error
-    feature = Features.from_arrow_schema(schema).get(column)
-    return tuple(feature.names) if hasattr(feature, "names") else None
+    return names_of(Features.from_arrow_schema(schema).get(column))
+
+
+def names_of(feature: Any) -> tuple[str, ...] | None:
+    """Return the classes of a feature of `datasets`: a ClassLabel, or a list of them; None for others."""
+    inner = feature[0] if isinstance(feature, list) else getattr(feature, "feature", feature)
+    return tuple(map(str, inner.names)) if hasattr(inner, "names") else None

@@ -161,7 +161,8 @@ def test_every_method_is_typed_and_plans_on_every_kind_of_backbone(compose_run, 
 def test_every_option_is_typed(compose_run, group):
     names = config.options(group)
     assert names
-    asked = {"custom": ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]}
+    files = ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]
+    asked = {"custom": files, "hub": files}
     for name in names:
         if (group, name) != ("backbone", "auto"):  # names no checkpoint; tests/models/test_auto.py
             compose_run(f"{group}={name}", *asked.get(name, []))
@@ -179,7 +180,7 @@ COMMANDS = [
     (["-m", "results_dir=7", "method=lroa"], 1, ["did you mean 'lora'"]),
     (["-m", "results_dir=a,b"], 1, ["results_dir takes one folder", "'results_dir=\"a,b\"'"]),
     (["method.stages.prune.kinds_rest=[foo,bar]"], 1, ["kinds_rest.0=foo: input should be 'query', 'key'"]),
-    (["task.rows.train=9", "task=custom"], 1, ["'train' is no key of task.rows", "There are none"]),
+    (["task.rows.trian=9", "task=custom"], 1, ["'trian' is no key of task.rows", "did you mean 'train'?"]),
     (["backbone=roberta-base", "train.max_length=514"], 1, ["max_length=514", "roberta-base reads 512 tokens at most"]),
     (["-m", "method=dsee,full", "method.stages.prune.sparsity=0.5"], 1, ["method=full", "'prune' is no key"]),
 ]

@@ -98,7 +98,8 @@ def test_the_second_tuning_may_have_a_rate_of_its_own():
 
 def test_no_combination_runs_with_a_recipe_made_for_another_without_a_word():
     there = [[option(group, name) for name in config.options(group)] for group in ("backbone", "task", "method")]
-    there[0] = [backbone for backbone in there[0] if backbone["name"] is not None]  # auto has the checkpoint's
+    # Those without a name have that of a checkpoint or data set.
+    there = [[each for each in options if each["name"] is not None] for options in there]
     walked = said = 0
     for backbone, task, method in itertools.product(*there):
         run = {"backbone": backbone, "task": task, "method": method}

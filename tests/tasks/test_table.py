@@ -1,4 +1,4 @@
-"""A user's own files: every format gives the same rows, and every mistake is named."""
+"""A table in files: every format gives the same rows, and every mistake is named."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from omegaconf import OmegaConf
 
 from dsee_bench.config import ConfigError, option
 from dsee_bench.config.validate import build
-from dsee_bench.tasks.custom import Custom
 from dsee_bench.tasks.example import Example
+from dsee_bench.tasks.table import Table
 
 ROWS = [('Good, "very" good', "yes"), ("Läuft nicht", "no"), ("So so", "no")]
 EXAMPLES = tuple(Example((text,), ["no", "yes"].index(label)) for text, label in ROWS)
 
 
-def task(**changes: object) -> Custom:
+def task(**changes: object) -> Table:
     node = option("task", "custom")
     return build({**node, "labels": ["no", "yes"], **changes}, "task")
 
@@ -118,7 +118,12 @@ def test_class_names_of_a_parquet_file_are_heard(tmp_path):
     with pytest.raises(ValueError, match=r"has the classes \['yes', 'no'\].*task.labels=\[yes,no\]"):
         task(**files, label_as="index").load(tmp_path, 0)
     with pytest.raises(ValueError, match=r"unknown label 0; expected one of 'no', 'yes'.*task.label_as=index"):
-        task(**files).load(tmp_path, 0)
+        task(**files, label_as="name").load(tmp_path, 0)
+    by_name = task(**files).load(tmp_path, 0)["dev"].examples
+    assert [example.label for example in by_name] == [1, 0], "the task's order is another than the file's"
+    open_task = task(**files, labels=None).completed(tmp_path)
+    assert open_task.labels == ("yes", "no")
+    assert [example.label for example in open_task.load(tmp_path, 0)["dev"].examples] == [0, 1]
     read = task(**files, label_as="index", labels=["yes", "no"]).load(tmp_path, 0)["dev"].examples
     assert [example.label for example in read] == [0, 1]
     (tmp_path / "a.parquet").write_text("cut off")
@@ -134,8 +139,7 @@ def test_a_missing_file(tmp_path):
 
 IMPOSSIBLE = [
     # changes, part of the message
-    ({}, "task: train is not given; it must name a file of rows"),
-    ({"train": "a.csv"}, "task: dev is not given"),
+    ({}, "task: split.train is not given; it must name a file of rows"),
     ({"train": "a.csv", "dev": "a.csv", "texts": ["a", "b", "c"]}, "texts must name one column or the two of a pair"),
     ({"train": "a.csv", "dev": "a.csv", "label": "text"}, "column 'text' cannot be both a text and the label"),
     ({"train": "a.csv", "dev": "a.csv", "labels": ["yes"]}, "labels must name at least two classes in class order"),
