@@ -17,6 +17,7 @@ from dsee_bench import config, plan, record
 from dsee_bench.cli import cache, options, predict, report, score
 from dsee_bench.models import auto
 from dsee_bench.models.families import families
+from dsee_bench.system.shell import as_in_a_shell
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -123,7 +124,7 @@ def test_named_settings_are_there(word):
     errors = []
     for context in CONTEXTS:
         try:
-            return config.check_overrides([*context, word])
+            return config.check_overrides(as_in_a_shell([*context, word]))
         except config.ConfigError as error:
             errors.append(error)
     raise errors[0]
