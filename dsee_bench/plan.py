@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from dsee_bench import config, record
+from dsee_bench.adapters.peft_methods import METHODS
 from dsee_bench.config import ConfigError, recipes, validate
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Seed
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.models import cost
 from dsee_bench.models.backbone import Backbone
-from dsee_bench.models.spec import ModelSpec
+from dsee_bench.models.spec import Dtype, ModelSpec
+from dsee_bench.stages.attach import Peft
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed
@@ -157,6 +159,7 @@ class Plan:
     source: recipes.Source
     before: ModelSpec
     steps: tuple[Step, ...]
+    dtype: Dtype  # of the weights that do not train
 
     @property
     def final(self) -> ModelSpec:
@@ -190,6 +193,7 @@ def plan(settings: Settings) -> Plan:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
     if isinstance(settings.task, Table) and settings.task.lacks_dev and settings.recipe.validation_seed is None:
         raise ConfigError(f"task {settings.task.name} has no dev split; {TWO_WAYS}")
+    _refuse_stored(settings)
     steps = []
     estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
@@ -207,7 +211,25 @@ def plan(settings: Settings) -> Plan:
             f"init_from={settings.init_from} gives an adapter to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
         )
-    return Plan(settings.run_id, settings.source, before, tuple(steps))
+    return Plan(settings.run_id, settings.source, before, tuple(steps), settings.backbone.dtype or "float32")
+
+
+def _refuse_stored(settings: Settings) -> None:
+    """ConfigError for a method that needs all weights in float32, where they are to be stored in 16 bits."""
+    dtype = settings.backbone.dtype
+    if dtype in (None, "float32"):
+        return
+    for name, stage in settings.stages.items():
+        if isinstance(stage, Tune) and stage.parameters == "all":
+            what, way_out = "tunes all of them", "leave it out (train.precision=bf16 computes in bfloat16)"
+        elif isinstance(stage, Peft) and METHODS[stage.type].in_weight:
+            what, way_out = f"adds {stage.type} to the weights themselves", "leave it out"
+        else:
+            continue
+        raise ConfigError(
+            f"backbone.dtype={dtype} is for weights that stay as they are, and stage {name} of method "
+            f"{settings.method} {what}; {way_out}, or choose a method with another adapter, as method=lora"
+        )
 
 
 def _with_sums(estimated: Set[str], spec: ModelSpec) -> tuple[str, ...]:
@@ -246,6 +268,7 @@ def as_json(planned: Plan) -> str:
         "parameters": _parameters(planned.final),
         "flops": _flops(planned, planned.final),
         "estimates": list(planned.steps[-1].estimates) if planned.steps else [],
+        "dtype": planned.dtype,
         "recipe": dataclasses.asdict(planned.source),
     }
     return json.dumps(content)
@@ -271,6 +294,8 @@ def as_text(planned: Plan) -> str:
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
         f"{planned.before.head:,} parameters.",
     ]
+    if planned.dtype != "float32":
+        lines.append(f"Weights that do not train are stored in {planned.dtype}, all others in float32.")
     if any(step.estimates for step in planned.steps):
         lines.append(
             "~ is an estimate: zeros and sparse entries are assumed to lie evenly; the record has the exact number."

@@ -15,6 +15,7 @@ class PeftMethod:
     needed: tuple[str, ...]  # settings that `count` reads
     count: Callable[[LinearSpec, Settings], LinearSpec]  # the weight with its adapter, by the definition in the paper
     more: Callable[[Sequence[Site]], Settings] = lambda sites: {}  # settings that follow from the adapted sites
+    in_weight: bool = False  # its forward adds the adapter to W itself, which must then be in float32
 
 
 METHODS = {
@@ -29,8 +30,10 @@ METHODS = {
     # Two vectors; the random matrices that they scale are shared and frozen.
     "VERA": PeftMethod(("r",), lambda w, s: replace(w, frozen_rank=s["r"], extra=s["r"] + w.outputs)),
     # As many single entries as a low rank of r would have.
-    "SHIRA": PeftMethod(("r",), lambda w, s: replace(w, num_entries=s["r"] * (w.outputs + w.inputs))),
+    "SHIRA": PeftMethod(("r",), lambda w, s: replace(w, num_entries=s["r"] * (w.outputs + w.inputs)), in_weight=True),
     "SUPERTUNING": PeftMethod(
-        ("r", "sparsity"), lambda w, s: replace(w, rank=s["r"], num_entries=int((1 - s["sparsity"]) * w.size))
+        ("r", "sparsity"),
+        lambda w, s: replace(w, rank=s["r"], num_entries=int((1 - s["sparsity"]) * w.size)),
+        in_weight=True,
     ),
 }

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,6 +27,7 @@ from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.fused import join
+from dsee_bench.models.low_precision import widened
 from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
@@ -109,7 +111,20 @@ def detached(
         return copy.deepcopy(model), "none"
     copied = copy.deepcopy(adapters)
     fold = folding == "merged" or (folding == "auto" and all(w.merges for w in spec.weights if w.adapter))
-    return (copied.merge_and_unload(), "merged") if fold else (copied.unload(), "apart")
+    return (_merge(copied), "merged") if fold else (copied.unload(), "apart")
+
+
+def _merge(adapters: Any) -> PreTrainedModel:
+    """Merge in float32, where weights are stored in 16 bits too, and round each sum once to the stored type."""
+    layers = [module for module in adapters.modules() if isinstance(module, BaseTunerLayer)]
+    inner = [parameter for layer in layers for parameter in layer.get_base_layer().parameters()]
+    types = {parameter: parameter.dtype for parameter in inner}
+    for parameter in inner:
+        parameter.data = widened(parameter.data)
+    merged: PreTrainedModel = adapters.merge_and_unload()
+    for parameter, dtype in types.items():
+        parameter.data = parameter.data.to(dtype)
+    return merged
 
 
 def _merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTrainedModel:

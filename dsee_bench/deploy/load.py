@@ -17,25 +17,32 @@ from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.storage import PARTS, expand
 from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, refused
 from dsee_bench.models.fused import join, split
+from dsee_bench.models.low_precision import compute_wide
 from dsee_bench.models.position_bias import make_narrowable, set_columns
 from dsee_bench.pruning.surgery import head_groups, neurons
 from dsee_bench.tasks.example import CAUSAL
 
+Header = Mapping[str, tuple[tuple[int, ...], str]]  # of a file of weights: shape and type by name
 ADAPTER = "adapter"  # the folder of an adapter that lies apart, in PEFT's form
 
 
 def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
-    """Return the exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not of ours."""
+    """Return the exported model, in eval mode on the CPU; ValueError for a folder that is not whole or not of ours.
+
+    Weights that the file has in 16 bits stay so, and compute in float32 (models/low_precision.py).
+    """
     folder = Path(folder)
     exported = manifest.read(folder)
     tensors = header(folder / exported.weights)
     config = config_of(folder, len(tensors))
+    stored = config.dtype  # from_config writes another one there
     with refused(folder), torch.device("meta"):
-        empty = _shaped(config, exported)
+        empty = _store(_shaped(config, exported), stored, tensors)
     _check_header(empty, tensors, exported, folder)
     with refused(folder):
-        model = _shaped(config, exported)
+        model = _store(_shaped(config, exported), stored, tensors)
         _fill(model, _read_tensors(folder, exported, model), folder)
+        compute_wide(model)
         if exported.adapter == "apart":
             model = _attach_adapter(model, folder / ADAPTER)
         _check_finite(model, folder)
@@ -60,12 +67,21 @@ def _shaped(config: Any, exported: Manifest) -> PreTrainedModel:
     return model
 
 
-def _check_header(
-    empty: PreTrainedModel, tensors: Mapping[str, tuple[tuple[int, ...], str]], exported: Manifest, folder: Path
-) -> None:
+def _store(model: PreTrainedModel, dtype: torch.dtype | None, tensors: Header) -> PreTrainedModel:
+    """Return the model with the parameters that the file has in the configuration's type in that type."""
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        for written in (name, f"{name}:values"):  # whole, or compressed
+            if written in tensors and f"torch.{tensors[written][1]}" == str(dtype):
+                parameter.data = parameter.data.to(dtype)
+    model.config.dtype = dtype
+    return model
+
+
+def _check_header(empty: PreTrainedModel, tensors: Header, exported: Manifest, folder: Path) -> None:
     """ValueError, before memory is taken, unless the file's tensors (shape and type) are those of the model."""
     path = folder / exported.weights
-    check_memory(sum(value.numel() for value in empty.state_dict().values()), path)
+    state = empty.state_dict().values()
+    check_memory(sum(value.numel() for value in state), sum(value.nbytes for value in state), path)
     values = dict(empty.named_parameters(remove_duplicate=False))
     tied = {id(value) for name, value in values.items() if name in tensors}
     for name, value in empty.state_dict().items():

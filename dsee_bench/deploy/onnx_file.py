@@ -26,7 +26,7 @@ def check_onnx(kind: str) -> None:
 
 
 def write_onnx(
-    model: "PreTrainedModel",  # no adapter modules, in transformers' own modules; it ends on the CPU
+    model: "PreTrainedModel",  # no adapter modules, in transformers' own modules; it ends on the CPU, in float32
     tokenizer: "PreTrainedTokenizerBase",
     file: Path,
 ) -> None:
@@ -42,7 +42,7 @@ def write_onnx(
     batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
     dynamic = torch.export.Dim.DYNAMIC
     program: Any = torch.onnx.export(
-        model.cpu().eval(),
+        model.cpu().float().eval(),
         kwargs=dict(batch),
         dynamo=True,
         input_names=list(batch),

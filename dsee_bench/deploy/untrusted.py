@@ -11,9 +11,10 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from dsee_bench.models.families import families
+from dsee_bench.models.spec import Dtype
 from dsee_bench.system.files import kind
 
 LARGEST_JSON = 64 * 2**20  # bytes; a manifest has some kB, a configuration with many labels some MB
@@ -97,8 +98,10 @@ def config_of(folder: Path, tensors: int) -> Any:
     if odd:
         raise ValueError(f"{path} sets {odd[0]}, which no exported model has; export the model again")
     for name in ("dtype", "torch_dtype"):
-        if content.get(name) not in (None, "float32"):
-            raise ValueError(f"{path} sets {name}={content[name]!r:.40}; exported models are in float32")
+        if content.get(name) not in (None, *get_args(Dtype)):
+            raise ValueError(
+                f"{path} sets {name}={content[name]!r:.40}; exported models are in {', '.join(get_args(Dtype))}"
+            )
     _check_sizes(content, tensors, path)
     with refused(path):
         cls = CONFIG_MAPPING[family]
@@ -116,12 +119,12 @@ def _check_sizes(content: Mapping[str, Any], tensors: int, path: Path) -> None:
             raise ValueError(f"{path} sets {name}={layers}, the weights have {tensors} tensors; export the model again")
 
 
-def check_memory(entries: int, path: Path) -> None:
+def check_memory(entries: int, needed: int, path: Path) -> None:
     """Raise ValueError where the file is too small for a model of so many entries, even if nearly all are zero, or this
-    machine's memory is."""
+    machine's memory is for the `needed` bytes."""
     if entries > MOST_ZEROS * path.stat().st_size:
         raise ValueError(f"{path} is too small for the {entries:,} entries that its configuration asks for")
-    needed, memory = 4 * entries, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # float32
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
         raise ValueError(f"{path}: its model takes {needed / 1e9:,.0f} GB, this machine has {memory / 1e9:,.0f} GB")
 

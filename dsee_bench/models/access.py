@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.models.spec import Site
+from dsee_bench.models.spec import ModelSpec, Site
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from transformers import PreTrainedModel
 
 
 def module_at(model: "nn.Module", site: Site) -> "nn.Module":
@@ -25,3 +26,16 @@ def weight_of(model: "nn.Module", site: Site) -> "Tensor":
     """Return the pretrained weight (O, I) as a view without gradient: writing to it changes the model."""
     stored: Tensor = pretrained_module(model, site).get_parameter("weight").detach()
     return stored.T if site.transposed else stored
+
+
+def head_parameters(model: "PreTrainedModel", spec: ModelSpec) -> set[str]:
+    """Return the names of the task head's parameters: outside the pretrained part, or in the spec's head modules."""
+    prefix = f"{model.base_model_prefix}."
+    inside = tuple(f"{path}." for path in spec.head_modules)
+    unembedding = model.get_output_embeddings()
+    pretrained = set() if unembedding is None else set(unembedding.parameters())  # of a language model
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if (not name.startswith(prefix) or name.startswith(inside)) and parameter not in pretrained
+    }

@@ -12,6 +12,7 @@ from dsee_bench.config import ConfigError, validate, variants
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.models.families import families
 from dsee_bench.models.load import check_numbers, read_config
+from dsee_bench.models.spec import Dtype
 from dsee_bench.system.errors import shown
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.completion import filled
@@ -28,6 +29,7 @@ class Auto:
     hub: str | None
     revision: str | None
     path: str | None
+    dtype: Dtype | None = None  # of the weights that do not train
 
 
 def resolve(composed: "DictConfig") -> dict[str, Any]:
@@ -74,6 +76,7 @@ def settings(auto: Auto) -> dict[str, object]:
         "package": None,
         "path": auto.path,
         "random": False,
+        "dtype": auto.dtype,
         **family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(content)),
     }
     typed = validate.typed(family, found, "backbone")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from dsee_bench.config.limits import Count, CountOrZero
 from dsee_bench.models.load import Loaded, load_classifier, load_lm
-from dsee_bench.models.spec import FFN, Kind, LinearSpec, ModelSpec, Relative, Site, dense
+from dsee_bench.models.spec import FFN, Dtype, Kind, LinearSpec, ModelSpec, Relative, Site, dense
 
 NAMES = {
     "layers": "num_hidden_layers",
@@ -68,6 +68,7 @@ class Backbone:
     tied: bool = True  # a language model's unembedding is its embedding
     new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
     settings: Mapping[str, bool | str] | None = None  # of config.json, where they are not the usual ones
+    dtype: Dtype | None = None  # of the weights that do not train, in memory; None: float32
 
     def __post_init__(self) -> None:
         if self.model_type not in self.model_types:

@@ -55,7 +55,7 @@ class Fused(nn.Module):
     def whole(self) -> nn.Linear | Conv1D:
         """One module again, of the kind there was; adapters must be merged before."""
         parts = [getattr(self, name) for name in self.parts]
-        if not all(type(part) is nn.Linear for part in parts):
+        if not all(isinstance(part, nn.Linear) for part in parts):
             raise ValueError(f"an adapter is still on {', '.join(self.parts)}; merge it before they are joined")
         weight = self._together([part.weight.detach() for part in parts], 0)
         bias = None if parts[0].bias is None else self._together([part.bias.detach() for part in parts], 0)

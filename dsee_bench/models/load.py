@@ -1,12 +1,13 @@
 """Weights and tokenizer of a backbone: from the user's folder, a package, the hub at a pinned revision, or random."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.hub import HubFiles, get
+from dsee_bench.models.access import head_parameters
 from dsee_bench.models.packaged import package_folder
 from dsee_bench.models.tiny import tiny_tokenizer
 from dsee_bench.system.checksum import sha256
@@ -43,7 +44,7 @@ class Loaded:
 
 
 def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) -> Loaded:
-    """Return a sequence classifier (regressor for `regression`) with a new head, in float32."""
+    """Return a sequence classifier (regressor for `regression`) with a new head, in the backbone's dtype."""
     problem = "regression" if regression else "single_label_classification"
     loaded = _load(checkpoint, "AutoModelForSequenceClassification", num_labels=labels, problem_type=problem)
     if checkpoint.generates:
@@ -52,7 +53,7 @@ def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) ->
 
 
 def load_lm(checkpoint: "Backbone") -> Loaded:
-    """Return a causal language model in float32; its tokenizer pads on the left, as generation needs."""
+    """Return a causal language model in the backbone's dtype; its tokenizer pads on the left, as generation needs."""
     loaded = _load(checkpoint, "AutoModelForCausalLM")
     loaded.tokenizer.padding_side = "left"
     return loaded
@@ -77,13 +78,14 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
             **checkpoint.config_settings(),
         )
         model = model_class.from_config(config)
-        return Loaded(_prepared(model), tokenizer, {"source": "random"})
+        return Loaded(_prepared(model, checkpoint, head), tokenizer, {"source": "random"})
     folder = find(checkpoint)
     check_numbers(checkpoint, folder)
     # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
     wants = f"{folder} cannot be loaded as {checkpoint.name}; it must be whole, as save_pretrained writes it: "
     with as_mistake((Exception,), wants):
-        model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype="float32", **head)
+        dtype = checkpoint.dtype or "float32"
+        model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype=dtype, **head)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     # A classifier's head, all that lies outside the pretrained part, is new.
     inside = f"{model.base_model_prefix}." if head else ""
@@ -100,17 +102,20 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     model.config.pad_token_id = tokenizer.pad_token_id
     files = {path.name: sha256(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob(PICKLED)])}
     source = checkpoint.path or checkpoint.package or f"{checkpoint.hub}@{checkpoint.revision}"
-    return Loaded(_prepared(model), tokenizer, {"source": source, **files})
+    return Loaded(_prepared(model, checkpoint, head), tokenizer, {"source": source, **files})
 
 
-def _prepared(model: "PreTrainedModel") -> "PreTrainedModel":
+def _prepared(model: "PreTrainedModel", checkpoint: "Backbone", head: Mapping[str, Any]) -> "PreTrainedModel":
     """Return the model with the modules that stages work on."""
     from dsee_bench.models.autocast import keep_float32
     from dsee_bench.models.fused import split
+    from dsee_bench.models.low_precision import store
     from dsee_bench.models.position_bias import make_narrowable
 
     for change in (split, keep_float32, make_narrowable):
         change(model)
+    if checkpoint.dtype not in (None, "float32"):
+        store(model, checkpoint.dtype, head_parameters(model, checkpoint.spec(head.get("num_labels"))))
     return model
 
 

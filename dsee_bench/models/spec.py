@@ -13,6 +13,7 @@ from typing import Literal
 Kind = Literal["query", "key", "value", "out", "ffn_in", "ffn_out", "pooler", "position", "projection"]
 FFN: tuple[Kind, ...] = ("ffn_in", "ffn_out")
 Tuned = Literal["nothing", "all", "adapter", "bias", "norm"]
+Dtype = Literal["float32", "bfloat16", "float16"]  # of weights in memory and in files
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,12 @@ class Tune(Stage):
 
 
 def choose_trainable(state: RunState, parameters: str) -> None:
-    """Give gradients to the task head, to coefficients, and to the parameters that `parameters` names."""
+    """Give gradients to the task head, to coefficients, and to the parameters that `parameters` names.
+
+    They are stored in float32 from then on, whatever `backbone.dtype` says.
+    """
+    from dsee_bench.models.low_precision import widen_parameters
+
     head = head_parameters(state)
     adapter = adapter_parameters(state)
     norms = _norm_parameters(state.model)
@@ -79,19 +84,14 @@ def choose_trainable(state: RunState, parameters: str) -> None:
             or (parameters == "bias" and name.endswith("bias"))
             or (parameters == "norm" and name in norms)
         )
+    widen_parameters(state.model, {name for name, value in state.model.named_parameters() if value.requires_grad})
 
 
 def head_parameters(state: RunState) -> set[str]:
-    """Return the names of the task head's parameters: outside the pretrained part, or in the spec's head modules."""
-    prefix = f"{state.model.base_model_prefix}."
-    inside = tuple(f"{path}." for path in state.spec.head_modules)
-    unembedding = state.model.get_output_embeddings()
-    pretrained = set() if unembedding is None else set(unembedding.parameters())  # of a language model
-    return {
-        name
-        for name, parameter in state.model.named_parameters()
-        if (not name.startswith(prefix) or name.startswith(inside)) and parameter not in pretrained
-    }
+    """Return the names of the task head's parameters."""
+    from dsee_bench.models import access
+
+    return access.head_parameters(state.model, state.spec)
 
 
 def adapter_parameters(state: RunState) -> set[str]:

@@ -227,7 +227,7 @@ HOSTILE = [
     ("config.json", {"quantization_config": {"quant_method": "bitsandbytes"}}, "sets quantization_config"),
     ("config.json", {"attn_implementation": "someone/kernel"}, "sets attn_implementation"),
     ("config.json", {"torch_dtype": "save"}, "sets torch_dtype='save'"),
-    ("config.json", {"dtype": "float16"}, "exported models are in float32"),
+    ("config.json", {"dtype": "float8_e4m3fn"}, "exported models are in float32, bfloat16, float16"),
     ("config.json", {"model_type": "mamba"}, "has model_type 'mamba'; the families are "),
     ("config.json", {"hidden_act": "no such"}, "cannot be used"),
     ("adapter/adapter_config.json", {"target_modules": "(a+)+$"}, "target_modules must be a list"),

@@ -171,27 +171,30 @@ class DseeLayer(nn.Module, BaseTunerLayer):
         return delta
 
     def get_delta_weight(self, adapter: str) -> Tensor:
-        """s (U V + S2), masked where it is, laid out and typed as the module's own weight."""
+        """s (U V + S2), masked where it is, laid out as the module's own weight, in the adapter's type."""
         delta = self.scaling[adapter] * (self.low_rank_delta(adapter).detach() + self.sparse_delta(adapter))
         if adapter in self.dsee_masks:
             delta = delta * self.dsee_masks[adapter]
-        return (delta.T if self.transposed else delta).to(self.weight.dtype)
+        return delta.T if self.transposed else delta
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Add the adapters to W, in place; with `safe_merge`, only if the sum is finite."""
+        """Add the adapters to W, in place; with `safe_merge`, only if the sum is finite.
+
+        A W in 16 bits is added to in the adapter's type, and the sum is rounded once.
+        """
         for adapter in check_adapters_to_merge(self, adapter_names):
             if adapter not in self.dsee_u:
                 continue
-            delta = self.get_delta_weight(adapter)
-            if safe_merge and not (self.weight + delta).isfinite().all():
+            merged = (self.weight.data + self.get_delta_weight(adapter)).to(self.weight.dtype)
+            if safe_merge and not merged.isfinite().all():
                 raise ValueError(f"the adapter {adapter!r} of {self.name} makes its weight infinite or NaN; not merged")
-            self.weight.data += delta
+            self.weight.data.copy_(merged)
             self.merged_adapters.append(adapter)
 
     def unmerge(self) -> None:
         """Take the merged adapters out of W again, to rounding."""
         while self.merged_adapters:
-            self.weight.data -= self.get_delta_weight(self.merged_adapters.pop())
+            self.weight.data.copy_(self.weight.data - self.get_delta_weight(self.merged_adapters.pop()))
 
     def forward(self, x: Tensor, *args: object, **kwargs: object) -> Tensor:
         """(..., I) to (..., O): the frozen module's output plus that of each active adapter."""
