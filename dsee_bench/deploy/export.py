@@ -93,7 +93,7 @@ def export(
 def outputs_of(setup: Setup) -> TaskOutputs:
     """Return what a run's model gives out, and how the run reads its rows."""
     task, recipe = setup.task, setup.recipe
-    return {
+    outputs: TaskOutputs = {
         "name": task.name,
         "kind": task.kind,
         "labels": list(task.labels),
@@ -101,6 +101,9 @@ def outputs_of(setup: Setup) -> TaskOutputs:
         "max_length": recipe.max_length,
         "precision": recipe.precision,
     }
+    if setup.truncate is not None:
+        outputs["truncate"] = setup.truncate
+    return outputs
 
 
 def detached(

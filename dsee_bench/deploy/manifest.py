@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -18,7 +18,7 @@ from dsee_bench.deploy.untrusted import read_json
 from dsee_bench.models.spec import ModelSpec
 from dsee_bench.record import first_fault
 from dsee_bench.system.files import check_folder, kind
-from dsee_bench.tasks.example import Kind
+from dsee_bench.tasks.example import Kind, Truncate
 
 NAME = "manifest.json"
 FORMAT, VERSION = "dsee-bench export", 2
@@ -41,6 +41,7 @@ class TaskOutputs(TypedDict):
     labels: list[str]
     texts: list[str]  # columns of the texts; [] where the rows were not read from columns
     max_length: int  # tokens
+    truncate: NotRequired[Truncate]  # which of a long text stay
     precision: Literal["auto", "fp32", "bf16"]
 
 

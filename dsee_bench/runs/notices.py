@@ -22,7 +22,7 @@ def cut_rows(state: RunState, *, tuned: bool) -> dict[str, int]:
     for name, split in state.data.items():
         if tuned if name == "train" else not writes:
             rows = setup.recipe.rows_used(len(split)) if name == "train" else None
-            counts[name] = encode_split(split, setup.tokenizer, setup.recipe.max_length, rows).cut
+            counts[name] = encode_split(split, setup.tokenizer, setup.recipe.max_length, rows, setup.truncate).cut
     return counts
 
 
@@ -49,7 +49,8 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
             if state.setup.task.kind == "generation" and name != "train":
                 positions = "the model's positions, less task.decode.new_tokens"
                 limit = f"{limit} or {positions}," if state.data[name].examples[0].continued else positions
-            yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut"
+            how = f" (task.truncate={state.setup.truncate})" if state.setup.truncate else ""
+            yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut{how}"
     if state.setup.task.kind != "classification":
         return
     for name, split in state.data.items():

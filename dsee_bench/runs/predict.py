@@ -13,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedModel
 from dsee_bench import config, plan
 from dsee_bench.config.launch import Launch
 from dsee_bench.deploy import manifest
+from dsee_bench.deploy.export import outputs_of
 from dsee_bench.deploy.load import load
 from dsee_bench.deploy.manifest import TaskOutputs
 from dsee_bench.plan import Settings
@@ -41,7 +42,8 @@ def exported(folder: Path, device: str) -> Model:
     # Of the settings only those below are read to answer; the others are the defaults.
     default = plan.read(config.resolve(config.compose(["task=toy_pairs"])))
     recipe = dataclasses.replace(default.recipe, max_length=outputs["max_length"], precision=outputs["precision"])
-    setup = Setup(AutoTokenizer.from_pretrained(folder, local_files_only=True), default.task, recipe, device)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    setup = Setup(tokenizer, default.task, recipe, device, truncate=outputs.get("truncate"))
     return Model(load(folder), setup, outputs)
 
 
@@ -53,16 +55,7 @@ def of_run(found: Record, launch: Mapping[str, Any]) -> Iterator[Model]:
     settings = _settings(found, launch)
     with state.locked(settings):
         rebuilt = pipeline.rebuilt(settings, found)
-        task = settings.task
-        outputs = TaskOutputs(
-            name=task.name,
-            kind=task.kind,
-            labels=list(task.labels),
-            texts=list(task.text_columns),
-            max_length=settings.recipe.max_length,
-            precision=settings.recipe.precision,
-        )
-        yield Model(rebuilt.model, rebuilt.setup, outputs)
+        yield Model(rebuilt.model, rebuilt.setup, outputs_of(rebuilt.setup))
 
 
 def _settings(found: Record, launch: Mapping[str, Any]) -> Settings:

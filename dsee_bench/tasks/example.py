@@ -14,6 +14,7 @@ from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 
 Kind = Literal["classification", "regression", "generation", "language_modeling"]
 CAUSAL = ("generation", "language_modeling")  # kinds for a causal language model; the others have a task head
+Truncate = Literal["head", "tail", "head_tail"]  # which tokens of a long text stay
 Item = TypeVar("Item")
 
 

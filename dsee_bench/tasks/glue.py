@@ -13,7 +13,7 @@ from dsee_bench.config.limits import Count
 from dsee_bench.hub import DataRevision, HubFiles, get
 from dsee_bench.monitoring.console import info
 from dsee_bench.system.sources import find_files
-from dsee_bench.tasks.example import Example, Split, splits_of
+from dsee_bench.tasks.example import Example, Split, Truncate, splits_of
 from dsee_bench.tasks.labelled import LabelKind, Layout, check_task, read_examples
 
 
@@ -44,6 +44,7 @@ class Glue:
     rows: Mapping[str, Count]  # the release's sizes; files of another size are read, and a note says so
     tsv: TsvLayout
     hub: HubLayout
+    truncate: Truncate | None = None  # which tokens of a long text stay
 
     def __post_init__(self) -> None:
         if len(self.labels) != len(self.tsv.written):

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -10,10 +10,11 @@ from torch.utils.data import Dataset
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
-from dsee_bench.tasks.example import Example, Split
+from dsee_bench.tasks.example import Example, Split, Truncate
 from dsee_bench.tasks.generation import Completion
 from dsee_bench.training.blocks import Block, encode_blocks
 from dsee_bench.training.prompts import NO_LOSS, continued_prompts, encode_continuations, plain_ids
+from dsee_bench.training.truncation import encode_cut
 
 Row = dict[str, Any]  # input_ids, attention_mask, token_type_ids where the model has them, labels
 POOL = 50  # batches whose rows are sorted by length together
@@ -38,12 +39,16 @@ class Rows(Stored[Row]):
 
 
 def encode_split(
-    split: Split[Any], tokenizer: PreTrainedTokenizerBase, max_length: int, first: int | None = None
+    split: Split[Any],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    first: int | None = None,
+    truncate: Truncate | None = None,
 ) -> Rows:
     """Encode the first examples of a split, or all. The split keeps the rows: each tuning needs them again."""
-    key = (tokenizer, max_length, len(split) if first is None else min(first, len(split)))
+    key = (tokenizer, max_length, len(split) if first is None else min(first, len(split)), truncate)
     if key not in split.encoded:
-        split.encoded[key] = encode(split.examples[:first], tokenizer, max_length)
+        split.encoded[key] = encode(split.examples[:first], tokenizer, max_length, truncate)
     return split.encoded[key]
 
 
@@ -51,12 +56,13 @@ def encode(
     examples: Sequence[Example] | Sequence[Completion] | Sequence[Block],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
+    truncate: Truncate | None = None,  # of texts with a label; None: as the tokenizer does, most by head
 ) -> Rows:
     """Return one row an example, cut to `max_length` tokens and not padded.
 
     The longer text of a pair is cut first, and the context or the prompt of a text that is to be written.
     """
-    encode_batch: Any = _encode_texts
+    encode_batch: Any = partial(_encode_texts, truncate=truncate)
     if isinstance(examples[0], Block):
         encode_batch = encode_blocks
     elif isinstance(examples[0], Completion):
@@ -100,17 +106,29 @@ def _encode_completions(examples: Sequence[Completion], tokenizer: PreTrainedTok
     return columns
 
 
-def _encode_texts(examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Columns:
+def _encode_texts(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int, truncate: Truncate | None
+) -> Columns:
     first = [example.texts[0] for example in examples]
     second = [example.texts[1] for example in examples] if len(examples[0].texts) == 2 else None
-    encoded = tokenizer(first, second, truncation=True, max_length=max_length)
-    if encoded.encodings is None:  # a tokenizer in Python does not say what it cut
-        whole = tokenizer(first, second)["input_ids"]
-        cut = [len(ids) > len(row) for ids, row in zip(whole, encoded["input_ids"], strict=True)]
-    else:
-        cut = [bool(encoding.overflowing) for encoding in encoded.encodings]
+    encoded, cut = (
+        _native(first, second, tokenizer, max_length)
+        if truncate is None
+        else encode_cut(first, second, tokenizer, max_length, truncate)
+    )
     labels = [example.label for example in examples]
     return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": [int(was_cut) for was_cut in cut]}
+
+
+def _native(
+    first: list[str], second: list[str] | None, tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[Any, list[bool]]:
+    """Return texts or pairs encoded as the tokenizer cuts by itself, and which of them were cut."""
+    encoded = tokenizer(first, second, truncation=True, max_length=max_length)
+    if encoded.encodings is not None:
+        return encoded, [bool(encoding.overflowing) for encoding in encoded.encodings]
+    whole = tokenizer(first, second)["input_ids"]  # a tokenizer in Python does not say what it cut
+    return encoded, [len(ids) > len(row) for ids, row in zip(whole, encoded["input_ids"], strict=True)]
 
 
 class _Ordered(Dataset[Any]):

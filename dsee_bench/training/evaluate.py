@@ -124,7 +124,7 @@ def logits_of(
     model: PreTrainedModel, setup: Setup, split: Split[Any], folder: Path
 ) -> tuple[np.ndarray, list[float] | None]:
     """Return the logits (n, labels) of every example of `split`, in its order, and the references, None if unknown."""
-    rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length))
+    rows = SortedByLength(encode_split(split, setup.tokenizer, setup.recipe.max_length, truncate=setup.truncate))
     trainer = Trainer(
         model,
         arguments(folder, setup),

@@ -11,7 +11,7 @@ from annotated_types import Ge
 from dsee_bench import metrics
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.record import Report
-from dsee_bench.tasks.example import CAUSAL, Split, Task
+from dsee_bench.tasks.example import CAUSAL, Split, Task, Truncate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,6 +56,7 @@ class Setup:
     device: str  # "auto" or "cpu"
     save_every: float = math.inf  # seconds between checkpoints, besides those of evaluations
     curve: "Curve | None" = None  # where loss and dev scores go while a tuning runs
+    truncate: Truncate | None = None  # which tokens of a long text stay; None: as the tokenizer does
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,10 @@ def tune(job: Job) -> TuneReport:
     # Trainer takes any model with **kwargs for one that divides its loss by the tokens of the whole batch; classifiers
     # do not, and would get their gradient multiplied by the number of accumulated parts.
     job.model.accepts_loss_kwargs = job.writes
-    rows = encode_split(job.train, setup.tokenizer, recipe.max_length, recipe.rows_used(len(job.train)))
+    used = recipe.rows_used(len(job.train))
+    rows = encode_split(job.train, setup.tokenizer, recipe.max_length, used, setup.truncate)
     dev = completions(job.dev) if setup.task.kind == "generation" else job.dev
-    dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows)
+    dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows, setup.truncate)
     progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)
     weights = _weights(setup, rows)
@@ -100,9 +101,11 @@ def loss_batches(
     """
     recipe, tokenizer = setup.recipe, setup.tokenizer
     size = min(batches * recipe.batch_size, len(train.examples))
-    rows = encode(random.Random(seed).sample(train.examples, size), tokenizer, recipe.max_length)
+    drawn = random.Random(seed).sample(train.examples, size)
+    rows = encode(drawn, tokenizer, recipe.max_length, setup.truncate)
     pad = collator(tokenizer)
-    weights = _weights(setup, encode_split(train, tokenizer, recipe.max_length, recipe.rows_used(len(train))))
+    used = recipe.rows_used(len(train))
+    weights = _weights(setup, encode_split(train, tokenizer, recipe.max_length, used, setup.truncate))
     weights = weights and replace(weights, smoothing=0.0)
     was_training = model.training
     model.eval()
