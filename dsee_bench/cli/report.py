@@ -53,11 +53,13 @@ def tables(options: argparse.Namespace) -> int:
 
 def plots(options: argparse.Namespace) -> int:
     require("report", "dsee-report plots", "matplotlib")
+    from dsee_bench.record import path_of
     from dsee_bench.report.figures.plots import draw
+    from dsee_bench.report.records import read_usable
 
     report = _report(options)
     for table in report.tables:
-        for path in draw(table, report.records, options.results / "plots"):
+        for path in draw(table, lambda run: read_usable(path_of(run, options.results)), options.results / "plots"):
             print(path)
     return 1 if report.refused else 0
 

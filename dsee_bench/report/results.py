@@ -4,7 +4,7 @@ Every number keeps what decides whether it may be compared with another: the che
 of the training split, the number of examples, the checkpoint, the metric's signature, the schema.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     derived from the record: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed; `heads` and
     `neurons`, how many are left in all layers.
     """
-    results = [result for record in records if record.status == "finished" for result in _results(record)]
+    finished = [record for record in records if record.status == "finished"]
+    settings = _settings(finished)
+    results = [result for record, own in zip(finished, settings, strict=True) for result in _results(record, own)]
     table = pd.DataFrame(results, dtype=object) if results else pd.DataFrame(columns=COLUMNS)
     return table.sort_values("run_id", kind="stable", ignore_index=True)
 
@@ -49,15 +51,25 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _results(record: Record) -> Iterator[dict[str, Any]]:
-    settings = flatten(record.config)
+def _settings(records: Sequence[Record]) -> Iterator[dict[str, Any]]:
+    """The flattened settings of each record without the seed; records that share their groups share these too."""
+    known: dict[object, dict[str, Any]] = {}
+    for record in records:
+        config = {name: value for name, value in record.config.items() if name != "seed"}
+        key = tuple((name, id(value)) for name, value in config.items())  # the records live on, and so do their values
+        if key not in known:
+            known[key] = flatten(config)
+        yield known[key]
+
+
+def _results(record: Record, settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
     costs = [*record.costs, *_derived(record)]
     run = {cost.name: cost.value for cost in costs} | {  # a cost cannot take the place of what identifies the run
         "run_id": record.run_id,
         "backbone": settings["backbone.name"],
         "task": settings["task.name"],
         "method": settings["method.name"],
-        "seed": settings.pop("seed"),
+        "seed": record.config["seed"],
         "checkpoint": record.checkpoint,
         "schema": record.schema,
         "settings": settings,

@@ -38,7 +38,7 @@ def matching(runs: pd.DataFrame, where: Where, user: str) -> pd.DataFrame:
     """
     for key, wanted in where.items():
         admitted = wanted if isinstance(wanted, tuple) else (wanted,)
-        known = {"seed"} | {name for settings in runs["settings"] for name in settings}
+        known = {"seed"} | {name for settings in distinct(runs) for name in settings}
         may_be_unset = None in admitted and not get_close_matches(key, known, cutoff=MISSPELT)
         if len(runs) and key not in known and not may_be_unset:
             raise ValueError(f"{user}: no run has the setting {key!r}{nearest(key, known)}")
@@ -85,12 +85,18 @@ def variants(runs: pd.DataFrame) -> list[Variant]:
     ]
 
 
+def distinct(runs: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the settings of runs, those that many share (frame() sees to that) once."""
+    return list({id(settings): settings for settings in runs["settings"]}.values())
+
+
 def differing(runs: pd.DataFrame) -> list[str]:
     """Return the settings that have more than one value among the runs of some task, sorted by name."""
     names: set[str] = set()
     for _, part in runs.drop_duplicates("run_id").groupby("task"):
-        known = {name for settings in part["settings"] for name in settings}
-        names |= {name for name in known if len({repr(settings.get(name)) for settings in part["settings"]}) > 1}
+        of_task = distinct(part)
+        known = {name for settings in of_task for name in settings}
+        names |= {name for name in known if len({repr(settings.get(name)) for settings in of_task}) > 1}
     return sorted(names)
 
 

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from dsee_bench.config import ConfigError, parse
 from dsee_bench.record import Record, Score
-from dsee_bench.report.records import check
+from dsee_bench.report.record_check import check
 from dsee_bench.report.results import flatten
 from dsee_bench.report.statistics import expected_best
 from dsee_bench.runs.state import State, state_of

@@ -4,20 +4,25 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from dsee_bench.config import parse
-from dsee_bench.report.records import GROUPS, check
+from dsee_bench.report.record_cache import RecordCache
+from dsee_bench.report.records import GROUPS
 from dsee_bench.runs.state import NAMES, State, every_state, state_of
-from dsee_bench.runs.sweep import Cell, expand
+
+if TYPE_CHECKING:
+    from dsee_bench.runs.sweep import Cell
 
 NEED_A_LOOK = ("running", "interrupted", "failed", "unreadable")
 
 
 def status_text(results_dir: Path) -> str:
     """Return a screen of text on every run in the folder; a file that is no record is listed as unreadable."""
-    states = list(map(_usable, every_state(results_dir)))
+    with RecordCache(results_dir, "summary") as cache:
+        states = every_state(results_dir, cache.read)
     parts = [f"{len(states)} runs in {results_dir}: {_counts(states)}"]
     seeds: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for state in states:
@@ -31,18 +36,10 @@ def status_text(results_dir: Path) -> str:
     return "\n\n".join([*parts, *_unfinished(states, commands)])
 
 
-def _usable(state: State) -> State:
-    """The state, or "unreadable" where the record lacks what is shown here."""
-    try:
-        if state.record is not None:
-            check(state.record)
-        return state
-    except ValueError as error:
-        return State(state.run_id, "unreadable", str(error))
-
-
 def sweep_text(words: Sequence[str], results_dir: Path) -> str:
     """Return a screen of text on the runs of `dsee-bench --multirun <words>`."""
+    from dsee_bench.runs.sweep import expand
+
     cells = expand(words)
     states = [state_of(cell.run_id, results_dir) for cell in cells]
     parts = [f"{len(states)} runs of the sweep, in {results_dir}: {_counts(states)}", _grid(cells, states)]
@@ -54,7 +51,7 @@ def sweep_text(words: Sequence[str], results_dir: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _grid(cells: Sequence[Cell], states: Sequence[State]) -> str:
+def _grid(cells: "Sequence[Cell]", states: Sequence[State]) -> str:
     """A row for each setting that the sweep varies besides the seed: the seeds that are in each state."""
     settings = [{parse(word).key_or_group: word.partition("=")[2] for word in cell.overrides} for cell in cells]
     varied = [key for key in settings[0] if key != "seed" and len({setting[key] for setting in settings}) > 1]

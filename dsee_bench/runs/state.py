@@ -4,18 +4,20 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dsee_bench.config import ConfigError
-from dsee_bench.plan import Settings
 from dsee_bench.record import Record, path_of, paths, read
 from dsee_bench.system import errors, files
 from dsee_bench.system.locks import held, lock_at, run_lock
 from dsee_bench.system.signals import INTERRUPTED
+
+if TYPE_CHECKING:
+    from dsee_bench.plan import Settings
 
 Name = Literal["finished", "running", "interrupted", "failed", "unreadable", "missing"]
 NAMES: tuple[Name, ...] = ("finished", "running", "interrupted", "failed", "unreadable", "missing")
@@ -29,19 +31,18 @@ class State:
     record: Record | None = None
 
 
-def state_of(run_id: str, results_dir: Path) -> State:
-    """Return the state from the run's record and its work folder.
+def state_of(run_id: str, results_dir: Path, read: Callable[[Path], Record] = read) -> State:
+    """Return the state from the run's record, as `read` returns it, and its work folder.
 
     A failed run that is worked on again is running. A run with work files and neither record nor process was killed.
     """
     path = path_of(run_id, results_dir)
     work = results_dir / "work" / run_id
     lock = run_lock(work)
-    refused = errors.remembered(work)
     if not os.path.lexists(path):
         if held(lock):
             return State(run_id, "running")
-        if refused is not None:
+        if (refused := errors.remembered(work)) is not None:
             return State(run_id, "failed", refused)
         killed = State(run_id, "interrupted", "ended without a record: killed, or the machine went down")
         return killed if lock.is_file() else State(run_id, "missing")
@@ -53,14 +54,15 @@ def state_of(run_id: str, results_dir: Path) -> State:
         return State(run_id, "finished", None, record)
     if held(lock):
         return State(run_id, "running", last_line(record), record)
+    refused = errors.remembered(work)
     return State(run_id, record.status if refused is None else "failed", refused or last_line(record), record)
 
 
-def every_state(results_dir: Path) -> list[State]:
-    """Return the state of every run that left a record or work files, by id."""
+def every_state(results_dir: Path, read: Callable[[Path], Record] = read) -> list[State]:
+    """Return the state of every run that left a record, as `read` returns it, or work files; by id."""
     recorded = {path.stem for path in paths(results_dir)}
     begun = {path.parent.name for path in (results_dir / "work").glob(f"*/{run_lock(Path()).name}")}
-    return [state_of(run_id, results_dir) for run_id in sorted(recorded | begun)]
+    return [state_of(run_id, results_dir, read) for run_id in sorted(recorded | begun)]
 
 
 def last_line(record: Record) -> str:
@@ -94,7 +96,7 @@ def put_record_back(path: Path, work: Path) -> None:
 
 
 @contextmanager
-def locked(settings: Settings) -> Iterator[None]:
+def locked(settings: "Settings") -> Iterator[None]:
     """Hold the lock of the run until the end of the block; ConfigError where nothing can be written."""
     from filelock import Timeout
 
@@ -120,7 +122,7 @@ def locked(settings: Settings) -> Iterator[None]:
         yield
 
 
-def _check_folders(settings: Settings) -> None:
+def _check_folders(settings: "Settings") -> None:
     """Make the folders that the run writes to; ValueError or OSError where it cannot write."""
     files.check_file(settings.record)
     files.check_folder(settings.states)

@@ -11,7 +11,8 @@ from dsee_bench.report.figures.plots import draw
 from dsee_bench.report.figures.scores import Point, curve, pareto, tradeoff
 from dsee_bench.report.figures.sparsity import grid, mean_sparsity
 from dsee_bench.report.figures.training import curve_of, dev_metric, stage_starts, training
-from dsee_bench.report.records import check, sparsity_by_site
+from dsee_bench.report.record_check import check
+from dsee_bench.report.records import sparsity_by_site
 from dsee_bench.report.results import frame
 from dsee_bench.report.spec import Average, CostColumn, Figure, MethodSpec, ScoreColumn, TableSpec
 from dsee_bench.report.tables import build
@@ -37,6 +38,10 @@ def spec(figures=FIGURES):
     )
 
 
+def by_id(runs):
+    return {run.run_id: run for run in runs}.__getitem__
+
+
 @pytest.fixture
 def runs(make, backbone_settings):
     """DSEE at two sparsities and LoRA, two seeds; tuned twice with pruning between."""
@@ -55,19 +60,21 @@ def runs(make, backbone_settings):
 
 def test_every_figure_is_drawn_and_again_to_the_same_bytes(runs, tmp_path):
     table = build(frame(runs), spec(), "t")
-    written = {path.name: path.read_bytes() for path in draw(table, runs, tmp_path)}
+    written = {path.name: path.read_bytes() for path in draw(table, by_id(runs), tmp_path)}
     names = ["curve-sparsity_masked-minilm", "dots-minilm", "heatmap-minilm", "tradeoff-trainable_parameters-minilm"]
     assert sorted(written) == sorted(
         f"t-{name}.{kind}" for name in [*names, "training-minilm-rte"] for kind in ("png", "svg")
     )
-    again = {path.name: path.read_bytes() for path in draw(build(frame(runs[::-1]), spec(), "t"), runs[::-1], tmp_path)}
+    again = {
+        path.name: path.read_bytes() for path in draw(build(frame(runs[::-1]), spec(), "t"), by_id(runs), tmp_path)
+    }
     assert again == written
 
 
 def test_a_figure_without_data_is_not_drawn(make, tmp_path):
     figures = (Figure("tradeoff", "latency_ms", "ms", "linear"), Figure("heatmap"), Figure("training"))
     runs = [replace(make(), stages=())]
-    assert list(draw(build(frame(runs), spec(figures), "t"), runs, tmp_path)) == []
+    assert list(draw(build(frame(runs), spec(figures), "t"), by_id(runs), tmp_path)) == []
 
 
 def test_a_tradeoff_shows_the_mean_of_each_row_and_the_front(runs):
