@@ -10,6 +10,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 SHARD = re.compile(r"-(\d+)-of-(\d+)\.")
+KEY = "#"  # between a file and the key that its rows stand under: data.json#train
 LISTED = 20  # names of a folder that an error shows
 KINDS = {
     stat.S_IFDIR: "folder",
@@ -20,13 +21,18 @@ KINDS = {
 }
 
 
-def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
+def find_files(folder: Path, pattern: str, *, several: bool = False) -> tuple[Path, ...]:
     """Return the files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
+
+    With `several` a pattern may match any number of files that are no shards. `FILE#KEY` finds FILE.
 
     FileNotFoundError if there is none, if a pattern matches not all shards, or several files that are not shards.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; {pattern} was to be in it")
+    name, mark, key = pattern.partition(KEY)
+    if mark and not (folder / pattern).exists():
+        return tuple(path.with_name(f"{path.name}{KEY}{key}") for path in find_files(folder, name, several=several))
     paths = tuple(sorted(folder.glob(pattern)))
     if not paths:
         near = (folder / pattern).parent
@@ -36,7 +42,7 @@ def find_files(folder: Path, pattern: str) -> tuple[Path, ...]:
             f"there is no file {folder / pattern}; {near if near.is_dir() else folder} holds {there[:LISTED]}{more}"
         )
     shards = [SHARD.search(path.name) for path in paths]
-    wanted = int(shards[0][2]) if shards[0] is not None else 1
+    wanted = int(shards[0][2]) if shards[0] is not None else len(paths) if several else 1
     if len(paths) != wanted and has_wildcard(pattern):
         raise FileNotFoundError(f"{folder / pattern} should be {wanted} file(s), found {[path.name for path in paths]}")
     for path in paths:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-FILE = re.compile(r"\w\.\w+$|[*?/]")  # it has an ending, or is a pattern or path
+FILE = re.compile(r"\w\.\w+(#[\w.]+)?$|[*?/]")  # it has an ending, or is a pattern or path; rows under a key
 SLICED = re.compile(r"(?P<name>.+?)(?P<slice>\[[-\d_%]*:[-\d_%]*\](\(\w+\))?)?", re.DOTALL)
 
 

@@ -48,6 +48,9 @@ def read_rows(
     columns: Sequence[str] | None = None,
     broken_rows: BrokenRows = "error",
     separator: str | None = None,
+    *,
+    format: str | None = None,
+    encoding: str | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of `path`, in a format told by its ending; `.gz` after it is unpacked.
 
@@ -56,18 +59,20 @@ def read_rows(
     unless `columns` names the columns of a file without one. JSON lines: one object a line, an empty line is no row.
     JSON: an array of objects, or lines of them. `broken_rows` says what happens to a TSV row with too few or too many
     fields. With a `separator`, a text file is read as CSV whose fields are parted by it, quoted as in RFC 4180.
+    `format` ("tsv", ...) is for a file of another ending, `encoding` for one that is not UTF-8.
     """
-    if separator is not None and ending(path) in (".csv", ".tsv"):
-        return _rows(path, _csv_fields(path, separator), columns, separator, "error")
-    match ending(path):
+    form = ending(path) if format is None else f".{format}"
+    if separator is not None and form in (".csv", ".tsv"):
+        return _rows(path, _csv_fields(path, separator, encoding), columns, separator, "error")
+    match form:
         case ".tsv":
-            return _rows(path, _tsv_fields(path, columns), columns, "\t", broken_rows)
+            return _rows(path, _tsv_fields(path, columns, encoding), columns, "\t", broken_rows)
         case ".csv":
-            return _rows(path, _csv_fields(path), columns, ",", "error")
+            return _rows(path, _csv_fields(path, ",", encoding), columns, ",", "error")
         case ".jsonl":
-            return _json_lines(path)
+            return _json_lines(path, encoding)
         case ".json":
-            return _json(path)
+            return _json(path, encoding)
         case ".parquet" if path.suffix == ".parquet":
             return _parquet(path)
     raise ValueError(f"{path} ends in {path.suffix!r}; the formats known are {FORMATS}")
@@ -87,7 +92,7 @@ def count_rows(path: Path, columns: Sequence[str] | None = None, separator: str 
     return sum(1 for _ in read_rows(path, columns, "error", separator))
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(path: Path, encoding: str | None = None) -> Iterator[tuple[int, str]]:
     """Yield each line with its number from 1, without byte order mark and line feed; ended by line feeds alone.
 
     Not text mode and not str.splitlines: both also split at characters that stand inside GLUE's sentences.
@@ -96,15 +101,21 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         for number, line in enumerate(stream, start=1):
             if number == 1 and not (line := line.removeprefix(BYTE_ORDER_MARK)):
                 return
-            try:
-                text = line.removesuffix(b"\n").decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise ValueError(
-                    f"{path}, line {number}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8"
-                ) from error
+            text = decoded(f"{path}, line {number}", line.removesuffix(b"\n"), encoding)
             if "\0" in text:
                 raise ValueError(f"{path}, line {number}: holds a NUL byte; save it as text in UTF-8 (UTF-16 has many)")
             yield number, text
+
+
+def decoded(where: str, content: bytes, encoding: str | None) -> str:
+    """Return the text that bytes spell; ValueError, beginning with `where`, for bytes of another encoding."""
+    try:
+        return content.decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        name = "UTF-8" if encoding is None else encoding
+        raise ValueError(
+            f"{where}: not {name} ({error.reason} at byte {error.start}); save it as UTF-8, or name its encoding"
+        ) from error
 
 
 def _rows(
@@ -128,9 +139,9 @@ def _rows(
         logger.warning("%s: %d rows of too few or too many fields left out", path, dropped)
 
 
-def _tsv_fields(path: Path, columns: Sequence[str] | None) -> NumberedFields:
+def _tsv_fields(path: Path, columns: Sequence[str] | None, encoding: str | None) -> NumberedFields:
     width, empty = len(columns or ()), []
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, encoding):
         fields = line.removesuffix("\r").split("\t")
         width = width or len(fields)
         if fields == [""] and width > 1:
@@ -141,8 +152,8 @@ def _tsv_fields(path: Path, columns: Sequence[str] | None) -> NumberedFields:
         yield number, fields
 
 
-def _csv_fields(path: Path, separator: str = ",") -> NumberedFields:
-    reader = csv.reader((line + "\n" for _, line in read_lines(path)), delimiter=separator, strict=True)
+def _csv_fields(path: Path, separator: str, encoding: str | None) -> NumberedFields:
+    reader = csv.reader((line + "\n" for _, line in read_lines(path, encoding)), delimiter=separator, strict=True)
     try:
         yield from ((reader.line_num, fields) for fields in reader if fields)
     except csv.Error as error:
@@ -163,25 +174,25 @@ def _header(where: str, fields: list[str], separator: str) -> list[str]:
     return fields
 
 
-def _json_lines(path: Path) -> Iterator[Row]:
-    for number, line in read_lines(path):
+def _json_lines(path: Path, encoding: str | None) -> Iterator[Row]:
+    for number, line in read_lines(path, encoding):
         if line.strip():
             where = f"{path}, line {number}"
-            yield Row(path, number, _cells(where, _parsed(where, line)))
+            yield Row(path, number, json_cells(where, json_value(where, line)))
 
 
-def _json(path: Path) -> Iterator[Row]:
-    text = "\n".join(line for _, line in read_lines(path))
+def _json(path: Path, encoding: str | None) -> Iterator[Row]:
+    text = "\n".join(line for _, line in read_lines(path, encoding))
     if not text.lstrip().startswith("["):
-        yield from _json_lines(path)
+        yield from _json_lines(path, encoding)
         return
-    rows = _parsed(str(path), text)
+    rows = json_value(str(path), text)
     assert isinstance(rows, list)
     for number, cells in enumerate(rows, start=1):
-        yield Row(path, number, _cells(f"{path}, row {number}", cells), "row")
+        yield Row(path, number, json_cells(f"{path}, row {number}", cells), "row")
 
 
-def _parsed(where: str, text: str) -> object:
+def json_value(where: str, text: str) -> object:
     """Return the JSON value that `text` spells; ValueError, beginning with `where`, for another text."""
     try:
         return json.loads(text, object_pairs_hook=_unique)
@@ -199,7 +210,8 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return cells
 
 
-def _cells(where: str, value: object) -> Mapping[str, object]:
+def json_cells(where: str, value: object) -> Mapping[str, object]:
+    """Return the cells of a row, a JSON object; ValueError, beginning with `where`, for another value."""
     if not isinstance(value, dict):
         raise ValueError(f"{where}: expected a JSON object, found {shown(value)}")
     return value
