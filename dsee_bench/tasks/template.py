@@ -5,6 +5,10 @@
 that files have (an object of lists, or a list of objects); `{choices.0}` is the first of a list. A column whose own
 name has a dot comes first. `{{` and `}}` are braces, and `\\n` and `\\t` a line feed and a TAB, which a command line
 cannot hold.
+
+`{sentence|mark(start,end)}` puts asterisks around a part of a text, given by the columns of its first character and the
+one after its last, or of the number of its first word, from 0, and the text of the part:
+`{text|mark(span1_index,span1_text)}`. Several marks may follow each other.
 """
 
 import re
@@ -18,6 +22,7 @@ from dsee_bench.tasks.labelled import spelled
 from dsee_bench.tasks.rows import Row
 
 PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\[nt]")
+MARK = re.compile(r"mark\(([^(),]+),([^(),]+)\)")
 LITERAL = {"{{": "{", "}}": "}", "\\n": "\n", "\\t": "\t"}
 
 
@@ -65,6 +70,8 @@ def texts_at(row: Row, path: str) -> tuple[str, ...]:
 
     ValueError names row and path where there is no such cell, or no text in it.
     """
+    if "|" in path and path not in row.cells:
+        return (_marked(row, path),)
     value = cell_at(row, path)
     values = value if isinstance(value, list | tuple) else [value]
     texts = [spelled(item) for item in values]
@@ -75,6 +82,32 @@ def texts_at(row: Row, path: str) -> tuple[str, ...]:
         if not encodable(text):
             raise ValueError(f"{row.where}: {path!r} holds half a surrogate pair, which is no character")
     return tuple(texts)
+
+
+def _marked(row: Row, path: str) -> str:
+    """Return the text of `column|mark(a,b)` with asterisks around each part that a mark names."""
+    column, *marks = (piece.strip() for piece in path.split("|"))
+    (text,) = texts_at(row, column)
+    for begin, end in sorted((_span(row, text, mark) for mark in marks), reverse=True):
+        text = f"{text[:begin]}*{text[begin:end]}*{text[end:]}"
+    return text
+
+
+def _span(row: Row, text: str, mark: str) -> tuple[int, int]:
+    found = MARK.fullmatch(mark)
+    if found is None:
+        raise ValueError(f"{{...|{mark}}} is not known; write {{TEXT|mark(START,END)}} with the columns of two places")
+    first, second = (cell_at(row, name.strip()) for name in found.groups())
+    place = int(first) if isinstance(first, int) or (isinstance(first, str) and first.isdigit()) else -1
+    if isinstance(second, int) or (isinstance(second, str) and second.isdigit()):
+        begin, end = place, int(second)
+    else:
+        words = [word.start() for word in re.finditer(r"\S+", text)]
+        begin = text.lower().find(str(second).lower(), words[place]) if 0 <= place < len(words) else -1
+        end = begin + len(str(second))
+    if not 0 <= begin < end <= len(text):
+        raise ValueError(f"{row.where}: {mark} names no part of {shown(text)}: {shown(first)} and {shown(second)}")
+    return begin, end
 
 
 def is_list(row: Row, path: str) -> bool:

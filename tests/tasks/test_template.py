@@ -84,3 +84,34 @@ def test_a_row_that_does_not_fit(template, cells, said):
 def test_a_target_takes_one_list():
     with pytest.raises(ValueError, match="a and b each hold a list"):
         Template("{a} {b}").fill_each(row(a=["x"], b=["y"]))
+
+
+MARKED = [
+    # template, cells, text, why
+    ("{s|mark(a,b)}", {"s": "a fine class act", "a": 7, "b": 12}, "a fine *class* act", "characters, as WiC has them"),
+    ("{s|mark(a,b)}", {"s": "a fine class act", "a": "7", "b": "12"}, "a fine *class* act", "of a CSV file"),
+    (
+        "{t|mark(x.i,x.w)|mark(x.j,x.v)} {x.v}",
+        {"t": "Mark told Pete that he won.", "x": {"i": 0, "w": "Mark", "j": 4, "v": "he"}},
+        "*Mark* told Pete that *he* won. he",
+        "words, as WSC has them; the first mark moves the second",
+    ),
+    ("{t|mark(i,w)}", {"t": "He said he won", "i": 2, "w": "He"}, "He said *he* won", "in any case"),
+]
+
+
+@pytest.mark.parametrize(("template", "cells", "text", "why"), MARKED)
+def test_parts_are_marked(template, cells, text, why):
+    assert Template(template).fill(Row(Path("a"), 1, cells)) == text, why
+
+
+@pytest.mark.parametrize(("template", "cells", "message"), [
+    ("{s|mark(a,b)}", {"s": "short", "a": 3, "b": 30}, "a, line 1: mark(a,b) names no part of 'short': 3 and 30"),
+    ("{s|mark(a,b)}", {"s": "short", "a": 9, "b": "word"}, "names no part of"),
+    ("{s|upper}", {"s": "short"}, "{...|upper} is not known"),
+    ("{s|mark(a,c)}", {"s": "short", "a": 1}, "no column 'c'"),
+])  # fmt: skip
+def test_marks_that_cannot_be(template, cells, message):
+    with pytest.raises(ValueError, match=r".") as error:
+        Template(template).fill(Row(Path("a"), 1, cells))
+    assert message in str(error.value)
