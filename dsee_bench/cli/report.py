@@ -40,7 +40,7 @@ def tables(options: argparse.Namespace) -> int:
     from dsee_bench.report import render
     from dsee_bench.system.files import write_atomically
 
-    require("report", "dsee-report tables", "jinja2")
+    require("report", "dsee-report tables", "jinja2", "statsmodels")
     report = _report(options)
     for table in report.tables:
         texts = {"md": render.markdown, "tex": render.latex, "csv": render.csv, "html": render.document}
@@ -52,7 +52,7 @@ def tables(options: argparse.Namespace) -> int:
 
 
 def plots(options: argparse.Namespace) -> int:
-    require("report", "dsee-report plots", "matplotlib")
+    require("report", "dsee-report plots", "matplotlib", "statsmodels")
     from dsee_bench.record import path_of
     from dsee_bench.report.figures.plots import draw
     from dsee_bench.report.records import read_usable
@@ -65,7 +65,7 @@ def plots(options: argparse.Namespace) -> int:
 
 
 def page(options: argparse.Namespace) -> int:
-    require("report", "dsee-report page", "jinja2", "itables")
+    require("report", "dsee-report page", "jinja2", "itables", "statsmodels")
     from dsee_bench.report.page.page import page as html_page
     from dsee_bench.system.files import write_atomically
 
@@ -133,7 +133,7 @@ def compare(options: argparse.Namespace) -> int:
     usable = read_all(options.results)
     for reason in usable.left_out:
         _warn(reason)
-    print(compare_text(a, b, options.results, usable.records))
+    print(compare_text(a, b, options.results, usable.records, options.margin))
     return 0
 
 
@@ -156,6 +156,13 @@ def _report(options: argparse.Namespace) -> "Report":
     for name in result.empty:
         _warn(f"{name}: no finished run belongs in this table; left out")
     return result
+
+
+def _margin(text: str) -> float:
+    """A margin from the command line: a number above 0."""
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of points above 0, got {text}")
+    return float(text)
 
 
 def _warn(text: str) -> None:
@@ -210,6 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     command = add("compare", text, "compare rte-minilm-lora-s0 rte-minilm-dsee-s0-1a2b3c4d")
     command.add_argument("a", **run)
     command.add_argument("b", **run)
+    help_text = "points up to which two methods count as equal; default: %(default)s"
+    command.add_argument("--margin", type=_margin, default=1.0, metavar="POINTS", help=help_text)
     return parser
 
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from tabulate import tabulate
@@ -13,23 +14,41 @@ from dsee_bench.metrics import Sums
 from dsee_bench.record import Record, Score
 from dsee_bench.report.results import flatten
 from dsee_bench.report.rows import show
-from dsee_bench.report.statistics import CONFIDENCE, OverExamples, over_examples, over_seeds, over_texts
+from dsee_bench.report.statistics import (
+    CONFIDENCE,
+    OverExamples,
+    Scores,
+    difference,
+    factor,
+    over_examples,
+    over_texts,
+)
 from dsee_bench.system import jsonl
 from dsee_bench.tasks.generation import Generation
+from dsee_bench.tasks.holdout import VALIDATION
 from dsee_bench.tasks.scoring import sums_of
 
+MARGIN = 1.0  # points
+RULE = (
+    "Over seeds: the interval is that of a bootstrap of the differences by seed within each task (10,000 draws), which "
+    "is short for three seeds.\np: paired t-test of no difference. A large p is not equality.\n"
+    "p within ±{margin}: two one-sided t-tests; below 0.05, A and B are equal within that many points."
+)
 
-def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Record]) -> str:
+
+def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Record], margin: float = MARGIN) -> str:
     """Return a screen of text about runs A and B; ValueError if they are of two tasks or one has no scores.
 
-    `records` are those of the folder, among which the other seeds of A and of B are looked for.
+    `records` are those of the folder, among which the other seeds and tasks of A and of B are looked for. `margin` is
+    the difference, in points, up to which two methods count as equal.
     """
     _refuse(a, b)
     finished = [record for record in records if record.status == "finished"]
     scores = _shared_scores(a, b)
     names = ["", "A", "B", "B - A"]
-    over = ["", "mean A", "mean B", "B - A", "seeds", "p, paired t-test"]
-    by_seed = [line for score, _ in scores if (line := _seeds(score, _siblings(a, finished), _siblings(b, finished)))]
+    seeds = ["points", "mean A", "mean B", "B - A", f"{CONFIDENCE:.0%} interval", "seeds", "p", f"p within ±{margin:g}"]
+    by_seed = _seeds([score for score, _ in scores], _siblings(a, finished), _siblings(b, finished), margin)
+    by_task = _tasks(a, b, finished, margin)
     by_example = _examples([score for score, _ in scores], a, b, results_dir)
     interval = ["", "B - A", f"{CONFIDENCE:.0%} interval", "examples"]
     parts = [
@@ -37,9 +56,12 @@ def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Reco
         *_section("settings that differ", ["", "A", "B"], _settings(a, b)),
         *_section("scores of these two runs", [*names, "examples"], [_scores(*pair) for pair in scores]),
         *_section("costs", names, _costs(a, b)),
-        *_section("over seeds: all runs with the settings of A or of B", over, by_seed),
+        *_section("over seeds: all runs with the settings of A or of B", seeds, by_seed),
+        *_section("over tasks and seeds: the same settings on every task, by its first score", seeds, by_task),
         *_section("over examples: paired bootstrap of these two runs", interval, by_example),
     ]
+    if by_seed:
+        parts.append(RULE.format(margin=f"{margin:g}"))
     if not by_example:
         parts.append("over examples: not known, since answers of the two runs are missing under work/, or damaged")
     return "\n\n".join(parts)
@@ -105,24 +127,72 @@ def _pair(a: float | None, b: float | None, pattern: str) -> list[str]:
     return ["–" if value is None else pattern.format(value) for value in values]
 
 
-def _siblings(record: Record, records: list[Record]) -> list[Record]:
-    """The records that differ from this one by nothing but the seed."""
-    settings = flatten(record.config | {"seed": None})
-    return [other for other in records if flatten(other.config | {"seed": None}) == settings]
+def _siblings(record: Record, records: list[Record], *, tasks: bool = False) -> list[Record]:
+    """The records that differ from this one by nothing but the seed, and the task where `tasks` are wanted."""
+    varied = {"seed": None} | ({"task": None} if tasks else {})
+    settings = flatten(record.config | varied)
+    return [other for other in records if flatten(other.config | varied) == settings]
 
 
-def _seeds(score: Score, a: list[Record], b: list[Record]) -> list[str] | None:
-    """A line with the score's means over seeds; None for fewer than two common seeds."""
-    by_seed = [
-        {record.config["seed"]: other.value for record in records for other in record.scores
-         if (other.name, other.split) == (score.name, score.split) and other.value is not None}
-        for records in (a, b)
-    ]  # fmt: skip
-    test = over_seeds(*by_seed)
-    if test is None:
-        return None
-    p_value = "–" if test.p_value is None else f"{test.p_value:.3f}"
-    return [f"{score.name} {score.split}", *_pair(test.a, test.b, "{:.4f}"), str(test.seeds), p_value]
+def _seeds(scores: Sequence[Score], a: list[Record], b: list[Record], margin: float) -> list[list[str]]:
+    """A line for each score with common seeds."""
+    lines = []
+    for score in scores:
+        left, right = ({"": _by_seed(records, score)} for records in (a, b))
+        lines += _difference(f"{score.name} {score.split}", left, right, margin)
+    return lines
+
+
+def _tasks(a: Record, b: Record, records: list[Record], margin: float) -> list[list[str]]:
+    """A line for each task that methods A and B both ran on, and one for their mean; none for one task."""
+    of_a, of_b = (_by_task(_siblings(record, records, tasks=True)) for record in (a, b))
+    left, right, lines = {}, {}, []
+    for task in sorted(of_a.keys() & of_b.keys()):
+        score = next(score for score in of_a[task][0].scores if score.split != VALIDATION)
+        pair = of_a[task][0], of_b[task][0]
+        if len({record.data.get(score.split, {}).get("sha256") for record in pair}) > 1:
+            continue  # other rows
+        left[task], right[task] = (_by_seed(side[task], score) for side in (of_a, of_b))
+        name = f"{task} {score.name} {score.split}"
+        lines += _difference(name, {task: left[task]}, {task: right[task]}, margin)
+    pooled = _difference(f"mean over {len(left)} tasks", left, right, margin)
+    return [*lines, *pooled] if len(lines) > 1 else []
+
+
+def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records with a reported score by the name of their task."""
+    tasks: dict[str, list[Record]] = {}
+    for record in records:
+        if any(score.split != VALIDATION for score in record.scores):
+            tasks.setdefault(record.config["task"]["name"], []).append(record)
+    return tasks
+
+
+def _by_seed(records: Iterable[Record], score: Score) -> dict[int, float]:
+    """The points of a score like `score` by seed."""
+    return {
+        record.config["seed"]: other.value * factor(other.unit)
+        for record in records
+        for other in record.scores
+        if (other.name, other.split, other.signature) == (score.name, score.split, score.signature)
+        and other.value is not None
+    }
+
+
+def _difference(name: str, a: Scores, b: Scores, margin: float) -> list[list[str]]:
+    """The line of B against A over the seeds that both have; none for fewer than two seeds."""
+    found = difference(a, b)
+    interval = None if found is None else found.interval()
+    if found is None or interval is None:
+        return []
+    means = [fmean(fmean(side[task][seed] for seed in side[task] if seed in other[task]) for task in found.by_task)
+             for side, other in ((a, b), (b, a))]  # fmt: skip
+    p_values = ["–" if p is None else f"{p:.3f}" for p in (found.p_value, found.p_equivalent(margin))]
+    seeds = sorted({len(values) for values in found.by_task.values()})
+    return [[
+        name, *(f"{mean:.2f}" for mean in means), f"{found.mean:+.2f}",
+        f"{interval[0]:+.2f} to {interval[1]:+.2f}", "–".join(map(str, seeds)), *p_values,
+    ]]  # fmt: skip
 
 
 def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> list[list[str]]:

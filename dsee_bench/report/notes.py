@@ -6,13 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from dsee_bench.config import CONF, recipes
+from dsee_bench.report.cells import MAJORITY
+from dsee_bench.report.costs import TIMES, WHY_THEORETICAL, is_theoretical, spread_of_times
 from dsee_bench.report.rows import Variant, short, show
-from dsee_bench.report.spec import Published, ScoreColumn, TableSpec
+from dsee_bench.report.spec import Average, Published, ScoreColumn, TableSpec
 
 CELLS = (
     "Cells are the mean ± sample standard deviation over seeds, with the number of seeds; – was not run. "
-    "Bold: the best mean among the rows of a backbone; ≈: no significant difference from it (Welch's t-test over "
-    "seeds, p ≥ 0.05)."
+    "Bold: the best mean among the rows of a backbone, never a single seed; ≈: no significant difference from it "
+    "(Welch's t-test over seeds, p-values corrected by Holm's method for the rows of the column, p ≥ 0.05)."
+)
+CHANCE = (
+    "†: not every run is above always giving the most frequent answer of the training rows (binomial test, p ≥ 0.05)"
+)
+OPTIMISTIC = (
+    '"best dev": the checkpoint is chosen on the rows that are reported, as GLUE papers do; such scores are optimistic'
 )
 
 
@@ -21,10 +29,15 @@ def notes(
     rows: Mapping[str, Variant],  # by label
     columns: Sequence[ScoreColumn],
     spec: TableSpec,
+    averages: Sequence[Average],
     published: Sequence[Published],
 ) -> Iterator[str]:
     """Yield how to read a cell; split, size and signature of each score; what each cost counts; sources; commits."""
     yield CELLS
+    if MAJORITY in set(runs["method"]):
+        yield CHANCE
+    if "best dev" in set(runs["checkpoint"]):
+        yield OPTIMISTIC
     for column in columns:
         part = runs[runs["column"] == column.label]
         if len(part):
@@ -34,14 +47,19 @@ def notes(
             undefined = part[part["value"].isna()]
             if len(undefined):
                 yield f"{column.label}: no value, and so left out, in {', '.join(undefined['run_id'])}"
-    if spec.average is not None:
-        yield f"{spec.average.label}: mean over {', '.join(spec.average.over)}, where a row has them all"
+    for average in averages:
+        yield f"{average.label}: mean over {', '.join(average.over)}, of the seeds that all of them have"
     for cost in spec.costs:
         # The quartiles of a time differ from run to run and stay in the record.
         counts = {counts[cost.cost].split(", quartiles ")[0] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
     once = runs.drop_duplicates("run_id")
+    shares = once.get("sparsity_masked", pd.Series())
+    if any(is_theoretical(cost.cost, share) for cost in spec.costs for share in shares):
+        yield WHY_THEORETICAL
+    if any(cost.cost in TIMES for cost in spec.costs):
+        yield from spread_of_times(rows)
     yield from _recipes(once)
     yield from _settings(rows)
     for number, row in enumerate(published, 1):

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from dsee_bench.report.tables import Cell, Table
+from dsee_bench.report.cells import Cell
+from dsee_bench.report.tables import Table
 
 DASH = "–"
 LATEX = {

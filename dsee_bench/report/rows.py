@@ -29,6 +29,11 @@ class Variant:
     also: dict[str, Any]
     runs: pd.DataFrame
 
+    @property
+    def method(self) -> str:
+        """The name of the method in its records."""
+        return str(self.runs["method"].iloc[0])
+
 
 def matching(runs: pd.DataFrame, where: Where, user: str) -> pd.DataFrame:
     """Return the runs whose settings have the wanted values (null: not set).

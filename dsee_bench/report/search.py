@@ -16,12 +16,11 @@ from dsee_bench.config import ConfigError, parse
 from dsee_bench.record import Record, Score
 from dsee_bench.report.record_check import check
 from dsee_bench.report.results import flatten
-from dsee_bench.report.statistics import expected_best
+from dsee_bench.report.statistics import expected_best, factor
 from dsee_bench.runs.state import State, state_of
 from dsee_bench.runs.sweep import Cell, expand, resolved
 
 SPLIT = "validation"
-PERCENT_UNITS = ("0-1", "-1-1")  # counted times 100, so that a mean over tasks is one of points
 NOT_VARIED = ("seed", "task", "method", "experiment")  # keys of a sweep that tell no trials of a method apart
 
 
@@ -43,7 +42,7 @@ class Run:
         """The score, times 100 where its unit is a share."""
         if self.score is None or self.score.value is None:
             return None
-        return self.score.value * (100 if self.score.unit in PERCENT_UNITS else 1)
+        return self.score.value * factor(self.score.unit)
 
 
 @dataclass(frozen=True)

@@ -1,32 +1,150 @@
-"""Significance: whether a difference between two methods is more than chance. scipy does the statistics.
+"""Statistics of scores: whether a difference is more than chance. scipy and statsmodels do the computing.
 
-Two questions. Would other seeds reverse it? A t-test over seeds. Would other examples? A paired bootstrap over the
-answers of two runs (Koehn 2004), which says nothing about seeds.
+Two questions. Would other seeds reverse it? Intervals and tests over seeds, task by task. Would other examples? A
+paired bootstrap over the answers of two runs (Koehn 2004), which says nothing about seeds.
 """
 
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsee_bench.metrics import Sums
 
 SIGNIFICANT = 0.05  # the p-value that a significant difference stays below
-RESAMPLES = 1000
+RESAMPLES = 1000  # of examples
+SEED_RESAMPLES = 10_000  # of seeds, which cost little
 CONFIDENCE = 0.95
+PERCENT_UNITS = ("0-1", "-1-1")  # shown times 100, as papers print them: in points
+Scores = Mapping[str, Mapping[int, float]]  # task -> seed -> score
 
 
 @dataclass(frozen=True)
-class OverSeeds:
-    """B against A over the seeds that both have."""
+class Difference:
+    """B minus A by task and seed, over the seeds that both have."""
 
-    a: float  # mean of A
-    b: float  # mean of B
-    seeds: int
-    p_value: float | None  # None where every seed has the same difference
+    by_task: Mapping[str, tuple[float, ...]]  # one difference a seed
+
+    @property
+    def mean(self) -> float:
+        """The mean over tasks of the mean over seeds."""
+        return fmean(map(fmean, self.by_task.values()))
+
+    @property
+    def seeds(self) -> int:
+        """The smallest number of seeds of a task."""
+        return min(map(len, self.by_task.values()))
+
+    def interval(self) -> tuple[float, float] | None:
+        """Return the 95 % percentile interval of a bootstrap of the seeds within each task; None for one seed.
+
+        Tasks are strata, as in rliable (Agarwal et al. 2021): each keeps its number of seeds in every draw.
+        """
+        if self.seeds < 2:
+            return None
+        import numpy as np
+        from scipy.stats import bootstrap
+
+        def mean_over_tasks(*samples: Any, axis: int) -> Any:
+            return np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0)
+
+        if all(len(set(values)) == 1 for values in self.by_task.values()):
+            return self.mean, self.mean
+        result = bootstrap(
+            tuple(map(np.asarray, self.by_task.values())),
+            mean_over_tasks,
+            n_resamples=SEED_RESAMPLES,
+            confidence_level=CONFIDENCE,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        )
+        return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+    def p_above(self, bound: float) -> float | None:
+        """Return the p-value of a one-sided t-test that the mean is above `bound`; None without any spread.
+
+        Each task has a variance of its own, so the degrees of freedom are Satterthwaite's. With one task this is the
+        paired t-test.
+        """
+        if self.seeds < 2:
+            return None
+        parts = [variance(values) / len(values) for values in self.by_task.values()]
+        if sum(parts) == 0:
+            return None
+        from scipy.stats import t
+
+        freedom = sum(parts) ** 2 / sum(
+            part**2 / (len(values) - 1) for part, values in zip(parts, self.by_task.values(), strict=True)
+        )
+        error = math.sqrt(sum(parts)) / len(parts)
+        return float(t.sf((self.mean - bound) / error, freedom))
+
+    @property
+    def p_value(self) -> float | None:
+        """Of the two-sided t-test that the mean is not 0."""
+        above = self.p_above(0)
+        return None if above is None else 2 * min(above, 1 - above)
+
+    def p_equivalent(self, margin: float) -> float | None:
+        """Return the larger p-value of two one-sided t-tests that the mean is within ±margin (Schuirmann 1987)."""
+        low, high = self.p_above(-margin), self.p_above(margin)
+        return None if low is None or high is None else max(low, 1 - high)
+
+
+def factor(unit: str) -> int:
+    """Return what a score of this unit is multiplied by to be in points."""
+    return 100 if unit in PERCENT_UNITS else 1
+
+
+def difference(a: Scores, b: Scores) -> Difference | None:
+    """Return B minus A on the tasks and seeds that both have; None where there is no such seed."""
+    by_task = {
+        task: tuple(b[task][seed] - a[task][seed] for seed in sorted(a[task].keys() & b[task].keys()))
+        for task in a
+        if task in b
+    }
+    by_task = {task: values for task, values in by_task.items() if values}
+    return Difference(by_task) if by_task else None
+
+
+def insignificant(samples: Sequence[Sequence[float]], best: Sequence[float]) -> list[bool]:
+    """Return for each sample over seeds whether Welch's t-test finds no significant difference from `best`.
+
+    The p-values of all samples but `best` itself are corrected for their number (Holm 1979). False where one of the
+    two has fewer than two seeds, or neither has any spread.
+    """
+    spread = stdev(best) if len(best) > 1 else 0.0
+    testable = [
+        sample is not best and len(best) > 1 and len(sample) > 1 and max(stdev(sample), spread) > 0
+        for sample in samples
+    ]
+    if not any(testable):
+        return testable
+    import numpy as np
+    from scipy.stats import ttest_ind_from_stats
+
+    tested = [(fmean(s), stdev(s), len(s)) for s, can_be in zip(samples, testable, strict=True) if can_be]
+    test = ttest_ind_from_stats(*np.transpose(tested), fmean(best), spread, len(best), equal_var=False)
+    p_values = iter(holm(test.pvalue.tolist()))
+    return [can_be and next(p_values) >= SIGNIFICANT for can_be in testable]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values corrected for their number by Holm's method."""
+    from statsmodels.stats.multitest import multipletests
+
+    return [float(p) for p in multipletests(p_values, method="holm")[1]]
+
+
+def above_chance(accuracy: float, examples: int, chance: float) -> bool:
+    """Return whether a binomial test finds so many right answers more than those of always one class."""
+    from scipy.stats import binomtest
+
+    right = round(accuracy * examples)
+    return bool(binomtest(right, examples, chance, alternative="greater").pvalue < SIGNIFICANT)
 
 
 @dataclass(frozen=True)
@@ -37,36 +155,6 @@ class OverExamples:
     low: float | None
     high: float | None
     examples: int
-
-
-def insignificant(samples: Sequence[Sequence[float]], best: Sequence[float]) -> list[bool]:
-    """Return for each sample over seeds whether Welch's t-test finds no significant difference from `best`.
-
-    False where one of the two has fewer than two seeds, or neither has any spread.
-    """
-    spread = stdev(best) if len(best) > 1 else 0.0
-    testable = [len(best) > 1 and len(sample) > 1 and max(stdev(sample), spread) > 0 for sample in samples]
-    if not any(testable):
-        return testable
-    import numpy as np
-    from scipy.stats import ttest_ind_from_stats
-
-    tested = [(fmean(s), stdev(s), len(s)) for s, can_be in zip(samples, testable, strict=True) if can_be]
-    test = ttest_ind_from_stats(*np.transpose(tested), fmean(best), spread, len(best), equal_var=False)
-    p_values = iter(test.pvalue)
-    return [can_be and bool(next(p_values) >= SIGNIFICANT) for can_be in testable]
-
-
-def over_seeds(a: Mapping[int, float], b: Mapping[int, float]) -> OverSeeds | None:
-    """Return a paired t-test over the common seeds of two methods (seed -> score); None for fewer than two."""
-    seeds = sorted(a.keys() & b.keys())
-    if len(seeds) < 2:
-        return None
-    from scipy.stats import ttest_rel
-
-    left, right = [a[seed] for seed in seeds], [b[seed] for seed in seeds]
-    constant = len({b[seed] - a[seed] for seed in seeds}) == 1
-    return OverSeeds(fmean(left), fmean(right), len(seeds), None if constant else float(ttest_rel(right, left).pvalue))
 
 
 def over_texts(a: "Sums", b: "Sums") -> OverExamples:

@@ -5,73 +5,29 @@ implementation of the metric. Where they are not, the table is refused with the 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from statistics import fmean, median, stdev
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from dsee_bench.config import CONF
 from dsee_bench.record import Record
+from dsee_bench.report.cells import MAJORITY, Cell, Result, average_of, cell_of, chances, marked, refuse_mixed
+from dsee_bench.report.costs import texts, with_pooled_times
 from dsee_bench.report.notes import notes
 from dsee_bench.report.records import read_all
 from dsee_bench.report.results import frame
 from dsee_bench.report.rows import Variant, every_task, in_columns, matching, methods, show, variants
-from dsee_bench.report.spec import Average, CostColumn, Published, ScoreColumn, TableSpec, read_spec, spec_paths
-from dsee_bench.report.statistics import insignificant
+from dsee_bench.report.spec import Average, Published, ScoreColumn, TableSpec, read_spec, spec_paths
 
-PERCENT_UNITS = ("0-1", "-1-1")  # shown times 100, as papers print them
-MUST_AGREE = {
-    "schema": "record schema",
-    "checkpoint": "checkpoint",
-    "sha256": "checksum of the scored split",
-    "train_sha256": "checksum of the training split",
-    "n": "number of examples",
-    "signature": "metric signature",
-    "unit": "unit",
+SELECTIONS = {  # train.select_on -> what it adds to the title of a table
+    "dev": "",
+    "validation": "; checkpoints chosen on rows held out of train",
+    "last": "; last checkpoints",
 }
-COST_TEXTS = {  # how it is shown -> factor and pattern
-    "count": (1, "{:,.0f}"),
-    "percent": (100, "{:.1f} %"),
-    "giga": (1e-9, "{:.2f} G"),
-    "mega": (1e-6, "{:.1f} M"),
-    "plain": (1, "{:.1f}"),
-}
-Result = Mapping[Any, Any]  # one score of one run: a line of the frame
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One value a seed, in the unit that is shown."""
-
-    values: tuple[float, ...]
-    seeds: tuple[int, ...]  # empty for an average over cells whose seeds differ
-    digits: int
-    better: Literal["higher", "lower"]
-    costs: Mapping[str, float | None] = field(default_factory=dict)  # by name, the mean over the cell's runs
-    mark: Literal["best", "tie"] | None = None
-
-    @property
-    def mean(self) -> float:
-        return fmean(self.values)
-
-    @property
-    def median(self) -> float:
-        return median(self.values)
-
-    @cached_property
-    def std(self) -> float | None:
-        """Sample standard deviation over seeds; None for one seed."""
-        return stdev(self.values) if len(self.values) > 1 else None
-
-    @property
-    def text(self) -> str:
-        spread = "" if self.std is None else f" ± {self.std:.{self.digits}f}"
-        count = f" ({len(self.seeds)})" if self.seeds else ""
-        return f"{self.mean:.{self.digits}f}{spread}{count}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +35,7 @@ class Row:
     backbone: str
     method: str  # as the table calls it
     label: str  # the method, and the settings that tell this row from others of it
-    cells: tuple[Cell | None, ...]  # one a score column, then the average where the table has one
+    cells: tuple[Cell | None, ...]  # one a score column, then one an average
     costs: tuple[str | None, ...]  # one a cost column; "least–most" where the tasks differ (heads of 2 and 3 classes)
     checkpoint: str
     variant: Variant
@@ -90,15 +46,15 @@ class Table:
     name: str
     spec: TableSpec
     columns: tuple[ScoreColumn, ...]
+    averages: tuple[Average, ...]  # the spec's, and the same without the tasks at chance
     rows: tuple[Row, ...]
     published: tuple[Published, ...]  # those with a number in one of the columns
     notes: tuple[str, ...]
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """The labels above the cells of a row: the columns', then the average's."""
-        average = () if self.spec.average is None else (self.spec.average.label,)
-        return (*(column.label for column in self.columns), *average)
+        """The labels above the cells of a row: the columns', then the averages'."""
+        return (*(column.label for column in self.columns), *(average.label for average in self.averages))
 
 
 @dataclass
@@ -121,13 +77,38 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
     runs = frame(usable.records)
     for path in spec_paths(CONF / "table", list(names)):
         try:
-            if table := build(runs, read_spec(path), path.stem):
-                result.tables.append(table)
-            else:
-                result.empty.append(path.stem)
+            made = by_selection(runs, read_spec(path), path.stem)
+            result.tables += made
+            result.empty += [] if made else [path.stem]
         except ValueError as error:
             result.refused.append(str(error))
     return result
+
+
+def by_selection(runs: pd.DataFrame, spec: TableSpec, name: str) -> list[Table]:
+    """Return the table of the runs whose checkpoints dev chose, and one each of those that validation or nothing chose.
+
+    What was never tuned stands in all of them, and in one of its own where nothing else was.
+    """
+    ways = pd.Series([_selection(run) for run in runs.to_dict("records")], runs.index, object)
+    tables = []
+    for way, title in SELECTIONS.items():
+        part = build(
+            runs[(ways == way) | ways.isna()],
+            replace(spec, title=spec.title + title),
+            name if way == "dev" else f"{name}-{way}",
+        )
+        if part is not None:
+            tables.append(part)
+    tuned = [table for table in tables if any(row.checkpoint != show(None) for row in table.rows)]
+    return tuned or tables[:1]
+
+
+def _selection(run: Result) -> str | None:
+    """The rows that chose the run's checkpoint (train.select_on); None for a model that was never tuned."""
+    if run["checkpoint"] is None:
+        return None
+    return str(run["settings"].get("train.select_on", run["checkpoint"].split()[-1]))
 
 
 def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
@@ -139,125 +120,72 @@ def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
     rows = list(_rows(runs, columns, spec, name))
     if not rows:
         return None
+    averages = _averages(rows, columns, spec)
+    rows = [_with_averages(row, columns, averages, spec.digits) for row in rows]
     used = pd.concat([row.variant.runs for row in rows])
     for label, part in used.groupby("column"):
-        _refuse_mixed(part.to_dict("records"), f"column {label} of table {name}", ("sha256", "n", "unit"))
+        refuse_mixed(part.to_dict("records"), f"column {label} of table {name}", ("sha256", "n", "unit"))
     labels = {column.label for column in columns}
     published = tuple(row for row in spec.published if labels & row.cells.keys())
-    below = notes(used, {row.label: row.variant for row in rows}, columns, spec, published)
-    return Table(name, spec, columns, tuple(_with_marks(rows)), published, tuple(below))
+    below = notes(used, {row.label: row.variant for row in rows}, columns, spec, averages, published)
+    return Table(name, spec, columns, averages, tuple(_with_marks(rows)), published, tuple(below))
 
 
 def _rows(runs: pd.DataFrame, columns: Sequence[ScoreColumn], spec: TableSpec, table: str) -> Iterator[Row]:
+    chance = chances(runs.to_dict("records"))
     for backbone in sorted(runs["backbone"].unique()):
         for method in methods(spec, runs):
             part = runs[(runs["backbone"] == backbone) & (runs["method"] == method.method)]
             part = matching(part, method.where or {}, f"row {method.label!r} of table {table}")
             for variant in variants(part) if len(part) else []:
-                yield _row(backbone, method.label, variant, columns, spec, table)
+                label = f"{method.label} ({variant.label})" if variant.label else method.label
+                cells = _cells(variant, columns, spec, chance, f"cell ({label}, {{}}) of table {table}")
+                costs = tuple(texts([cell.costs for cell in cells if cell is not None], spec.costs))
+                checkpoints = sorted({show(checkpoint) for checkpoint in variant.runs["checkpoint"]})
+                yield Row(backbone, method.label, label, cells, costs, " and ".join(checkpoints), variant)
 
 
-def _row(
-    backbone: str, method: str, variant: Variant, columns: Sequence[ScoreColumn], spec: TableSpec, table: str
-) -> Row:
-    label = f"{method} ({variant.label})" if variant.label else method
+def _cells(
+    variant: Variant, columns: Sequence[ScoreColumn], spec: TableSpec, chance: dict[Any, float], place: str
+) -> tuple[Cell | None, ...]:
     by_column: dict[str, list[Result]] = defaultdict(list)
-    for result in variant.runs.to_dict("records"):
+    for result in with_pooled_times(variant.runs).to_dict("records"):
         by_column[result["column"]].append(result)
-    cells: list[Cell | None] = [
-        _cell(by_column[column.label], column, spec, f"cell ({label}, {column.label}) of table {table}")
-        for column in columns
-    ]
-    filled = [cell for cell in cells if cell is not None]
-    costs = tuple(_range([cell.costs.get(column.cost) for cell in filled], column) for column in spec.costs)
-    checkpoints = sorted({show(checkpoint) for checkpoint in variant.runs["checkpoint"]})
-    if spec.average is not None:
-        by_label = {column.label: cell for column, cell in zip(columns, cells, strict=True)}
-        cells.append(_average(spec.average, by_label, spec.digits) if len(checkpoints) == 1 else None)
-    return Row(backbone, method, label, tuple(cells), costs, " and ".join(checkpoints), variant)
+    cells = []
+    for column in columns:
+        results = by_column[column.label]
+        digits = spec.digits if column.digits is None else column.digits
+        first = results[0] if results else {}
+        key = tuple(first.get(name) for name in ("task", "split", "sha256"))
+        guess = chance.get(key) if column.score == "accuracy" and first.get("method") != MAJORITY else None
+        cells.append(cell_of(results, digits, place.format(column.label), guess))
+    return tuple(cells)
 
 
-def _cell(results: Sequence[Result], column: ScoreColumn, spec: TableSpec, place: str) -> Cell | None:
-    """Average results over seeds; None if no run has a value, ValueError if they cannot be averaged."""
-    _refuse_mixed(results, place, tuple(MUST_AGREE))
-    scored = sorted((result for result in results if result["value"] is not None), key=lambda result: result["seed"])
-    if not scored:
-        return None
-    seeds = tuple(result["seed"] for result in scored)
-    if len(set(seeds)) < len(seeds):
-        names = ", ".join(result["run_id"] for result in scored)
-        raise ValueError(f"{place}: two runs of one seed, {names}; remove one of the records")
-    factor = 100 if scored[0]["unit"] in PERCENT_UNITS else 1
-    digits = spec.digits if column.digits is None else column.digits
-    known = dict.fromkeys(name for result in scored for name in result["counts"])  # some seeds may be timed, others not
-    costs = {name: _mean([result.get(name) for result in scored]) for name in known}
-    return Cell(tuple(factor * result["value"] for result in scored), seeds, digits, scored[0]["better"], costs)
+def _averages(rows: Sequence[Row], columns: Sequence[ScoreColumn], spec: TableSpec) -> tuple[Average, ...]:
+    """The table's average, and the same without the columns in which most rows are no better than a guess."""
+    if spec.average is None:
+        return ()
+    at_chance = []
+    for place, column in enumerate(columns):
+        cells = [cell for row in rows if (cell := row.cells[place]) and row.variant.method != MAJORITY]
+        if column.label in spec.average.over and sum(cell.at_chance for cell in cells) > len(cells) / 2:
+            at_chance.append(column.label)
+    left = tuple(label for label in spec.average.over if label not in at_chance)
+    without = Average(f"{spec.average.label} without {', '.join(at_chance)}", left)
+    return (spec.average, without) if at_chance and left else (spec.average,)
 
 
-def _refuse_mixed(results: Sequence[Result], place: str, fields: Sequence[str]) -> None:
-    """ValueError that names a run of each kind if the results differ in one of these fields of the frame."""
-    for name in fields:
-        run_of = {result[name]: result["run_id"] for result in reversed(results)}
-        if len(run_of) > 1:
-            pairs = sorted(run_of.items(), key=lambda pair: pair[1])
-            values = ", ".join(f"{show(value)} in {run}" for value, run in pairs)
-            raise ValueError(
-                f"{place} mixes runs that cannot be compared: {MUST_AGREE[name]} is {values}; "
-                "run one of them again, or leave it out with `filters` or `where` in the table's YAML file"
-            )
-
-
-def _average(average: Average, cells: dict[str, Cell | None], digits: int) -> Cell | None:
-    """Each seed's mean over the columns; the mean of means where the columns have different seeds."""
-    chosen = [cell for label in average.over if (cell := cells.get(label)) is not None]
-    if len(chosen) < len(average.over) or len({cell.better for cell in chosen}) > 1:
-        return None
-    better = chosen[0].better
-    costs = {name: _mean([cell.costs.get(name) for cell in chosen]) for name in chosen[0].costs}
-    if len({cell.seeds for cell in chosen}) > 1:
-        return Cell((fmean(cell.mean for cell in chosen),), (), digits, better, costs)
-    by_seed = zip(*(cell.values for cell in chosen), strict=True)
-    return Cell(tuple(fmean(values) for values in by_seed), chosen[0].seeds, digits, better, costs)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean of the values that are known; None if none is."""
-    known = [value for value in values if value is not None and value == value]  # the frame has NaN for missing
-    return fmean(known) if known else None
+def _with_averages(row: Row, columns: Sequence[ScoreColumn], averages: Sequence[Average], digits: int) -> Row:
+    by_label = {column.label: cell for column, cell in zip(columns, row.cells, strict=True)}
+    more = (average_of([by_label.get(label) for label in average.over], digits) for average in averages)
+    return replace(row, cells=(*row.cells, *more))
 
 
 def _with_marks(rows: list[Row]) -> Iterator[Row]:
     """The rows with best and ties marked, column by column among the rows of one backbone."""
     for backbone in dict.fromkeys(row.backbone for row in rows):
         block = [row for row in rows if row.backbone == backbone]
-        columns = [_marked(column) for column in zip(*(row.cells for row in block), strict=True)]
+        columns = [marked(column) for column in zip(*(row.cells for row in block), strict=True)]
         for row, cells in zip(block, zip(*columns, strict=True), strict=True):
             yield replace(row, cells=cells)
-
-
-def _marked(column: Sequence[Cell | None]) -> list[Cell | None]:
-    """Mark the best mean of a column, and the cells without a significant difference from it.
-
-    With one seed on either side nothing is known, so nothing is marked. A column with one cell has no best.
-    """
-    cells = [cell for cell in column if cell is not None]
-    if len(cells) < 2:
-        return list(column)
-    best = max(cells, key=lambda cell: cell.mean if cell.better == "higher" else -cell.mean)
-    ties = insignificant([() if cell is None else cell.values for cell in column], best.values)
-    return [
-        None if cell is None else replace(cell, mark="best" if cell.mean == best.mean else "tie" if tie else None)
-        for cell, tie in zip(column, ties, strict=True)
-    ]
-
-
-def _range(values: Iterable[float | None], column: CostColumn) -> str | None:
-    known = sorted(value for value in values if value is not None)
-    texts = [cost_text(value, column.show) for value in known[:1] + known[-1:]]
-    return "–".join(dict.fromkeys(texts)) or None
-
-
-def cost_text(value: float, how: str) -> str:
-    """Return a cost as the column's `show` asks for it."""
-    factor, pattern = COST_TEXTS[how]
-    return pattern.format(factor * value)

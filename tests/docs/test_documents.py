@@ -201,13 +201,13 @@ def test_the_means_on_the_results_page_are_those_of_the_table():
     """The page has the rows of results/tables/glue.md by the method's name, without spreads."""
     spec = OmegaConf.load(config.CONF / "table/glue.yaml")
     names = {row.label: row.method.replace("peft_", "peft/") for row in spec.rows}
-    labels = ["RTE acc.", "MRPC acc.", "CoLA Matthews", "STS-B Pearson", "SST-2 acc.", "Average of 5"]
+    labels = ["RTE acc.", "MRPC acc.", "CoLA Matthews", "STS-B Pearson", "SST-2 acc.", "Average"]
     page = table_rows(ROOT / "docs/results.md", "| method | RTE acc.")
-    ours = {row["method"].replace("`", ""): [row[label] for label in (*labels[:5], "mean")] for row in page}
+    ours = {row["method"].replace("`", ""): [row[label] for label in (*labels[:5], "mean of 4")] for row in page}
     theirs = {}
     for row in table_rows(ROOT / "results/tables/glue.md", "| Backbone"):
         label, _, setting = row["Method"].partition(" (prune.sparsity=")
-        if row["Backbone"] == "minilm":
+        if row["Backbone"] == "minilm" and names.get(row["Method"]) != "majority":
             name = (
                 names[row["Method"]] if not setting else f"{names[label]}, {float(setting[:-1]):.0%}".replace("%", " %")
             )

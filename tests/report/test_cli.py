@@ -28,12 +28,12 @@ def test_a_second_call_gives_the_same_bytes(results):
 
 
 def test_a_refused_table_spares_the_others_and_is_an_error(results, make, capsys, monkeypatch):
-    record.write(make("sst2", "lora", 9, sparsity=0.0, checkpoint="last"), results)
+    record.write(make("sst2", "lora", 9, sparsity=0.0, sha256="other"), results)
     alone = results / "alone.yaml"
     alone.write_text((CONF / "table" / "all.yaml").read_text() + "filters: {task.name: rte}\n")
     monkeypatch.setattr("dsee_bench.report.tables.spec_paths", lambda *_: [CONF / "table" / "glue.yaml", alone])
     assert main(["tables", "--results", str(results)]) == 1
-    assert "checkpoint is best dev in sst2-minilm-lora" in capsys.readouterr().err
+    assert "checksum of the scored split is aa in sst2-minilm-lora" in capsys.readouterr().err
     assert sorted(path.name for path in (results / "tables").iterdir()) == [
         "alone.csv",
         "alone.html",

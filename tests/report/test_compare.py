@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 from omegaconf import OmegaConf
 from sacrebleu import corpus_bleu
+from scipy.stats import t
 
 from dsee_bench import config, record
 from dsee_bench.record import Record, Score
@@ -33,10 +35,28 @@ def test_it_shows_settings_scores_costs_and_seeds(pair, tmp_path):
     assert ["prune.sparsity", "0.0", "0.2"] in [[row[0][-14:], *row[1:]] for row in lines_of(text, "settings")]
     assert lines_of(text, "scores") == [["accuracy", "dev", "0.6000", "0.6100", "0.0100", "277"]]
     assert ["sparsity_masked", "0.0000", "0.2000", "0.2000"] in lines_of(text, "costs")
-    ((_, _, a, b, difference, seeds, p_value),) = lines_of(text, "over seeds")
-    assert (a, b, difference, seeds) == ("0.6200", "0.6400", "0.0200", "3")
-    assert p_value == "0.074"  # differences .01, .02, .03: 1 - t / sqrt(2 + t^2) with t = 2 sqrt(3)
+    ((_, _, a, b, difference, low, _, high, seeds, p_value, equal),) = lines_of(text, "over seeds")
+    assert (a, b, difference, seeds) == ("62.00", "64.00", "+2.00", "3")
+    assert p_value == "0.074"  # differences 1, 2, 3: 1 - t / sqrt(2 + t^2) with t = 2 sqrt(3)
+    assert (low, high) == ("+1.00", "+3.00")  # 1 of 27 draws has each mean: more than 2.5 %
+    assert equal == "0.887"  # above 1 by sqrt(3) errors: (1 + t / sqrt(2 + t^2)) / 2 with t = sqrt(3)
     assert "answers of the two runs are missing" in text
+
+
+def test_other_tasks_are_pooled(pair, make, tmp_path):
+    for seed, gain in enumerate((0.00, 0.01, 0.02)):
+        record.write(make("sst2", "lora", seed, 0.80, sparsity=0.0), tmp_path)
+        record.write(make("sst2", "dsee", seed, 0.80 + gain), tmp_path)
+    text = compare_text(*pair, tmp_path, record.read_all(tmp_path), margin=4)
+    rte, sst2, mean = lines_of(text, "over tasks")
+    assert rte[:6] == ["rte", "accuracy", "dev", "62.00", "64.00", "+2.00"]
+    assert sst2[:6] == ["sst2", "accuracy", "dev", "80.00", "81.00", "+1.00"]
+    assert mean[:7] == ["mean", "over", "2", "tasks", "71.00", "72.50", "+1.50"]
+    # Both tasks have the variance 1 / 3 of their means: error sqrt(2 / 3) / 2, four degrees of freedom.
+    error = math.sqrt(2 / 3) / 2
+    assert float(mean[-2]) == pytest.approx(2 * t.sf(1.5 / error, 4), abs=5e-4)
+    assert float(mean[-1]) == pytest.approx(t.sf(2.5 / error, 4), abs=5e-4)
+    assert "p within ±4" in text
 
 
 def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):

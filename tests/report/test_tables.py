@@ -10,6 +10,7 @@ import pytest
 from dsee_bench.config import CONF
 from dsee_bench.record import Cost, Score, StageLog, read_all
 from dsee_bench.report import render
+from dsee_bench.report.costs import cost_text
 from dsee_bench.report.results import flatten, frame
 from dsee_bench.report.spec import (
     Average,
@@ -21,7 +22,7 @@ from dsee_bench.report.spec import (
     read_spec,
     spec_paths,
 )
-from dsee_bench.report.tables import build, cost_text
+from dsee_bench.report.tables import build, by_selection
 
 SPEC = TableSpec(
     title="Made up",
@@ -58,7 +59,7 @@ def test_one_seed_has_no_deviation_and_what_was_not_run_is_a_dash(make):
 def test_costs_show_their_range_over_tasks(make):
     (row,) = grid([make("rte", parameters=592_896), make("sst2", parameters=594_434)])
     assert row["Trainable"] == "592,896–594,434"
-    assert row["Saved"] == "25.0 %"
+    assert row["Saved"] == "25.0 % theoretical"
 
 
 def test_heads_and_neurons_that_are_left(make, backbone_settings):
@@ -94,22 +95,37 @@ def test_time_saved_is_the_share_of_the_untouched_models(make):
         SPEC, costs=(CostColumn("latency_saved", "Time saved", "percent"), CostColumn("latency_ms", "ms", "plain"))
     )
 
-    def timed(task, final, dense, seed=0):
+    def timed(task, final, dense, seed=0, **shape):
         record, spread = make(task, seed=seed), f"quartiles {final - 1} and {final + 1}, fastest {final - 2}"
         times = [
             Cost(name, value, "ms", f"one forward pass, 1 threads; median of 7, {spread}")
             for name, value in (("latency_ms", final), ("latency_dense_ms", dense))
         ]
-        return replace(record, costs=(*record.costs, *times))
+        return replace(record, costs=(*record.costs, *times, *(Cost(name, *of) for name, of in shape.items())))
 
-    table = build(frame([timed("rte", 75.0, 100.0), timed("sst2", 45.0, 90.0)]), spec, "t")
+    table = build(frame([timed("rte", 75.0, 100.0), timed("sst2", 45.0, 90.0), make("sst2", seed=1)]), spec, "t")
     (row,) = render.grid(table, PLAIN).to_dict("records")
-    assert (row["Time saved"], row["ms"]) == ("25.0 %–50.0 %", "45.0–75.0")
+    # One number for one shape: the median of the shares .25 and .5, and of 75 and 45 ms.
+    assert (row["Time saved"], row["ms"]) == ("37.5 %", "60.0")
     assert "ms: one forward pass, 1 threads; median of 7" in table.notes  # once, though each run has its own quartiles
+    told = "dsee: times are the median of 2 timed runs; time saved is 25.0 % to 50.0 % in single ones"
+    assert told in table.notes
     (row,) = grid([make(), timed("rte", 75.0, 100.0, seed=1)], spec)
     assert row["Time saved"] == "25.0 %"  # of the seeds that were timed
     (row,) = grid([make()], spec)
     assert row["Time saved"] == "–"
+    heads = [{"heads": (count, "heads", "left")} for count in (54, 60)]
+    (row,) = grid([timed("rte", 75.0, 100.0, **heads[0]), timed("sst2", 45.0, 90.0, **heads[1])], spec)
+    assert row["Time saved"] == "25.0 %–50.0 %"  # two shapes
+
+
+def test_flops_that_scattered_zeros_save_are_theoretical(make):
+    table = build(frame([make(sparsity=0.2), make(method="lora", sparsity=0.0)]), SPEC, "t")
+    rows = render.grid(table, PLAIN).to_dict("records")
+    assert [row["Saved"] for row in rows] == ["25.0 %", "25.0 % theoretical"]
+    assert any(note.startswith("theoretical: no kernel here skips") for note in table.notes)
+    table = build(frame([make(method="lora", sparsity=0.0)]), SPEC, "t")
+    assert not any("theoretical" in note for note in table.notes)
 
 
 def test_runs_that_differ_in_a_setting_are_rows_of_their_own(make):
@@ -178,8 +194,59 @@ def test_the_average_is_taken_for_each_seed_and_needs_every_column(make):
     runs = [make(task, seed=seed, value=value) for task, values in {"rte": (0.5, 0.6), "sst2": (0.9, 0.8)}.items()
             for seed, value in enumerate(values)]  # fmt: skip
     assert grid(runs, spec)[0]["Avg"] == "70.0 ± 0.0 (2)"  # both seeds have 70.0
-    assert grid(runs[:3], spec)[0]["Avg"] == "72.5"  # seeds differ: the mean of the means, (55 + 90) / 2
+    assert grid(runs[:3], spec)[0]["Avg"] == "70.0 (1)"  # of the one seed that both have, (50 + 90) / 2
+    assert grid([*runs[1:2], *runs[2:3]], spec)[0]["Avg"] == "–"  # no seed that both have
     assert grid(runs[:2], spec)[0]["Avg"] == "–"
+
+
+MAJORITY = {"rte": 146 / 277, "sst2": 0.5}
+
+
+def with_majority(make, **values):
+    """Runs of two tasks, seeds 0 and 1, with the majority's; 163 of 277 is above it by a binomial test, 150 is not."""
+    runs = [
+        make(task, method, seed, value, sparsity=0.0)
+        for method, each in values.items()
+        for task, of_task in each.items()
+        for seed, value in enumerate(of_task)
+    ]
+    return [*runs, *(make(task, "majority", 0, value, checkpoint=None) for task, value in MAJORITY.items())]
+
+
+def test_a_cell_that_is_no_better_than_the_majority_is_marked(make):
+    good, bad = (163 / 277, 165 / 277), (163 / 277, 150 / 277)
+    runs = with_majority(make, a={"rte": good, "sst2": good}, b={"rte": bad, "sst2": good})
+    table = build(frame(runs), SPEC, "t")
+    rows = {row["Method"]: row for row in render.grid(table, PLAIN).to_dict("records")}
+    assert rows["a"]["RTE"] == "59.2 ± 0.5 (2)"
+    assert rows["b"]["RTE"] == "56.5 ± 3.3 (2) †"
+    assert rows["majority"]["RTE"] == "52.7 (1)"
+    assert any(note.startswith("†: not every run is above") for note in table.notes)
+
+
+def test_the_average_is_given_without_the_tasks_at_chance_too(make):
+    spec = replace(SPEC, average=Average("Avg", ("RTE", "SST-2")))
+    good, bad = (163 / 277, 165 / 277), (163 / 277, 150 / 277)
+    both = {"a": {"rte": bad, "sst2": good}, "b": {"rte": bad, "sst2": good}}
+    rows = {row["Method"]: row for row in grid(with_majority(make, **both), spec)}
+    assert rows["a"]["Avg"] == f"{100 * (163 + 163 + 150 + 165) / 277 / 4:.1f} ± 1.4 (2)"
+    assert rows["a"]["Avg without RTE"] == "59.2 ± 0.5 (2)"
+    assert rows["majority"]["Avg"] == "51.4 (1)"
+    half = both | {"b": {"rte": good, "sst2": good}}  # half of the rows is not most of them
+    assert "Avg without RTE" not in grid(with_majority(make, **half), spec)[0]
+
+
+def test_a_table_never_mixes_what_chose_the_checkpoints(make):
+    ways = {"a": "best dev", "b": "best validation", "c": "last", "majority": None}
+    runs = [make(method=name, seed=seed, checkpoint=how) for name, how in ways.items() for seed in (0, 1)]
+    tables = by_selection(frame(runs), SPEC, "glue")
+    assert [table.name for table in tables] == ["glue", "glue-validation", "glue-last"]
+    assert [[row.method for row in table.rows] for table in tables] == [[name, "majority"] for name in "abc"]
+    assert [any("optimistic" in note for note in table.notes) for table in tables] == [True, False, False]
+    assert tables[1].spec.title == "Made up; checkpoints chosen on rows held out of train"
+    (only,) = by_selection(frame(runs[-2:]), SPEC, "glue")
+    assert [row.method for row in only.rows] == ["majority"]
+    assert by_selection(frame([]), SPEC, "glue") == []
 
 
 def test_a_setting_that_no_run_has_is_null_in_all_of_them(make):
@@ -273,8 +340,13 @@ MARKS = [
     # values of two methods,          marked as,                  why
     ({"a": (0.70, 0.72, 0.74), "b": CLEAR}, {"a": "**72.0 ± 2.0 (3)**", "b": "51.0 ± 1.0 (3)"}, "far apart"),
     ({"a": (0.70, 0.72, 0.74), "b": CLOSE}, {"a": "**72.0 ± 2.0 (3)**", "b": "71.0 ± 2.0 (3) ≈"}, "within noise"),
-    ({"a": (0.70,), "b": (0.70,)}, {"a": "**70.0 (1)**", "b": "**70.0 (1)**"}, "equal"),
-    ({"a": (0.70,), "b": (0.69,)}, {"a": "**70.0 (1)**", "b": "69.0 (1)"}, "one seed: nothing to tell a tie by"),
+    ({"a": (0.6, 0.8), "b": (0.8, 0.6)}, {"a": "**70.0 ± 14.1 (2)**", "b": "**70.0 ± 14.1 (2)**"}, "equal"),
+    ({"a": (0.70,), "b": (0.69,)}, {"a": "70.0 (1)", "b": "69.0 (1)"}, "one seed tells nothing"),
+    (
+        {"a": (0.90,), "b": (0.70, 0.72), "c": (0.10, 0.12)},
+        {"a": "90.0 (1)", "b": "**71.0 ± 1.4 (2)**", "c": "11.0 ± 1.4 (2)"},
+        "a single seed is never bold, whatever its value",
+    ),
     ({"a": (0.70, 0.72)}, {"a": "71.0 ± 1.4 (2)"}, "nothing to be better than"),
 ]
 
@@ -289,12 +361,13 @@ def test_the_best_is_bold_and_what_cannot_be_told_from_it_is_marked(make, values
 
 
 def test_lower_is_better_where_the_metric_says_so(make):
-    def ter(method, value):
-        record = make(method=method, unit="0-100", score="accuracy")
+    def ter(method, value, seed):
+        record = make(method=method, seed=seed, unit="0-100", score="accuracy")
         return replace(record, scores=(replace(record.scores[0], value=value, better="lower"),))
 
-    rows = render.grid(build(frame([ter("a", 0.9), ter("b", 0.5)]), SPEC, "t"), render.MARKDOWN).to_dict("records")
-    assert [row["RTE"] for row in rows] == ["0.9 (1)", "**0.5 (1)**"]
+    runs = [ter(method, value, seed) for method, value in (("a", 0.9), ("b", 0.5)) for seed in (0, 1)]
+    rows = render.grid(build(frame(runs), SPEC, "t"), render.MARKDOWN).to_dict("records")
+    assert [row["RTE"] for row in rows] == ["0.9 ± 0.0 (2)", "**0.5 ± 0.0 (2)**"]
 
 
 def test_published_numbers_stand_beside_ours_with_their_source(make):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
+from dsee_bench.report.costs import is_theoretical
 from dsee_bench.report.figures.figure import PANEL, Ink, ink, panels
 from dsee_bench.report.spec import Figure
 from dsee_bench.report.tables import Row, Table
@@ -42,11 +43,12 @@ def draw_scores(table: Table, rows: Sequence[Row], figure: Figure, path: Path) -
 
 def tradeoff(axes: Axes, rows: Sequence[Row], place: int, figure: Figure) -> bool:
     """Draw every row's score in column `place` against a cost, and the Pareto front; False if there is no point."""
-    points = _points(rows, place, figure, [row.label for row in rows])
+    groups = [_with_word(row, figure) for row in rows]
+    points = _points(rows, place, figure, groups)
     front = pareto(points)
     xs, ys = [point.x for point in front], [point.y for point in front]
     axes.step(xs, ys, where="post", color="0.6", linewidth=1, zorder=1, label="Pareto front")
-    for group, look in _inks([row.label for row in rows]).items():
+    for group, look in _inks(groups).items():
         _with_errors(axes, [point for point in points if point.group == group], group, look, "")
     _cost_axis(axes, figure)
     return bool(points)
@@ -101,6 +103,13 @@ def _points(rows: Sequence[Row], place: int, figure: Figure, groups: Sequence[st
         if cell is not None and x is not None:
             points.append(Point(group, x, cell.mean, cell.std, cell.better))
     return points
+
+
+def _with_word(row: Row, figure: Figure) -> str:
+    """The row's label; FLOPs that scattered zeros save are theoretical, and the legend says so."""
+    sparsity = (cell.costs.get("sparsity_masked") for cell in row.cells if cell is not None)
+    word = any(is_theoretical(figure.cost or "", share) for share in sparsity)
+    return f"{row.label}, theoretical" if word else row.label
 
 
 def _inks(groups: Sequence[str]) -> dict[str, Ink]:

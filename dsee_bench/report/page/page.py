@@ -6,7 +6,7 @@ page is made; the figures are those that `dsee-report plots` left in the plots f
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import distribution
@@ -19,11 +19,13 @@ from markupsafe import Markup
 
 from dsee_bench.record import Record
 from dsee_bench.report import render
+from dsee_bench.report.costs import cost_text, is_theoretical
 from dsee_bench.report.records import GROUPS
 from dsee_bench.report.results import frame
 from dsee_bench.report.rows import variants
-from dsee_bench.report.tables import Table, cost_text
+from dsee_bench.report.tables import Table
 from dsee_bench.report.terminal import number, short_facts
+from dsee_bench.tasks.holdout import VALIDATION
 
 COSTS = {"trainable_parameters": "count", "sparsity_masked": "percent", "flops_saved": "percent"}
 
@@ -54,8 +56,8 @@ def page(records: Sequence[Record], tables: Iterable[Table], plots: Path) -> str
 
 
 def _run(record: Record, settings: str) -> dict[str, Any]:
-    """One row of the table of runs; the first score is the one that chooses the checkpoint."""
-    score = record.scores[0] if record.scores else None
+    """One row of the table of runs, with its first score on rows that chose nothing, where there is one."""
+    score = min(record.scores, key=lambda score: score.split == VALIDATION, default=None)
     costs = {cost.name: cost.value for cost in record.costs}
     return {group: record.config.get(group, {}).get("name", "") for group in GROUPS} | {
         "run_id": record.run_id,
@@ -66,10 +68,15 @@ def _run(record: Record, settings: str) -> dict[str, Any]:
         "checkpoint": record.checkpoint or "",
         "values": [
             _value(None if score is None else score.value, "{:.4f}".format),
-            *(_value(costs.get(name), partial(cost_text, how=how)) for name, how in COSTS.items()),
+            *(_value(costs.get(name), partial(_cost, costs, name)) for name in COSTS),
             _value(record.made_by.get("seconds"), "{:,.0f}".format),
         ],
     }
+
+
+def _cost(costs: Mapping[str, Any], name: str, value: float) -> str:
+    word = " theoretical" if is_theoretical(name, costs.get("sparsity_masked")) else ""
+    return f"{cost_text(value, COSTS[name])}{word}"
 
 
 def _value(value: float | None, text: Callable[[float], str]) -> Value:

@@ -1,0 +1,82 @@
+"""Costs in a table: how they are written, which are only theoretical, and one time for one shape of model."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from dsee_bench.report.rows import Variant
+from dsee_bench.report.spec import CostColumn
+
+TEXTS = {  # how it is shown -> factor and pattern
+    "count": (1, "{:,.0f}"),
+    "percent": (100, "{:.1f} %"),
+    "giga": (1e-9, "{:.2f} G"),
+    "mega": (1e-6, "{:.1f} M"),
+    "plain": (1, "{:.1f}"),
+}
+TIMES = ("latency_ms", "latency_dense_ms", "latency_saved", "tokens_per_second")
+THEORETICAL = ("flops_final", "flops_saved")  # where zeros are scattered: no kernel here skips them
+WHY_THEORETICAL = "theoretical: no kernel here skips scattered zeros; what they save in time is in the column of times"
+
+
+def cost_text(value: float, how: str) -> str:
+    """Return a cost as the column's `show` asks for it."""
+    scale, pattern = TEXTS[how]
+    return pattern.format(scale * value)
+
+
+def is_theoretical(cost: str, sparsity: object) -> bool:
+    """Return whether a run's cost counts scattered zeros as saved; `sparsity` is its share of them."""
+    return cost in THEORETICAL and isinstance(sparsity, int | float) and sparsity > 0
+
+
+def texts(values: Sequence[Mapping[str, float | None]], columns: Sequence[CostColumn]) -> Iterator[str | None]:
+    """Yield for each column the least and the most of a row's costs, one mapping a cell, as text."""
+    for column in columns:
+        word = any(is_theoretical(column.cost, costs.get("sparsity_masked")) for costs in values)
+        text = _range((costs.get(column.cost) for costs in values), column)
+        yield f"{text} theoretical" if text and word else text
+
+
+def _range(values: Iterable[float | None], column: CostColumn) -> str | None:
+    known = sorted(value for value in values if value is not None)
+    shown = [cost_text(value, column.show) for value in known[:1] + known[-1:]]
+    return "–".join(dict.fromkeys(shown)) or None
+
+
+def with_pooled_times(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs with one time a shape: the median over the timed runs with as many heads and neurons.
+
+    Every task narrows a model to the same shape, so what differs between its runs is the machine's noise.
+    """
+    for cost in TIMES:
+        if cost in runs:
+            medians: dict[str, float] = {}
+            for _, part in _by_shape(runs[runs[cost].notna()]):
+                medians |= dict.fromkeys(part["run_id"], float(part[cost].astype(float).median()))
+            runs = runs.assign(**{cost: runs["run_id"].map(medians)})
+    return runs
+
+
+def _by_shape(runs: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """The timed runs of each shape, timed in the same way."""
+    once = runs.drop_duplicates("run_id")
+    shapes = {}
+    for run in once.to_dict("records"):
+        clocked = str(run["counts"].get("latency_ms")).split(", quartiles ")[0]
+        shapes[run["run_id"]] = (run.get("heads"), run.get("neurons"), clocked)
+    yield from once.groupby(once["run_id"].map(shapes))
+
+
+def spread_of_times(rows: Mapping[str, Variant]) -> Iterator[str]:
+    """Yield for each row of several timed runs what their median hides."""
+    for label, variant in rows.items():
+        if "latency_saved" not in variant.runs:
+            continue
+        timed = variant.runs[variant.runs["latency_saved"].notna()]
+        for _, part in _by_shape(timed):
+            low, high = part["latency_saved"].min(), part["latency_saved"].max()
+            if len(part) > 1:
+                ends = f"{cost_text(low, 'percent')} to {cost_text(high, 'percent')}"
+                yield f"{label}: times are the median of {len(part)} timed runs; time saved is {ends} in single ones"
