@@ -99,6 +99,7 @@ class TableSpec:
     columns: tuple[ScoreColumn, ...] | None = None  # None: the first score of every task
     filters: Where | None = None  # runs that do not match are left out
     average: Average | None = None
+    select_on: Literal["validation", "dev", "last"] = "dev"  # the table of this name; other runs get one of their own
     published: tuple[Published, ...] = ()
     figures: tuple[Figure, ...] = ()
 

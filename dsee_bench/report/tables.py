@@ -23,10 +23,10 @@ from dsee_bench.report.results import frame
 from dsee_bench.report.rows import Variant, every_task, in_columns, matching, methods, show, variants
 from dsee_bench.report.spec import Average, Published, ScoreColumn, TableSpec, read_spec, spec_paths
 
-SELECTIONS = {  # train.select_on -> what it adds to the title of a table
-    "dev": "",
-    "validation": "; checkpoints chosen on rows held out of train",
-    "last": "; last checkpoints",
+SELECTIONS = {  # train.select_on -> in the title of a table
+    "dev": "checkpoints chosen on dev",
+    "validation": "checkpoints chosen on rows held out of train",
+    "last": "last checkpoints",
 }
 
 
@@ -86,17 +86,18 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
 
 
 def by_selection(runs: pd.DataFrame, spec: TableSpec, name: str) -> list[Table]:
-    """Return the table of the runs whose checkpoints dev chose, and one each of those that validation or nothing chose.
+    """Return the table, and one each of the runs whose checkpoints were chosen on other rows than its `select_on`.
 
     What was never tuned stands in all of them, and in one of its own where nothing else was.
     """
     ways = pd.Series([_selection(run) for run in runs.to_dict("records")], runs.index, object)
     tables = []
-    for way, title in SELECTIONS.items():
+    for way, title in sorted(SELECTIONS.items(), key=lambda pair: pair[0] != spec.select_on):
+        own = way == spec.select_on
         part = build(
             runs[(ways == way) | ways.isna()],
-            replace(spec, title=spec.title + title),
-            name if way == "dev" else f"{name}-{way}",
+            spec if own else replace(spec, title=f"{spec.title}; {title}"),
+            name if own else f"{name}-{way}",
         )
         if part is not None:
             tables.append(part)
