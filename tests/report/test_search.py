@@ -15,7 +15,8 @@ from dsee_bench.record import StageLog
 from dsee_bench.report.statistics import expected_best
 from dsee_bench.runs import sweep
 
-TWO = ["glue_search", "method=lora,dsee"]  # of two methods, three rates and two tasks: twelve runs
+SWEEP = ["method=lora,dsee", "train.lr_adapter=0.0005,0.001,0.002"]
+TWO = ["glue_search", *SWEEP]  # of two methods, three rates and two tasks: twelve runs
 SCORES = {  # (method, rate) -> accuracy on mrpc, Matthews on cola
     ("lora", "0.0005"): (0.70, 0.10),
     ("lora", "0.001"): (0.72, 0.20),
@@ -28,7 +29,7 @@ SCORES = {  # (method, rate) -> accuracy on mrpc, Matthews on cola
 
 @functools.cache
 def cells(*words):
-    return sweep.expand(["experiment=glue_search", *(words or ["method=lora,dsee"])])
+    return sweep.expand(["experiment=glue_search", *(words or SWEEP)])
 
 
 def leave(folder, cell, value, **changed):
@@ -115,11 +116,9 @@ def test_the_text_has_trials_choices_and_curves(tmp_path, capsys):
 def test_two_experiments_are_one_search(tmp_path, capsys):
     code, found = read(tmp_path, capsys, "glue_search", "glue_search_full")
     assert code == 1
-    assert {method: len(content["trials"]) for method, content in found["methods"].items()} == {
-        **dict.fromkeys(("lora", "lora_all_twice", "dsee", "dsee_structured"), 3),
-        **dict.fromkeys(("full", "full_twice"), 3),
-    }
-    assert len(found["missing"]) == 36
+    assert list(found["methods"]) == ["lora", "lora_all_twice", "dsee", "dsee_structured", "full", "full_twice"]
+    (trials,) = {len(method["trials"]) for method in found["methods"].values()}
+    assert len(found["missing"]) == 6 * 2 * trials
 
 
 def test_a_loss_is_better_lower(tmp_path, capsys):
@@ -146,7 +145,7 @@ def test_a_trial_without_a_score_is_not_chosen(tmp_path, capsys):
 
 
 REFUSED = [
-    (["glue_search", "glue_search_full", "train.lr_full=1e-5,1e-4"], "equal searches.* lora: 6 .* full: 2"),
+    (["glue_search", "glue_search_full", "train.lr_full=1e-5,1e-4"], "equal searches.* lora: [0-9]+ .* full: 2 "),
     (["glue_small"], "train.select_on=dev.*chooses on rows that are not reported"),
     (["glue_serch"], "glue_search"),
     (["task=rte"], "search needs the name of an experiment, got task=rte"),
