@@ -55,6 +55,7 @@ class Recipe:
     class_weights: Literal["balanced"] | tuple[Positive, ...] | None = None  # in the training loss alone; None: all 1
     adapter_dropout: Share | None = None  # on the input of an adapter
     lr_retune: Positive | None = None  # of an adapter that is tuned again; None: lr_adapter
+    gradient_checkpointing: bool | None = None  # layers run again in the backward, to save memory; no result changes
 
     def __post_init__(self) -> None:
         if self.batch_size % self.gradient_accumulation_steps:

@@ -118,6 +118,8 @@ def release(trainer: Trainer, model: PreTrainedModel) -> None:
     """
     trainer.accelerator.unwrap_model(model, keep_fp32_wrapper=False)
     model.__dict__.pop("_is_accelerate_prepared", None)
+    if model.is_activation_checkpointing:
+        model.activation_checkpointing_disable()
 
 
 def logits_of(

@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, set_seed
 from transformers.trainer_callback import PrinterCallback
 
+from dsee_bench.models.checkpointing import make_checkpointable
 from dsee_bench.monitoring.console import info
 from dsee_bench.monitoring.progress import Answering, Progress
 from dsee_bench.system import distributed
@@ -42,6 +43,8 @@ def tune(job: Job) -> TuneReport:
     rows = encode_split(job.train, setup.tokenizer, recipe.max_length, used, setup.truncate)
     dev = completions(job.dev) if setup.task.kind == "generation" else job.dev
     dev_rows = encode_split(dev, setup.tokenizer, recipe.max_length, recipe.dev_rows, setup.truncate)
+    if recipe.gradient_checkpointing:
+        make_checkpointable(job.model)
     progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)
     weights = _weights(setup, rows)
@@ -155,6 +158,8 @@ def _arguments(job: Job, steps: int) -> Any:
         load_best_model_at_end=best,
         metric_for_best_model=job.ranked_by,
         greater_is_better=not job.lower_is_better,
+        activation_checkpointing=bool(recipe.gradient_checkpointing),
+        activation_checkpointing_kwargs={"use_reentrant": False},
         label_smoothing_factor=recipe.label_smoothing or 0.0,
         logging_strategy="steps",
         logging_steps=max(1, steps // CURVE_POINTS),
