@@ -218,7 +218,8 @@ def _at(config: Any, key: str) -> object:
 @functools.cache
 def read(name: str, task: str, conf: Path) -> dict[str, Any]:
     """Return the settings of a recipe for a task."""
-    composed = OmegaConf.create({"task": {"name": task}, "train": option("train", name, conf)})
+    of_all = OmegaConf.load(conf / "config.yaml").train  # settings of every recipe
+    composed = OmegaConf.create({"task": {"name": task}, "train": OmegaConf.merge(of_all, option("train", name, conf))})
     return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
 
 
