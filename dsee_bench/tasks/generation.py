@@ -64,11 +64,11 @@ class Decoding:
     no_repeat_ngram: CountOrZero  # no run of so many tokens stands twice in an output; 0: any may
     new_tokens: Count  # the most an output has
     batch_size: Count  # contexts at once
-    splits: tuple[str, ...]  # that are written and scored
+    splits: tuple[str, ...] | None  # that are written and scored; None: test where there is one, else dev
     contexts: Count | None  # of each split, the first ones only; None: all
 
     def __post_init__(self) -> None:
-        if not self.splits or "train" in self.splits:
+        if self.splits is not None and (not self.splits or "train" in self.splits):
             raise ValueError(f"splits must name at least one, and not train, got {list(self.splits)}")
 
 

@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,10 @@ from dsee_bench.system.sources import check_file, opened
 
 BrokenRows = Literal["error", "drop"]
 NumberedFields = Iterable[tuple[int, list[str]]]  # line and fields
-ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".json")
-FORMATS = ".tsv, .csv, .jsonl, .json (each also with .gz) and .parquet"
+LINES = (".txt", ".raw", ".tokens")  # a text a line
+ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".json", *LINES)
+FORMATS = ".tsv, .csv, .jsonl, .json, .txt (each also with .gz) and .parquet"
+BESIDE = "|"  # between files of lines that belong together line by line: a column each
 SEPARATORS = {"\t": "TAB", ";": "';'", "|": "'|'", ",": "','"}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -57,7 +60,7 @@ def read_rows(
     TSV: quote characters are text, fields are split at TAB and rows at line feed only; an empty line at the end is no
     row, unless there is one column alone. CSV: quoted as in RFC 4180, an empty line is no row. Both with a header,
     unless `columns` names the columns of a file without one. JSON lines: one object a line, an empty line is no row.
-    JSON: an array of objects, or lines of them. `broken_rows` says what happens to a TSV row with too few or too many
+    JSON: an array of objects, one object, or lines of them. Lines (.txt): a text each. `broken_rows` says what happens to a TSV row with too few or too many
     fields. With a `separator`, a text file is read as CSV whose fields are parted by it, quoted as in RFC 4180.
     `format` ("tsv", ...) is for a file of another ending, `encoding` for one that is not UTF-8.
     """
@@ -75,7 +78,24 @@ def read_rows(
             return _json(path, encoding)
         case ".parquet" if path.suffix == ".parquet":
             return _parquet(path)
+        case found if found in LINES:
+            return read_beside([path], columns, encoding)
     raise ValueError(f"{path} ends in {path.suffix!r}; the formats known are {FORMATS}")
+
+
+def read_beside(
+    paths: Sequence[Path], columns: Sequence[str] | None, encoding: str | None = None
+) -> Iterator[Row]:
+    """Yield a row for each line of files of lines, with a column a file: text, or source and target, or `columns`."""
+    names = columns or (("text",), ("source", "target"))[min(len(paths), 2) - 1]
+    if len(names) != len(paths):
+        raise ValueError(f"{BESIDE.join(map(str, paths))} are {len(paths)} columns; name as many by task.columns")
+    lines = [(line.removesuffix("\r") for _, line in read_lines(path, encoding)) for path in paths]
+    for number, cells in enumerate(zip_longest(*lines), start=1):
+        if None in cells:
+            ended = ", ".join(str(path) for path, cell in zip(paths, cells, strict=True) if cell is None)
+            raise ValueError(f"{ended} ends before line {number}; line n of each file must belong together")
+        yield Row(paths[0], number, dict(zip(names, cells, strict=True)))
 
 
 def ending(path: Path) -> str:
@@ -183,13 +203,26 @@ def _json_lines(path: Path, encoding: str | None) -> Iterator[Row]:
 
 def _json(path: Path, encoding: str | None) -> Iterator[Row]:
     text = "\n".join(line for _, line in read_lines(path, encoding))
-    if not text.lstrip().startswith("["):
+    if not text.lstrip().startswith("[") and not _is_one(text):
         yield from _json_lines(path, encoding)
         return
-    rows = json_value(str(path), text)
-    assert isinstance(rows, list)
+    value = json_value(str(path), text)
+    rows = value if isinstance(value, list) else [value]
     for number, cells in enumerate(rows, start=1):
         yield Row(path, number, json_cells(f"{path}, row {number}", cells), "row")
+
+
+def _is_one(text: str) -> bool:
+    """Return whether a text that spans lines is one JSON object, and not one a line."""
+    start = text.lstrip()
+    _, line_feed, rest = start.partition("\n")
+    if not start.startswith("{") or not line_feed or not rest.strip():
+        return False
+    try:
+        _, end = json.JSONDecoder().raw_decode(start)
+    except (ValueError, RecursionError):
+        return False
+    return not start[end:].strip()
 
 
 def json_value(where: str, text: str) -> object:

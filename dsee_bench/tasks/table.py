@@ -1,4 +1,4 @@
-"""Any data set of texts with classes or numbers: a repository of the hub, or files in a folder.
+"""Any data set of texts, with classes, numbers, or texts to write: a repository of the hub, or files in a folder.
 
 dsee-bench task=hub task.hub=OWNER/NAME task.texts=[premise,hypothesis]
 dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv task.texts=[review] task.label=mood
@@ -14,20 +14,23 @@ from pydantic import BeforeValidator
 
 from dsee_bench.config.limits import Count
 from dsee_bench.hub import HubFiles, get
+from dsee_bench.metrics import nlg
 from dsee_bench.monitoring.console import info
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import check_shards, find_files
-from dsee_bench.tasks import parts
-from dsee_bench.tasks.example import Example, Split, split_of
+from dsee_bench.tasks import parts, written
+from dsee_bench.tasks.example import CAUSAL, Split, split_of
+from dsee_bench.tasks.generation import Decoding
 from dsee_bench.tasks.labelled import LabelKind, check_labels, class_in, examples, number_of, sorted_names, spelled
 from dsee_bench.tasks.repository import ALTERNATIVE, Repository, open_repository
-from dsee_bench.tasks.rows import FORMATS, Row, class_names, count_rows, read_rows
+from dsee_bench.tasks.nested import inner_rows
+from dsee_bench.tasks.rows import BESIDE, FORMATS, Row, class_names, count_rows, read_beside, read_rows
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 Names = Annotated[tuple[Name, ...], BeforeValidator(lambda value: () if value is None else value)]
 Open = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else value)]
 
-METRICS = {"classification": ("accuracy",), "regression": ("pearson", "spearman")}  # where none are given
+METRICS = {"classification": ("accuracy",), "regression": ("pearson", "spearman"), **written.METRICS}  # if none are given
 DEV = ("validation", "dev", "valid", "val")  # names of the split that is dev, where none is given
 COMMIT = 40  # hex digits of a commit
 TWO_WAYS = (
@@ -50,7 +53,7 @@ class Table:
     """A data set; see conf/task/hub.yaml and conf/task/custom.yaml."""
 
     name: Name | None  # None: of the repository and its configuration
-    kind: LabelKind
+    kind: LabelKind | Literal["generation", "language_modeling"]
     labels: Names  # in class order; () for regression, or to be found in features or rows
     label_as: Literal["name", "index"] | None  # what the label column holds; None: index where the file names classes
     metrics: Open
@@ -65,6 +68,15 @@ class Table:
     train: str | None = None  # short for split.train
     dev: str | None = None
     test: str | None = None
+    records: str | None = None  # where the rows lie inside the objects of a JSON file, as data.paragraphs.qas
+    prompt: str | None = None  # those below are of language models alone, see `written`
+    target: str | None = None
+    references: Name | None = None
+    group: bool | None = None
+    answer_pattern: str | None = None
+    linearize: Literal["totto"] | None = None
+    separator: str | None = None
+    decode: Decoding | None = None
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in ("train", "dev", "test") if getattr(self, name) is not None}
@@ -77,11 +89,15 @@ class Table:
         }
         for name, value in made.items():  # one form of what has a short one
             object.__setattr__(self, name, value)
+        for name, value in written.own(self).items():  # after the splits, which tell what is decoded
+            object.__setattr__(self, name, value)
         if self.split.train is None:
             raise ValueError(f"split.train is not given; it must name a file of rows ({FORMATS})")
-        if len(self.texts) not in (1, 2):
+        if self.kind in CAUSAL:
+            written.check(self)
+        elif len(self.texts) not in (1, 2):
             raise ValueError(f"texts must name one column or the two of a pair, got {list(self.texts)}")
-        if self.label in self.texts:
+        elif self.label in self.texts:
             raise ValueError(f"column {self.label!r} cannot be both a text and the label")
         for split, text in self.expressions.items():
             for part in parts.parts_of(text):
@@ -92,7 +108,7 @@ class Table:
                         f"task.hub=OWNER/NAME, or a file of rows ({FORMATS}); splits of files here: "
                         f"{', '.join(self._in_files) or 'none'}"
                     )
-        if not self.is_open:
+        if self.kind not in CAUSAL and not self.is_open:
             check_labels(self.kind, self.labels, self.metrics)
 
     @property
@@ -102,7 +118,12 @@ class Table:
 
     @property
     def text_columns(self) -> tuple[str, ...]:
-        return self.texts
+        return written.columns(self) if self.kind in CAUSAL else self.texts
+
+    @property
+    def protocol(self) -> nlg.Protocol:
+        """How texts that are written are scored."""
+        return written.protocol(self)
 
     @property
     def expressions(self) -> dict[str, str]:
@@ -158,16 +179,16 @@ class Table:
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
-    def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Example]]:
+    def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Any]]:
         """Return every split; relative files are below `data_dir`, or the working directory."""
         table = self.completed(data_dir)
         return table._load(table._source(data_dir))
 
-    def _load(self, source: "Source") -> dict[str, Split[Example]]:
+    def _load(self, source: "Source") -> dict[str, Split[Any]]:
         intervals = {split: source.resolve(text) for split, text in self.expressions.items()}
         intervals["train"] = _left_for_train(intervals, source)
         loaded = {
-            split: split_of(split, self._examples(source, rows), tuple(dict.fromkeys(source.paths(rows))))
+            split: split_of(split, self._examples(split, source, rows), tuple(dict.fromkeys(source.paths(rows))))
             for split, rows in intervals.items()
         }
         for split, rows in loaded.items():
@@ -176,7 +197,10 @@ class Table:
                 info(f"  note: {split} of {self.name} has {len(rows):,} rows here, {published:,} as stated")
         return loaded
 
-    def _examples(self, source: "Source", intervals: Sequence[parts.Interval]) -> Iterator[Example]:
+    def _examples(self, split: str, source: "Source", intervals: Sequence[parts.Interval]) -> Iterator[Any]:
+        if self.kind in CAUSAL:
+            yield from written.examples(self, split, source.rows(intervals))
+            return
         for interval in intervals:
             read_label: Any = number_of
             if self.kind == "classification":
@@ -192,10 +216,10 @@ class Table:
 
     def _source(self, data_dir: Path | None) -> "Source":
         if self.hub is None:
-            return Source(data_dir or Path.cwd(), None, self.expressions, self.columns)
+            return Source(data_dir or Path.cwd(), None, self.expressions, self.columns, self.records)
         repository = self._repository()
         folder = get(self._remote(repository))
-        return Source(folder, repository, self.expressions, self.columns)
+        return Source(folder, repository, self.expressions, self.columns, self.records)
 
     def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """Return what `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
@@ -269,6 +293,7 @@ class Source:
     repository: Repository | None
     expressions: Mapping[str, str]  # of the task's splits, which other expressions may name
     columns: tuple[str, ...] | None
+    records: str | None = None
 
     def resolve(self, expression: str) -> list[parts.Interval]:
         """Return the rows that an expression stands for, with the paths of their files."""
@@ -296,18 +321,24 @@ class Source:
     def _files(self, name: str) -> list[str]:
         found = []
         for each in self._named(parts.Part(name)):
-            path = shell_path(each, "task file")
-            below = (path.parent, path.name) if path.is_absolute() else (self.folder, str(path))
-            found += [str(file) for file in find_files(*below)]
+            beside = [self._found(one) for one in each.split(BESIDE)]
+            found += [BESIDE.join(files) for files in zip(*beside, strict=True)]
         return found
+
+    def _found(self, name: str) -> list[str]:
+        path = shell_path(name, "task file")
+        below = (path.parent, path.name) if path.is_absolute() else (self.folder, str(path))
+        return [str(file) for file in find_files(*below)]
 
     def paths(self, rows: Sequence[parts.Interval]) -> list[Path]:
         """Return the files of these rows."""
-        return [Path(file) for row in rows for file in row.files]
+        return [Path(each) for row in rows for file in row.files for each in file.split(BESIDE)]
 
     def count(self, files: tuple[str, ...]) -> int:
         """Return the rows of files."""
-        return sum(count_rows(Path(file), *self._layout) for file in files)
+        if self.records is None and not any(BESIDE in file for file in files):
+            return sum(count_rows(Path(file), *self._layout) for file in files)
+        return sum(1 for file in files for _ in self._read(file))
 
     @property
     def _layout(self) -> tuple[tuple[str, ...] | None, str | None]:
@@ -318,10 +349,16 @@ class Source:
 
     def rows(self, intervals: Sequence[parts.Interval]) -> Iterator[Row]:
         """Yield the rows of intervals, each with its file and line."""
-        columns, separator = self._layout
         for interval in intervals:
-            every = chain.from_iterable(read_rows(Path(file), columns, "error", separator) for file in interval.files)
+            every = chain.from_iterable(map(self._read, interval.files))
             yield from islice(every, interval.begin, interval.end)
+
+    def _read(self, file: str) -> Iterator[Row]:
+        columns, separator = self._layout
+        if BESIDE in file:
+            return read_beside([Path(each) for each in file.split(BESIDE)], columns)
+        rows = read_rows(Path(file), columns, "error", separator)
+        return rows if self.records is None else inner_rows(rows, self.records)
 
     def classes(self, file: str, column: str) -> tuple[str, ...] | None:
         """Return the classes that the file, or the repository's card, names for a column."""

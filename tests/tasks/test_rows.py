@@ -52,7 +52,7 @@ REFUSED = [
     ("a.jsonl", b'{"x": 1}\n{"x": 1,}\n', "a.jsonl, line 2: not JSON"),
     ("a.jsonl", b"[1, 2]\n", "a.jsonl, line 1: expected a JSON object, found [1, 2]"),
     ("a.parquet", b"x", "a.parquet is not a parquet file"),
-    ("a.xlsx", b"x", "ends in '.xlsx'; the formats known are .tsv, .csv, .jsonl, .json (each"),
+    ("a.xlsx", b"x", "ends in '.xlsx'; the formats known are .tsv, .csv, .jsonl, .json, .txt (each"),
 ]
 
 

@@ -97,7 +97,7 @@ WRONG_FILES = [
         "line 2: expected a text in column 'text'",
     ),
     ("a.jsonl", '{"text": "a", "label": "no"}\n{"text": "b"}\n', "a.jsonl, line 2: no column 'label'"),
-    ("a.txt", "a\n", "ends in '.txt'; the formats known are"),
+    ("a.doc", "a\n", "ends in '.doc'; the formats known are"),
 ]
 
 
