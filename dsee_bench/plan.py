@@ -243,8 +243,8 @@ def _with_sums(estimated: Set[str], spec: ModelSpec) -> tuple[str, ...]:
 def _steps(settings: Settings, stage: Stage) -> int | None:
     """Return the optimizer steps of a tuning; None for other stages and an unknown number of rows."""
     rows = settings.task.rows.get("train")
-    if not isinstance(stage, Tune) or rows is None:
-        return None
+    if not isinstance(stage, Tune) or rows is None or settings.task.kind == "language_modeling":
+        return None  # blocks of running text are counted in tokens
     if settings.recipe.validation is not None and settings.task.kind == "generation":
         return None  # contexts are held out, and each has another number of texts
     return settings.recipe.steps(rows - settings.recipe.held_out(rows), stage.epochs)

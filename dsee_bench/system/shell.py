@@ -13,17 +13,21 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SPLITS = tuple(f"task.{name}{split}" for name in ("", "split.") for split in ("train", "dev", "test"))
+TEXTS = ("task.prompt", "task.target", "task.answer_pattern", "task.separator")
 PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.hub", *SPLITS)
 
 
 def as_in_a_shell(words: Iterable[str]) -> list[str]:
-    """The words of a command with `~` and `${NAME}` in paths, and slices of splits (train[90%:]), so quoted that Hydra
-    hands them on as they are: it takes them for mistakes, or for settings of its own."""
+    """The words of a command, so quoted that Hydra hands them on as they are: `~` and `${NAME}` in paths, slices of
+    splits (train[90%:]) and templates. It takes them for mistakes, or for settings of its own."""
     return [_quoted(word) for word in words]
 
 
 def _quoted(word: str) -> str:
     key, _, value = word.partition("=")
+    if key.lstrip("+") in TEXTS and value not in ("", "null") and value[:1] not in ("'", '"'):
+        escaped = re.sub(r'(\\*)("|\Z)', lambda found: found[1] * 2 + ("\\" if found[2] else "") + found[2], value)
+        return f'{key}="{escaped}"'
     bare = value[1:-1] if value[:1] in ("'", '"') and value[-1:] == value[:1] else value
     path = re.sub(r"(?<!\\)\$\{(?=[A-Z_][A-Z0-9_]*\})", r"\\${", bare)
     sliced = key.lstrip("+") in SPLITS and re.search(r"[^,\[]\[[^,\[\]]*:[^,\[\]]*\]", bare) is not None

@@ -19,7 +19,7 @@ from dsee_bench.system.sources import check_file, opened
 
 BrokenRows = Literal["error", "drop"]
 NumberedFields = Iterable[tuple[int, list[str]]]  # line and fields
-LINES = (".txt", ".raw", ".tokens")  # a text a line
+LINES = (".txt", ".raw", ".tokens", ".source", ".target")  # a text a line
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".json", *LINES)
 FORMATS = ".tsv, .csv, .jsonl, .json, .txt (each also with .gz) and .parquet"
 BESIDE = "|"  # between files of lines that belong together line by line: a column each
@@ -60,8 +60,9 @@ def read_rows(
     TSV: quote characters are text, fields are split at TAB and rows at line feed only; an empty line at the end is no
     row, unless there is one column alone. CSV: quoted as in RFC 4180, an empty line is no row. Both with a header,
     unless `columns` names the columns of a file without one. JSON lines: one object a line, an empty line is no row.
-    JSON: an array of objects, one object, or lines of them. Lines (.txt): a text each. `broken_rows` says what happens to a TSV row with too few or too many
-    fields. With a `separator`, a text file is read as CSV whose fields are parted by it, quoted as in RFC 4180.
+    JSON: an array of objects, one object, or lines of them. Lines (.txt): a text each. `broken_rows` says what happens
+    to a TSV row with too few or too many fields. With a `separator`, a text file is read as CSV whose fields are parted
+    by it, quoted as in RFC 4180.
     `format` ("tsv", ...) is for a file of another ending, `encoding` for one that is not UTF-8.
     """
     form = ending(path) if format is None else f".{format}"

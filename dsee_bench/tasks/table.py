@@ -4,6 +4,7 @@ dsee-bench task=hub task.hub=OWNER/NAME task.texts=[premise,hypothesis]
 dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv task.texts=[review] task.label=mood
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain, islice
@@ -22,15 +23,20 @@ from dsee_bench.tasks import parts, written
 from dsee_bench.tasks.example import CAUSAL, Split, split_of
 from dsee_bench.tasks.generation import Decoding
 from dsee_bench.tasks.labelled import LabelKind, check_labels, class_in, examples, number_of, sorted_names, spelled
-from dsee_bench.tasks.repository import ALTERNATIVE, Repository, open_repository
 from dsee_bench.tasks.nested import inner_rows
+from dsee_bench.tasks.repository import ALTERNATIVE, Repository, open_repository
 from dsee_bench.tasks.rows import BESIDE, FORMATS, Row, class_names, count_rows, read_beside, read_rows
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 Names = Annotated[tuple[Name, ...], BeforeValidator(lambda value: () if value is None else value)]
+listed: Any = lambda value: [value] if isinstance(value, str) else value  # noqa: E731
 Open = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is None else value)]
 
-METRICS = {"classification": ("accuracy",), "regression": ("pearson", "spearman"), **written.METRICS}  # if none are given
+METRICS = {
+    "classification": ("accuracy",),
+    "regression": ("pearson", "spearman"),
+    **written.METRICS,
+}  # if none are given
 DEV = ("validation", "dev", "valid", "val")  # names of the split that is dev, where none is given
 COMMIT = 40  # hex digits of a commit
 TWO_WAYS = (
@@ -60,7 +66,7 @@ class Table:
     split: Expressions
     hub: str | None  # "owner/name" of the data set on the hub; None: local files
     config: Name | None  # its configuration
-    revision: str  # of that data set
+    revision: Annotated[str, BeforeValidator(lambda value: "main" if value is None else value)]  # of that data set
     columns: tuple[Name, ...] | None  # of CSV and TSV files without a header
     texts: tuple[Name, ...]  # the column of the text, or the two of a pair
     label: Name
@@ -71,7 +77,7 @@ class Table:
     records: str | None = None  # where the rows lie inside the objects of a JSON file, as data.paragraphs.qas
     prompt: str | None = None  # those below are of language models alone, see `written`
     target: str | None = None
-    references: Name | None = None
+    references: Annotated[tuple[Name, ...] | None, BeforeValidator(listed)] = None
     group: bool | None = None
     answer_pattern: str | None = None
     linearize: Literal["totto"] | None = None
@@ -109,7 +115,7 @@ class Table:
                         f"{', '.join(self._in_files) or 'none'}"
                     )
         if self.kind not in CAUSAL and not self.is_open:
-            check_labels(self.kind, self.labels, self.metrics)
+            check_labels(self.kind, self.labels, self.metrics)  # type: ignore[arg-type]
 
     @property
     def is_open(self) -> bool:
@@ -187,19 +193,25 @@ class Table:
     def _load(self, source: "Source") -> dict[str, Split[Any]]:
         intervals = {split: source.resolve(text) for split, text in self.expressions.items()}
         intervals["train"] = _left_for_train(intervals, source)
+        read: Counter[str] = Counter()
         loaded = {
-            split: split_of(split, self._examples(split, source, rows), tuple(dict.fromkeys(source.paths(rows))))
+            split: split_of(split, self._examples(split, source, rows, read), tuple(dict.fromkeys(source.paths(rows))))
             for split, rows in intervals.items()
         }
         for split, rows in loaded.items():
-            published = self.rows.get(split, len(rows))
-            if len(rows) != published:
-                info(f"  note: {split} of {self.name} has {len(rows):,} rows here, {published:,} as stated")
+            count = read[split] or len(rows)
+            published = self.rows.get(split, count)
+            if count != published:
+                info(f"  note: {split} of {self.name} has {count:,} rows here, {published:,} as stated")
         return loaded
 
-    def _examples(self, split: str, source: "Source", intervals: Sequence[parts.Interval]) -> Iterator[Any]:
+    def _examples(
+        self, split: str, source: "Source", intervals: Sequence[parts.Interval], read: Counter[str]
+    ) -> Iterator[Any]:
+        """Yield the examples of a split; `read` counts rows of which several may be one example."""
         if self.kind in CAUSAL:
-            yield from written.examples(self, split, source.rows(intervals))
+            rows = (row for row in source.rows(intervals) if not read.update([split]))
+            yield from written.examples(self, split, rows)
             return
         for interval in intervals:
             read_label: Any = number_of

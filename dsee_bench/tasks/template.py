@@ -65,6 +65,11 @@ class Template:
         return PARTS.sub(lambda part: LITERAL[part[0]] if part[1] is None else cells[part[1]], self.text)
 
 
+def escaped(text: str) -> str:
+    """Return a text with the line feeds and TABs that a command line writes as `\\n` and `\\t`."""
+    return text.replace("\\n", "\n").replace("\\t", "\t")
+
+
 def texts_at(row: Row, path: str) -> tuple[str, ...]:
     """Return the text at a path of a row, or the texts of the list there; a number is spelled as files spell it.
 

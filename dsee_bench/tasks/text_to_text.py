@@ -21,7 +21,7 @@ class Prompting:
 
     prompt: Template
     target: Template | None  # None: training goes through the references
-    references: str | None  # the column, or dotted path, of one text or a list of them; None: the target's
+    references: tuple[str, ...] | None  # columns, or dotted paths, of one text or a list each; None: the target's
     group: bool  # rows of one prompt are one example with all their texts
 
     def __post_init__(self) -> None:
@@ -33,14 +33,15 @@ class Prompting:
         template = self.target if split == "train" or self.references is None else None
         if template is not None:
             return template.paths
-        return (self.references,) if self.references is not None else ()
+        return self.references or ()
 
     def texts(self, row: Row, split: str) -> tuple[str, ...]:
         """Return the texts of a row: what is learned of train, what outputs are scored against elsewhere."""
         if self.target is not None and (split == "train" or self.references is None):
             return self.target.fill_each(row)
         assert self.references is not None  # as __post_init__ holds
-        return texts_at(row, self.references)
+        there = [path for path in self.references if has(row, path)] or self.references[:1]
+        return tuple(text for path in there for text in texts_at(row, path))
 
 
 def read_prompts(rows: Iterable[Row], split: str, how: Prompting) -> Iterator[Generation]:

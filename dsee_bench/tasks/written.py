@@ -1,7 +1,7 @@
 """What a table task of a language model has of its own: prompts with texts to write, or running text to read.
 
-    kind: generation          prompt and target (templates), references, group, answer_pattern, decode
-    kind: language_modeling   texts (one column), separator
+kind: generation          prompt and target (templates), references, group, answer_pattern, decode
+kind: language_modeling   texts (one column), separator
 """
 
 import re
@@ -16,7 +16,7 @@ from dsee_bench.tasks import scoring, totto
 from dsee_bench.tasks.example import Example
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.rows import Row
-from dsee_bench.tasks.template import Template, texts_at
+from dsee_bench.tasks.template import Template, escaped, texts_at
 from dsee_bench.tasks.text_to_text import Prompting, read_prompts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def own(table: "Table") -> dict[str, Any]:
     """Return the settings of language models as the task has them: those of another kind are null."""
     made = dict.fromkeys((*OF_GENERATION, *OF_RUNNING_TEXT))
     if table.kind == "language_modeling":
-        made["separator"] = table.separator
+        made["separator"] = table.separator and escaped(table.separator)
     if table.kind == "generation":
         made |= {name: getattr(table, name) for name in OF_GENERATION}
         made["group"] = table.group or None
@@ -102,11 +102,10 @@ def prepared(table: "Table", rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _passage(row: Row, column: str, separator: str | None) -> Example:
-    """Return the text of a row; a line feed at its end stands for one that `separator` begins with."""
+    """Return the text of a row. Where rows are lines, a line feed at its end and the white space of a blank one go."""
     texts = texts_at(row, column)
     if len(texts) != 1:
         raise ValueError(f"{row.where}: expected one text in {column!r}, found {len(texts)}")
-    text = texts[0].removesuffix("\n") if (separator or "").startswith("\n") else texts[0]
-    return Example((text,), None)
-
-
+    line = separator is not None and separator.startswith("\n")
+    text = texts[0].removesuffix("\n") if line else texts[0]
+    return Example(("" if line and text.isspace() else text,), None)

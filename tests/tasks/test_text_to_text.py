@@ -18,7 +18,7 @@ ROWS = [
 
 
 def how(target="{a}", references=None, group=False):
-    return Prompting(Template("Q: {q}"), None if target is None else Template(target), references, group)
+    return Prompting(Template("Q: {q}"), target and Template(target), references and (references,), group)
 
 
 def read(split, prompting, rows=ROWS):
