@@ -51,7 +51,7 @@ def chosen(composed: "DictConfig") -> "DictConfig":
 def _of_variant(node: dict[str, Any]) -> dict[str, Any]:
     variants, variant = node.pop("variants"), node.pop("variant", None)
     names = ", ".join(map(str, variants))
-    family = node.get("name") or "this task"
+    family = node.get("name") or "the task"
     if variant is None:
         raise ConfigError(f"{family} is a family of tasks; choose one by task.variant=NAME: {names}")
     if variant not in variants:

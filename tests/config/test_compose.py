@@ -164,8 +164,10 @@ def test_every_option_is_typed(compose_run, group):
     files = ["task.train=a.csv", "task.dev=b.csv", "task.labels=[bad,good]"]
     asked = {"custom": files, "hub": files}
     for name in names:
+        variants = [*config.option(group, name).get("variants", {})][:1]  # each: tests/tasks/test_families.py
+        chosen = [*asked.get(name, []), *(f"task.variant={variant}" for variant in variants)]
         if (group, name) != ("backbone", "auto"):  # names no checkpoint; tests/models/test_auto.py
-            compose_run(f"{group}={name}", *asked.get(name, []))
+            compose_run(f"{group}={name}", *chosen)
 
 
 COMMANDS = [

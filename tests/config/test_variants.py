@@ -74,9 +74,9 @@ def test_a_source_that_there_is_not():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "this task is a family of tasks; choose one by task.variant=NAME: cb, wic"),
+        ({}, "the task is a family of tasks; choose one by task.variant=NAME: cb, wic"),
         ({"name": "superglue"}, "superglue is a family"),
-        ({"variant": "wik"}, r"task.variant=wik is no variant of this task.* 'wic'.* There are: cb, wic"),
+        ({"variant": "wik"}, r"task.variant=wik is no variant of the task.* 'wic'.* There are: cb, wic"),
     ],
 )
 def test_a_name_that_there_is_not(changes, said):
