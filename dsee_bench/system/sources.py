@@ -24,8 +24,8 @@ KINDS = {
 def find_files(folder: Path, pattern: str, *, several: bool = False) -> tuple[Path, ...]:
     """Return the files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
 
-    With `several` a pattern may match any number of files that are no shards. `FILE#KEY` finds FILE. Where none matches,
-    those with .gz after it are taken.
+    With `several` a pattern may match any number of files that are no shards. `FILE#KEY` finds FILE. Where none
+    matches, those with .gz after it are taken.
 
     FileNotFoundError if there is none, if a pattern matches not all shards, or several files that are not shards.
     """

@@ -84,9 +84,7 @@ def read_rows(
     raise ValueError(f"{path} ends in {path.suffix!r}; the formats known are {FORMATS}")
 
 
-def read_beside(
-    paths: Sequence[Path], columns: Sequence[str] | None, encoding: str | None = None
-) -> Iterator[Row]:
+def read_beside(paths: Sequence[Path], columns: Sequence[str] | None, encoding: str | None = None) -> Iterator[Row]:
     """Yield a row for each line of files of lines, with a column a file: text, or source and target, or `columns`."""
     names = columns or (("text",), ("source", "target"))[min(len(paths), 2) - 1]
     if len(names) != len(paths):
