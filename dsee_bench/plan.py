@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from dsee_bench import config, record
 from dsee_bench.adapters.peft_methods import METHODS
@@ -36,6 +36,7 @@ class Method:
 
     name: str
     stages: Mapping[str, Any]
+    answers: Literal["most_frequent"] | None = None  # without any model; None: those of the tuned one
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Settings:
     backbone: Backbone
     task: Task
     method: str
+    answers: Literal["most_frequent"] | None
     stages: dict[str, Stage]
     recipe: Recipe
     source: recipes.Source  # whose recipe it is, and what it was made for
@@ -126,6 +128,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
         backbone=backbone,
         task=task,
         method=checked.method.name,
+        answers=checked.method.answers,
         stages=stages,
         recipe=checked.train,
         source=recipes.source(resolved, config.CONF),
@@ -171,6 +174,8 @@ class Plan:
 
 def plan(settings: Settings) -> Plan:
     """Plan every stage in turn; ConfigError names a stage that cannot follow the ones before it."""
+    if settings.answers is not None:
+        _check_without_model(settings)
     try:
         before = spec = settings.backbone.spec(settings.labels)
     except ValueError as error:
@@ -230,6 +235,18 @@ def _refuse_stored(settings: Settings) -> None:
             f"backbone.dtype={dtype} is for weights that stay as they are, and stage {name} of method "
             f"{settings.method} {what}; {way_out}, or choose a method with another adapter, as method=lora"
         )
+
+
+def _check_without_model(settings: Settings) -> None:
+    """ConfigError for what needs the model that a method does not have."""
+    said = f"method {settings.method} always gives the most frequent answer, and has no model"
+    if settings.stages:
+        raise ConfigError(f"{said}; its stages must be {{}}, got {', '.join(settings.stages)}")
+    if settings.task.kind in CAUSAL:
+        raise ConfigError(f"{said}; task {settings.task.name} asks for texts, and has no answer that is most frequent")
+    asked = [name for name in ("export", "measure") if getattr(settings.launch, name)]
+    if asked:
+        raise ConfigError(f"{said} to {'export' if 'export' in asked else 'time'}; leave {' and '.join(asked)} out")
 
 
 def _with_sums(estimated: Set[str], spec: ModelSpec) -> tuple[str, ...]:

@@ -146,11 +146,14 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
     repeat = settings.launch.force and before in ("finished", "unreadable")
 
     def work() -> Record:
+        from dsee_bench.runs import majority
         from dsee_bench.runs.pipeline import execute
 
         console.capture_libraries()
         experiments = [word.removeprefix("experiment=") for word in overrides if word.startswith("experiment=")]
         tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
+        if settings.answers is not None:
+            return majority.execute(settings)
         return execute(settings, tracker, repeat=repeat)
 
     outcome = _outcome(settings, work)

@@ -286,7 +286,11 @@ def _score(state: RunState, work: Path) -> tuple[Score, ...]:
     if state.setup.task.kind == "generation":
         longest = state.setup.recipe.max_length
         return decode_and_score(state.model, state.setup.tokenizer, state.setup.task, state.data, work, longest)
-    answers = list(answer_splits(state, work))
+    return write_answers(list(answer_splits(state, work)), work)
+
+
+def write_answers(answers: list[Answers], work: Path) -> tuple[Score, ...]:
+    """Write the answers on all splits to `work`, warn of odd scores, and return the scores."""
     for line in notices.of_scores([score for split in answers for score in split.scores]):
         warn(line)
     jsonl.write(work / "answers.json", [{split.split: _content(split) for split in answers}])

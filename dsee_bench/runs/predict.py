@@ -53,6 +53,8 @@ def of_run(found: Record, launch: Mapping[str, Any]) -> Iterator[Model]:
     if found.status != "finished":
         raise UserError(f"{found.run_id} is {found.status}; only a finished run has a model to answer")
     settings = _settings(found, launch)
+    if settings.answers is not None:
+        raise UserError(f"{found.run_id} has no model: method {settings.method} always gives the most frequent answer")
     with state.locked(settings):
         rebuilt = pipeline.rebuilt(settings, found)
         yield Model(rebuilt.model, rebuilt.setup, outputs_of(rebuilt.setup))

@@ -14,7 +14,7 @@ def run(settings: Settings) -> int:
     signals.listen()
     try:
         task: Task = distributed.from_main_process(lambda: None)
-        if task is not None:
+        if task is not None and settings.answers is None:
             _work(settings, score=task == "run")
     except KeyboardInterrupt:
         return signals.INTERRUPTED
