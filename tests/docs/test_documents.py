@@ -69,7 +69,7 @@ def check_bench(words, results):
     elif words[0] in options.GROUPS:
         assert options.main(words) == 0
     elif "--help" not in words:
-        words = [word for word in words if word not in ("fetch", "--multirun", "--cfg", "job")]
+        words = as_in_a_shell(word for word in words if word not in ("fetch", "--multirun", "--cfg", "job"))
         config.check_overrides(words)
         first = [first_value(config.parse(word)) for word in words if not word.startswith("hydra")]
         plan.read(auto.resolve(config.compose([word.replace("=my-model", f"={MODEL_DIR}") for word in first])))
