@@ -66,13 +66,10 @@ def plots(options: argparse.Namespace) -> int:
 
 def page(options: argparse.Namespace) -> int:
     require("report", "dsee-report page", "jinja2", "itables", "statsmodels")
-    from dsee_bench.report.page.page import page as html_page
-    from dsee_bench.system.files import write_atomically
+    from dsee_bench.report.page.page import write
 
     report = _report(options)
-    path = options.results / "page.html"
-    write_atomically(path, html_page(report.records, report.tables, options.results / "plots"))
-    print(f"written: {path}")
+    print(f"written: {write(report.records, report.tables, options.results)}")
     return 1 if report.refused else 0
 
 
