@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,11 @@ examples:
   dsee-bench predict rte-minilm-dsee-s0-1a2b3c4d --input new.csv --output answers.csv --data-dir data/glue
   dsee-bench predict exported/ --input reviews.jsonl --output answers.jsonl --texts review
 
-The output has the columns of the input, "answer" and, for classes, "probability of NAME" for each class.
+The output has the columns of the input, "answer" and, for classes, "probability of NAME" for each class. Texts are
+written by the run's own prompt and search; --texts then names a column that holds the prompts themselves.
 """
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
+STREAMED = (".csv", ".tsv", ".jsonl")  # written as answers come
 
 
 def main(argv: Sequence[str]) -> int:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing is written", file=sys.stderr)
+        print("interrupted; answers so far, if any, are in the file of that name with .part after it", file=sys.stderr)
         return signals.INTERRUPTED
     print(f"{count} answers: {options.output}")
     return 0
@@ -56,51 +58,93 @@ def _predict(options: argparse.Namespace) -> int:
     from dsee_bench.tasks.rows import read_rows
 
     rows = list(read_rows(options.input, None, "error"))
-    answers = _answers(options, rows)
-    _write(
-        [{**row.cells, **{name: column[at] for name, column in answers.items()}} for at, row in enumerate(rows)],
-        options.output,
-    )
+    if not rows:
+        raise UserError(f"--input {options.input} holds no row")
+    output = Output(options.output, [row.cells for row in rows])
+    for answers in _answers(options, rows):
+        output.add(answers)
+    output.finish()
     return len(rows)
 
 
-def _answers(options: argparse.Namespace, rows: Sequence[Any]) -> dict[str, list[Any]]:
+def _answers(options: argparse.Namespace, rows: Sequence[Any]) -> Iterator[Mapping[str, Sequence[Any]]]:
+    """Yield the columns of the answers, some rows at a time."""
     from dsee_bench.deploy import manifest
     from dsee_bench.record import read
     from dsee_bench.report.records import find
     from dsee_bench.runs import predict
 
     if (Path(options.model) / manifest.NAME).exists():
-        answering = predict.exported(Path(options.model), options.device)
-        return predict.predict(answering, options.input, rows, _texts(options, answering.outputs))
+        yield from _of(options, rows, predict.exported(Path(options.model), options.device))
+        return
     found = read(find(options.model, options.results))
     launch = {"results_dir": str(options.results), "data_dir": options.data_dir, "device": options.device}
     with predict.of_run(found, launch) as answering:
-        return predict.predict(answering, options.input, rows, _texts(options, answering.outputs))
+        yield from _of(options, rows, answering)
+
+
+def _of(options: argparse.Namespace, rows: Sequence[Any], answering: Any) -> Iterator[Mapping[str, Sequence[Any]]]:
+    from dsee_bench.runs import predict
+
+    outputs = answering.outputs
+    if outputs["kind"] == "language_modeling":
+        raise UserError(f"{outputs['name']} reads running text and answers nothing; its run has the perplexity")
+    if outputs["kind"] == "generation":
+        yield from predict.written(answering, options.input, rows, options.texts)
+    else:
+        yield predict.predict(answering, options.input, rows, _texts(options, outputs))
 
 
 def _texts(options: argparse.Namespace, outputs: Mapping[str, Any]) -> tuple[str, ...]:
-    if outputs["kind"] == "generation":
-        raise UserError(f"{outputs['name']} writes texts; predict answers classes and numbers")
     texts = tuple(options.texts.split(",")) if options.texts else tuple(outputs["texts"])
     if not texts:
         raise UserError(f"the rows of {outputs['name']} were read from no columns; name those of the texts by --texts")
     return texts
 
 
-def _write(rows: list[dict[str, Any]], path: Path) -> None:
-    import pandas as pd
+class Output:
+    """The file of answers: it has the input's columns and theirs.
 
-    table = pd.DataFrame(rows)
-    content: str | bytes
-    match path.suffix:
-        case ".csv" | ".tsv":
-            content = table.to_csv(index=False, sep="," if path.suffix == ".csv" else "\t")
-        case ".json" | ".jsonl":
-            content = table.to_json(orient="records", lines=path.suffix == ".jsonl", force_ascii=False)
-        case _:
-            content = table.to_parquet(index=False)
-    write_atomically(path, content)
+    CSV, TSV and JSON lines are written as answers come, to `FILE.part`, which gets the file's name at the end.
+    """
+
+    def __init__(self, path: Path, cells: Sequence[Mapping[str, Any]]) -> None:
+        import pandas as pd
+
+        self._path, self._part = path, path.with_name(f"{path.name}.part")
+        self._input = pd.DataFrame(list(cells))
+        self._done: list[Any] = []  # tables
+        self.rows = 0
+
+    def add(self, answers: Mapping[str, Sequence[Any]]) -> None:
+        """Write the answers of the next rows."""
+        count = len(next(iter(answers.values())))
+        table = self._input.iloc[self.rows : self.rows + count].reset_index(drop=True)
+        table = table.assign(**{name: list(column) for name, column in answers.items()})
+        if self._path.suffix in STREAMED:
+            with self._part.open("a" if self.rows else "w", encoding="utf-8", newline="") as file:
+                file.write(self._text(table, first=not self.rows))
+        else:
+            self._done.append(table)
+        self.rows += count
+
+    def finish(self) -> None:
+        """Give the file its name, with all answers in it."""
+        import pandas as pd
+
+        if self._path.suffix in STREAMED:
+            self._part.replace(self._path)
+            return
+        table = pd.concat(self._done, ignore_index=True)
+        if self._path.suffix == ".json":
+            write_atomically(self._path, table.to_json(orient="records", force_ascii=False))
+        else:
+            write_atomically(self._path, table.to_parquet(index=False))
+
+    def _text(self, table: Any, *, first: bool) -> str:
+        if self._path.suffix == ".jsonl":
+            return str(table.to_json(orient="records", lines=True, force_ascii=False))
+        return str(table.to_csv(index=False, header=first, sep="," if self._path.suffix == ".csv" else "\t"))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ import copy
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,14 @@ def outputs_of(setup: Setup) -> TaskOutputs:
     }
     if setup.truncate is not None:
         outputs["truncate"] = setup.truncate
+    if task.kind == "generation":
+        prompt, linearize = getattr(task, "prompt", None), getattr(task, "linearize", None)
+        outputs["writes"] = {
+            "prompt": prompt,
+            "linearize": linearize,
+            "continued": prompt is not None,
+            "decode": asdict(task.decode),  # type: ignore[attr-defined]  # a task that writes texts
+        }
     return outputs
 
 

@@ -33,6 +33,15 @@ class FileSum(TypedDict):
     sha256: str
 
 
+class Writing(TypedDict):
+    """How a model that writes texts is asked for one."""
+
+    prompt: str | None  # the template of the prompt; None: the contexts come from no columns
+    linearize: str | None  # what adds a column that the template names
+    continued: bool  # whether a text goes on from the prompt itself
+    decode: dict[str, Any]  # the search
+
+
 class TaskOutputs(TypedDict):
     """The task, with labels in the order of the model's outputs, and how the run read its rows."""
 
@@ -42,6 +51,7 @@ class TaskOutputs(TypedDict):
     texts: list[str]  # columns of the texts; [] where the rows were not read from columns
     max_length: int  # tokens
     truncate: NotRequired[Truncate]  # which of a long text stay
+    writes: NotRequired[Writing]  # of texts
     precision: Literal["auto", "fp32", "bf16"]
 
 

@@ -18,7 +18,7 @@ from dsee_bench.deploy.load import load
 from dsee_bench.deploy.manifest import TaskOutputs
 from dsee_bench.plan import Settings
 from dsee_bench.record import Record
-from dsee_bench.runs import pipeline, state
+from dsee_bench.runs import pipeline, predict_texts, state
 from dsee_bench.system.errors import UserError
 from dsee_bench.tasks.example import split_of
 from dsee_bench.tasks.labelled import unlabelled
@@ -43,6 +43,8 @@ def exported(folder: Path, device: str) -> Model:
     default = plan.read(config.resolve(config.compose(["task=toy_pairs"])))
     recipe = dataclasses.replace(default.recipe, max_length=outputs["max_length"], precision=outputs["precision"])
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if outputs["kind"] == "generation" and tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     setup = Setup(tokenizer, default.task, recipe, device, truncate=outputs.get("truncate"))
     return Model(load(folder), setup, outputs)
 
@@ -78,9 +80,7 @@ def predict(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str,
     """
     outputs = answering.outputs
     shares_of = {label: f"probability of {label}" for label in outputs["labels"]}
-    clash = sorted({"answer", *shares_of.values()} & {column for row in rows for column in row.cells})
-    if clash:
-        raise UserError(f"{file} has a column {clash[0]!r} already; rename it")
+    _check_free(file, rows, {"answer", *shares_of.values()})
     split = split_of("input", unlabelled(file, rows, texts), files=(file,))
     with tempfile.TemporaryDirectory() as folder:
         logits, _ = logits_of(answering.model, answering.setup, split, Path(folder))
@@ -90,3 +90,20 @@ def predict(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str,
     shares = probabilities_of(logits, outputs["kind"])
     named = [outputs["labels"][int(answer)] for answer in answers]
     return {"answer": named} | {name: shares[:, index].tolist() for index, name in enumerate(shares_of.values())}
+
+
+def written(answering: Model, file: Path, rows: Sequence[Row], column: str | None) -> Iterator[dict[str, list[Any]]]:
+    """Yield the columns of the texts for `rows` of `file`, some rows at a time, in their order.
+
+    `column` is that of the prompts; None: the run's own template makes them.
+    """
+    _check_free(file, rows, {"answer"})
+    tokenizer = answering.setup.tokenizer
+    for texts in predict_texts.write(answering.model, tokenizer, answering.outputs, rows, column):
+        yield {"answer": texts}
+
+
+def _check_free(file: Path, rows: Sequence[Row], names: set[str]) -> None:
+    clash = sorted(names & {column for row in rows for column in row.cells})
+    if clash:
+        raise UserError(f"{file} has a column {clash[0]!r} already; rename it")

@@ -7,9 +7,22 @@ A cell's headers are the header cells above it in the columns it spans, and thos
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+from dsee_bench.system.errors import shown
+from dsee_bench.tasks.rows import Row
+
 Cell = Mapping[str, Any]
+COLUMN = "linearized"
+
+
+def with_line(row: Row) -> Row:
+    """Return a row with a column `linearized`; ValueError for a row that is none of ToTTo's."""
+    try:
+        return replace(row, cells={**row.cells, COLUMN: linearised(row.cells)})
+    except (KeyError, TypeError, IndexError) as error:
+        raise ValueError(f"{row.where}: not a row of ToTTo ({error!r}): {shown(row.cells)}") from error
 
 
 def linearised(cells: Mapping[str, Any]) -> str:

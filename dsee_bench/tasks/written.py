@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench import metrics
 from dsee_bench.metrics import nlg
-from dsee_bench.system.errors import shown
 from dsee_bench.tasks import scoring, totto
 from dsee_bench.tasks.example import Example
 from dsee_bench.tasks.generation import Generation
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 OF_GENERATION = ("prompt", "target", "references", "group", "answer_pattern", "linearize", "decode")
 OF_RUNNING_TEXT = ("separator",)
 METRICS = {"generation": ("rouge1", "rouge2", "rougeL"), "language_modeling": ("perplexity", "word_perplexity")}
-LINEARIZED = "linearized"  # the column that `linearize` adds
 
 
 def own(table: "Table") -> dict[str, Any]:
@@ -83,22 +81,12 @@ def examples(table: "Table", split: str, rows: Iterable[Row]) -> Iterator[Genera
     if table.kind == "language_modeling":
         yield from (_passage(row, table.texts[0], table.separator) for row in rows)
         return
-    for example in read_prompts(prepared(table, rows), split, _prompting(table)):
+    if table.linearize is not None:
+        rows = map(totto.with_line, rows)
+    for example in read_prompts(rows, split, _prompting(table)):
         if table.answer_pattern is not None:
             scoring.answers_in(table.answer_pattern, example)  # ValueError for a text without one
         yield example
-
-
-def prepared(table: "Table", rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the rows, with the column that `linearize` adds."""
-    for row in rows:
-        if table.linearize is None:
-            yield row
-            continue
-        try:
-            yield replace(row, cells={**row.cells, LINEARIZED: totto.linearised(row.cells)})
-        except (KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"{row.where}: not a row of {table.linearize} ({error!r}): {shown(row.cells)}") from error
 
 
 def _passage(row: Row, column: str, separator: str | None) -> Example:
