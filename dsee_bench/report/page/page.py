@@ -56,7 +56,7 @@ def page(
     records: Sequence[Record],
     tables: Iterable[Table],
     plots: Path,
-    packs: dict[str, str],
+    packs: Mapping[str, str],
     claims: str = "",
 ) -> str:
     """Return the whole file.
