@@ -1,10 +1,13 @@
 """dsee-bench: sparse, parameter-efficient tuning of language models, measured.
 
-The public library. Its names are imported where they are asked for, so that `import dsee_bench` stays light.
+The public library. Its names are imported where they are asked for, so that `import dsee_bench` stays light. PEFT loads
+DSEE adapters from then on.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from dsee_bench.adapters.known_to_peft import register_with_peft
 
 if TYPE_CHECKING:
     from dsee_bench.adapters.dsee import DseeConfig
@@ -24,3 +27,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module(f"{__name__}.{HOMES.get(name, 'library')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+register_with_peft()

@@ -24,6 +24,8 @@ from dsee_bench.adapters.removal import remove
 from dsee_bench.config.launch import Storage
 from dsee_bench.deploy.export import export
 from dsee_bench.deploy.manifest import TaskOutputs
+from dsee_bench.deploy.own_config import mark, widths_of
+from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.access import module_at, pretrained_module, weight_of
 from dsee_bench.models.cost import forward_flops
 from dsee_bench.models.fused import Fused, join, split
@@ -140,7 +142,8 @@ def narrow_(
 
     Return the heads and the neurons that stay in each layer, by their old numbers. Where query heads share a key head
     they go together, and a number is that of the key head. Adapters are narrowed along. Masks of `prune_` do not hold
-    any longer: narrow first. Store the model with `save`, for from_pretrained does not know the new shapes.
+    any longer: narrow first. `dsee_bench.load` reads what `save` or the model's save_pretrained writes; from_pretrained
+    does not know the new shapes, and says so.
 
     The smallest `score` goes: "magnitude" of the weights, "update" or "W+update" of the adapter, "gradient" (what the
     loss of `batches` would miss), or "random". They are ranked in each layer, or with `scope="model"` all together. One
@@ -164,7 +167,7 @@ def narrow_(
         spec = _adapted_spec(base)
         stage.plan(spec)
         choice = stage.choose(base, spec, lambda: _losses(base, batches), seed)
-        remove(base, spec, {}, *choice)
+        mark(base.config, widths_of(remove(base, spec, {}, *choice)))
     finally:
         if whole_before:
             join(base)
@@ -185,8 +188,7 @@ def save(
     is replaced with `force` alone. The model stays as it is. ValueError for a model with another head.
     """
     plain = copy.deepcopy(model)
-    if isinstance(plain, PeftModel):
-        plain = plain.merge_and_unload()
+    plain = _merged(plain)
     outputs = _outputs(plain, Path(folder).name)
     if not _is_split(plain):
         split(plain)
@@ -198,11 +200,22 @@ def save(
         tokenizer,
         outputs,
         Path(folder),
-        backbone=plain.config.model_type,
+        base=Base(plain.config.model_type),
         folding="auto",
         storage=storage,
         force=force,
     )
+
+
+def _merged(model: Model) -> PreTrainedModel:
+    """The model with its adapters merged, in place: PEFT's, or one that `load` gave with an adapter on it."""
+    if isinstance(model, PeftModel):
+        merged: PreTrainedModel = model.merge_and_unload()
+        return merged
+    for name, module in [(name, part) for name, part in model.named_modules() if isinstance(part, BaseTunerLayer)]:
+        module.merge()
+        model.set_submodule(name, module.get_base_layer())
+    return model
 
 
 def _base(model: Model) -> PreTrainedModel:

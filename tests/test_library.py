@@ -231,6 +231,11 @@ def test_every_family_is_counted_narrowed_saved_and_loaded(name, tmp_path):
     batch = ids() % 60 + 3
     assert torch.equal(again(batch).logits, model(batch).logits)
     assert dsee_bench.count(again) == dsee_bench.count(model)
+    for number, narrowed in enumerate((model, again)):
+        narrowed.save_pretrained(tmp_path / str(number))
+        assert torch.equal(dsee_bench.load(tmp_path / str(number))(batch).logits, model(batch).logits)
+        with pytest.raises(ValueError, match=r"load it with dsee_bench\.load"):
+            AutoModelForSequenceClassification.from_pretrained(tmp_path / str(number))
 
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
@@ -241,6 +246,8 @@ def test_a_language_model_is_saved_and_loaded(name, storage, tmp_path):
     dsee_bench.prune_(model, 0.5)
     dsee_bench.save(model, tmp_path / "out", storage=storage)
     assert torch.equal(output(dsee_bench.load(tmp_path / "out")), output(model))
+    dsee_bench.load(tmp_path / "out").save_pretrained(tmp_path / "saved")
+    assert torch.equal(output(dsee_bench.load(tmp_path / "saved")), output(model))
 
 
 def test_saved_with_its_adapter_merged(tmp_path):

@@ -6,6 +6,7 @@ import torch
 import dsee_bench
 from dsee_bench import plan
 from dsee_bench.deploy.export import export, outputs_of
+from dsee_bench.deploy.peft_form import Base
 from dsee_bench.metrics import score
 from dsee_bench.models.access import weight_of
 from dsee_bench.runs import pipeline
@@ -99,7 +100,7 @@ def test_a_pruned_model_loads_again(compose_run, tmp_path):
         state.setup.tokenizer,
         outputs_of(state.setup),
         tmp_path / "out",
-        backbone=settings.backbone.name,
+        base=Base(settings.backbone.name),
         folding="merged",
         storage="bitmask",
         force=False,

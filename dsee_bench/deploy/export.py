@@ -1,8 +1,9 @@
 """Export a finished model to a folder of its own: smaller on disk where it has zeros, narrow where parts are removed.
 
-A folder that is neither narrowed, compressed nor has its adapter apart loads with transformers' own from_pretrained;
-`load` reads all of them. In the others the weights are in `weights.safetensors`, which from_pretrained does not look
-for: it must fail there rather than give back half a model.
+`load` reads every export. Two forms load without this project: a model that is neither narrowed, compressed nor has its
+adapter apart is transformers' own, and an adapter apart lies as PEFT's own, with the model under it in `base/`. In all
+others the weights are in `weights.safetensors` and config.json names `dsee_bench.load`, so that from_pretrained fails
+rather than give back half a model; an adapter there does not have PEFT's file names.
 """
 
 import copy
@@ -18,12 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from dsee_bench.adapters.adalora import every_rank
 from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
-from dsee_bench.deploy.load import ADAPTER
 from dsee_bench.deploy.manifest import Manifest, TaskOutputs, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
+from dsee_bench.deploy.own_config import Widths, mark, widths_of
+from dsee_bench.deploy.peft_form import Base, adapter_form
 from dsee_bench.deploy.storage import compress, size
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.fused import join
@@ -33,6 +34,8 @@ from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
 from dsee_bench.tasks.example import CAUSAL
 from dsee_bench.training.job import Setup
+
+UNDER = "base"  # the folder of the model under an adapter that lies in PEFT's form
 
 
 def export(
@@ -44,7 +47,7 @@ def export(
     outputs: TaskOutputs,
     folder: Path,
     *,
-    backbone: str,
+    base: Base,
     folding: Folding,
     storage: Storage,
     force: bool,
@@ -57,24 +60,34 @@ def export(
     plain, form = detached(model, adapters, spec, folding)
     pairs = zip(spec.weights, untouched.weights, strict=True)
     narrowed = any((now.outputs, now.inputs) != (before.outputs, before.inputs) for now, before in pairs)
+    stored = _counted(plain, spec)
+    apart = None
+    if form == "apart":
+        apart = adapter_form(adapters, plain, spec, base, storage=storage, narrowed=narrowed)
+    own_form = apart is not None and not apart.by_peft
+    if not own_form:  # in our own form an adapter lies on the parts of a fused weight, which stay parts
+        join(plain)
+    by_transformers = storage == "dense" and not narrowed and not own_form
+    under = UNDER if apart is not None and apart.by_peft else "."
+    weights = str(Path(under, "model.safetensors" if by_transformers else "weights.safetensors"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     with half_made(folder) as making:
-        _save_settings(plain, tokenizer, outputs, making)
-        stored = _counted(plain, spec)
-        if form == "apart":  # it lies on the parts of a fused weight, which stay parts
-            _save_adapter(adapters, making / ADAPTER)
-        else:
-            join(plain)
-        by_transformers = storage == "dense" and form != "apart" and not narrowed
-        weights = "model.safetensors" if by_transformers else "weights.safetensors"
+        (making / under).mkdir(exist_ok=True)
+        if tokenizer is not None:
+            tokenizer.save_pretrained(making)
+        _save_config(plain, outputs, making / under)
+        if not by_transformers:
+            _mark_config(plain, widths_of(spec) if narrowed else None, making)
+        if apart is not None:
+            apart.write(making)
         tensors, compressed = _tensors(plain, spec, storage)
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
             assert tokenizer is not None  # its inputs are traced
-            write_onnx(plain if form != "apart" else _merged(model, adapters, spec), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if apart is None else _merged(model, adapters, spec), tokenizer, making / ONNX_FILE)
         share(making)
         written = Manifest(
-            backbone=backbone,
+            backbone=base.name,
             task=outputs,
             adapter=form,
             narrowed=narrowed,
@@ -145,10 +158,8 @@ def _merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTraine
     return plain
 
 
-def _save_settings(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, outputs: TaskOutputs, folder: Path
-) -> None:
-    """Save configuration and tokenizer (None: no tokenizer), with the labels as the names of the outputs."""
+def _save_config(model: PreTrainedModel, outputs: TaskOutputs, folder: Path) -> None:
+    """Save the configuration, with the labels as the names of the outputs."""
     model.config.architectures = [type(model).__name__]
     if outputs["kind"] == "classification":
         model.config.id2label = dict(enumerate(outputs["labels"]))
@@ -156,21 +167,13 @@ def _save_settings(
     model.config.save_pretrained(folder)
     if outputs["kind"] in CAUSAL:
         model.generation_config.save_pretrained(folder)
-    if tokenizer is not None:
-        tokenizer.save_pretrained(folder)
 
 
-def _save_adapter(adapters: Any, folder: Path) -> None:
-    """Save the adapter as PeftModel.from_pretrained reads it."""
-    from peft import get_peft_model_state_dict
-
-    folder.mkdir()
-    config = adapters.peft_config["default"]
-    with every_rank(config):
-        state = get_peft_model_state_dict(adapters)
-        config.save_pretrained(folder)
-    tensors = {f"base_model.{name}": tensor.contiguous().clone() for name, tensor in state.items()}  # none share memory
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+def _mark_config(model: PreTrainedModel, widths: Widths | None, folder: Path) -> None:
+    """Save the configuration of a model that `load` alone can read."""
+    config = copy.deepcopy(model.config)
+    mark(config, widths)
+    config.save_pretrained(folder)
 
 
 def _counted(model: PreTrainedModel, spec: ModelSpec) -> ModelSpec:

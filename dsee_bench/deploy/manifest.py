@@ -21,7 +21,7 @@ from dsee_bench.system.files import check_folder, kind
 from dsee_bench.tasks.example import Kind, Truncate
 
 NAME = "manifest.json"
-FORMAT, VERSION = "dsee-bench export", 2
+FORMAT, VERSION = "dsee-bench export", 3
 
 Form = Literal["none", "merged", "apart"]
 
@@ -61,7 +61,7 @@ class Manifest:
 
     backbone: str
     task: TaskOutputs
-    adapter: Form  # merged into the weights, or apart in adapter/
+    adapter: Form  # merged into the weights, or apart in files of its own
     narrowed: bool  # it has fewer heads or neurons than its configuration says: those of `spec`
     storage: Storage
     weights: str  # the file

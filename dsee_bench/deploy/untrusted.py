@@ -8,11 +8,12 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
 
+from dsee_bench.deploy.own_config import model_type
 from dsee_bench.models.families import families
 from dsee_bench.models.spec import Dtype
 from dsee_bench.system.files import kind
@@ -26,7 +27,7 @@ CODE = ("auto_map", "quantization_config", "attn_implementation", "_attn_impleme
 # Sizes that DeBERTa v2's code reads although its configuration class does not list them.
 UNLISTED = ("position_buckets", "share_att_key", "norm_rel_ebd", "attention_head_size", "embedding_size",
             "conv_kernel_size", "conv_groups", "conv_act")  # fmt: skip
-ADAPTERS = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")
+ADAPTERS = ("LORA", "ADALORA", "IA3", "VERA", "SHIRA", "SUPERTUNING", "DSEE")  # the first word of peft_type
 IGNORED = ("base_model_name_or_path", "revision", "peft_version")  # of an adapter's configuration: not used here
 FREE_NUMBERS = ("seed", "random_seed", "projection_prng_key", "tinit", "tfinal", "deltaT", "total_step", "row_blocks",
                 "lora_alpha")  # fmt: skip  # they make nothing larger
@@ -91,8 +92,8 @@ def config_of(folder: Path, tensors: int) -> Any:
 
     path = folder / "config.json"
     content = read_json(path)
-    family = content.get("model_type")
-    if family not in families():
+    family = model_type(content)
+    if not isinstance(family, str) or family not in families():
         raise ValueError(f"{path} has model_type {family!r:.40}; the families are {', '.join(families())}")
     odd = [name for name in CODE if content.get(name) is not None]
     if odd:
@@ -105,7 +106,7 @@ def config_of(folder: Path, tensors: int) -> Any:
     _check_sizes(content, tensors, path)
     with refused(path):
         cls = CONFIG_MAPPING[family]
-        known = {*cls().to_dict(), *UNLISTED}
+        known = {*cls().to_dict(), *UNLISTED} - {"model_type"}
         return cls.from_dict({name: value for name, value in content.items() if name in known})
 
 
@@ -119,18 +120,18 @@ def _check_sizes(content: Mapping[str, Any], tensors: int, path: Path) -> None:
             raise ValueError(f"{path} sets {name}={layers}, the weights have {tensors} tensors; export the model again")
 
 
-def check_memory(entries: int, needed: int, path: Path) -> None:
-    """Raise ValueError where the file is too small for a model of so many entries, even if nearly all are zero, or this
-    machine's memory is for the `needed` bytes."""
-    if entries > MOST_ZEROS * path.stat().st_size:
+def check_memory(entries: int, needed: int, files: Sequence[Path], path: Path) -> None:
+    """Raise ValueError where the files are too small for a model of so many entries, even if nearly all are zero, or
+    this machine's memory is for the `needed` bytes."""
+    if entries > MOST_ZEROS * sum(file.stat().st_size for file in files):
         raise ValueError(f"{path} is too small for the {entries:,} entries that its configuration asks for")
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     if needed > memory:
         raise ValueError(f"{path}: its model takes {needed / 1e9:,.0f} GB, this machine has {memory / 1e9:,.0f} GB")
 
 
-def adapter_config(folder: Path) -> Any:
-    """Return PEFT's configuration of an adapter.
+def adapter_config(path: Path, weights: Path) -> Any:
+    """Return PEFT's configuration of an adapter, from the file `path`.
 
     Names must be plain, as PEFT would run regular expressions over the modules; ranks are no larger than the tensors.
     """
@@ -138,25 +139,24 @@ def adapter_config(folder: Path) -> Any:
 
     import dsee_bench.adapters.dsee  # noqa: F401  # makes the DSEE adapter known to PEFT
 
-    path = folder / "adapter_config.json"
     content = read_json(path)
     for name in (*IGNORED, *(name for name in content if name.startswith("megatron"))):
         content.pop(name, None)
     if content.get("auto_mapping") is not None:
         raise ValueError(f"{path} sets auto_mapping, which names code; export the model again")
-    peft_type = content.get("peft_type")
+    peft_type = str(content.pop("peft_type", None)).partition(",")[0]
     if peft_type not in ADAPTERS:
         raise ValueError(f"{path} has peft_type {peft_type!r:.40}; there is {', '.join(ADAPTERS)}")
     for name in ("target_modules", "modules_to_save", "feedforward_modules", "exclude_modules"):
         value = content.get(name) or []
         if not (isinstance(value, list) and all(isinstance(item, str) for item in value)):
             raise ValueError(f"{path}: {name} must be a list of names; export the model again")
-    shapes = header(folder / "adapter_model.safetensors")
+    shapes = header(weights)
     _check_plain(content, max((max(shape, default=1) for shape, _ in shapes.values()), default=1), path)
     with refused(path):
         cls = PEFT_TYPE_TO_CONFIG_MAPPING[peft_type]
         known = {field.name for field in dataclasses.fields(cls)}
-        return cls(**{name: value for name, value in content.items() if name in known and name != "peft_type"})
+        return cls(**{name: value for name, value in content.items() if name in known})
 
 
 def _check_plain(value: object, largest: int, path: Path, key: str = "") -> None:

@@ -52,6 +52,12 @@ class Fused(nn.Module):
         """(..., I) to (..., O)."""
         return self._together([getattr(self, name)(x) for name in self.parts], -1)
 
+    def rows(self) -> list[Tensor]:
+        """The rows of the whole weight that each part has, ascending."""
+        sizes = [getattr(self, name).weight.shape[0] for name in self.parts]
+        which = self._together([torch.full((size,), part) for part, size in enumerate(sizes)], 0)
+        return [(which == part).nonzero()[:, 0] for part in range(len(sizes))]
+
     def whole(self) -> nn.Linear | Conv1D:
         """One module again, of the kind there was; adapters must be merged before."""
         parts = [getattr(self, name) for name in self.parts]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.models.access import head_parameters
-from dsee_bench.models.packaged import package_folder
+from dsee_bench.models.packaged import is_exact, package_folder
 from dsee_bench.models.tiny import tiny_tokenizer
 from dsee_bench.system.checksum import sha256
 from dsee_bench.system.errors import as_mistake, shown
@@ -173,6 +173,18 @@ def hub_files(checkpoint: "Backbone") -> HubFiles | None:
         optional=EXTRA,
         alternative="backbone.path=DIR that from_pretrained reads (or backbone=minilm, from a Python package)",
     )
+
+
+def published(checkpoint: "Backbone") -> tuple[str, str | None] | None:
+    """Return repository and revision on the hub that hold the same weights; None where none is known to.
+
+    A package with a GGUF file has them in fewer bits.
+    """
+    own = checkpoint.random or checkpoint.path is not None or checkpoint.hub is None
+    if own or (checkpoint.package is not None and not is_exact(checkpoint.package)):
+        return None
+    remote = HubFiles(str(checkpoint.hub), "model", checkpoint.revision or "main", (), "")
+    return None if remote.local_copy is not None else (remote.repo, checkpoint.revision)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

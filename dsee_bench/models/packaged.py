@@ -36,6 +36,14 @@ def package_folder(package: str) -> Path:
     return _converted(files[0]) if files else Path(importlib.import_module(package).MODEL_DIR)
 
 
+def is_exact(package: str) -> bool:
+    """Return whether an installed package has the weights as they were published, not in fewer bits."""
+    spec = importlib.util.find_spec(package)
+    return package in WEIGHTS or (
+        spec is not None and spec.origin is not None and not any(Path(spec.origin).parent.glob("*.gguf"))
+    )
+
+
 def _not_installed(package: str) -> ValueError:
     name = package.replace("_", "-")
     extra = extra_with(name) or extra_with(f"{name}-part-001")

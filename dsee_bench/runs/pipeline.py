@@ -22,7 +22,8 @@ from dsee_bench.cache.warm_start import start_from
 from dsee_bench.deploy.export import detached, export, outputs_of
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
-from dsee_bench.models.load import Loaded
+from dsee_bench.deploy.peft_form import Base
+from dsee_bench.models.load import Loaded, published
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
@@ -131,12 +132,17 @@ def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
 
 
 def _export(settings: Settings, state: RunState, folder: Path) -> None:
-    written = _write(settings, state, folder, onnx=settings.launch.export_onnx)
+    written = _write(settings, state, folder, _base(settings), onnx=settings.launch.export_onnx)
     size = sum(file["bytes"] for file in written.files.values()) / 1e6
     info(f"  exported to {folder}: adapter {written.adapter}, {written.storage}, {size:.1f} MB with the tokenizer")
 
 
-def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> Manifest:
+def _base(settings: Settings) -> Base:
+    hub, revision = published(settings.backbone) or (None, None)
+    return Base(settings.backbone.name, hub, revision, lambda: _load(settings).model)
+
+
+def _write(settings: Settings, state: RunState, folder: Path, base: Base, *, onnx: bool) -> Manifest:
     launch = settings.launch
     return export(
         state.model,
@@ -146,7 +152,7 @@ def _write(settings: Settings, state: RunState, folder: Path, *, onnx: bool) -> 
         state.setup.tokenizer,
         outputs_of(state.setup),
         folder,
-        backbone=settings.backbone.name,
+        base=base,
         folding=launch.export_adapter,
         storage=launch.export_storage,
         force=launch.force,
@@ -168,7 +174,7 @@ def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
         state.model if form == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
     )
     with tempfile.TemporaryDirectory() as folder:
-        written = _write(settings, state, Path(folder) / "model", onnx=False)
+        written = _write(settings, state, Path(folder) / "model", Base(settings.backbone.name), onnx=False)
     return (*clocked, disk_bytes(written))
 
 

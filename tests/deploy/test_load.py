@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from finished_runs import FinishedRuns, write
 from safetensors.torch import load_file, save_file
 
 import dsee_bench
@@ -47,11 +48,11 @@ DAMAGES = [
     (lambda f: (f / "manifest.json").unlink(), r"is no exported model: it has no manifest\.json"),
     (lambda f: _cut(f / "manifest.json"), "is damaged"),
     (lambda f: (f / "manifest.json").write_text('{"format": "other"}'), "is not of dsee-bench"),
-    (lambda f: _edit_manifest(f, lambda c: c.update(version=9)), "has version 9, this release reads 2"),
+    (lambda f: _edit_manifest(f, lambda c: c.update(version=9)), "has version 9, this release reads 3"),
     (lambda f: _edit_manifest(f, lambda c: c["files"].pop("config.json")), "its seal is broken"),
     (lambda f: _cut(f / "weights.safetensors"), "cut off or changed"),
     (lambda f: _flip(f / "weights.safetensors"), "its sha256 is another"),
-    (lambda f: _flip(f / "adapter" / "adapter_model.safetensors"), "its sha256 is another"),
+    (lambda f: _flip(f / "adapter.safetensors"), "its sha256 is another"),
     (lambda f: (f / "config.json").unlink(), r"config\.json is missing"),
 ]
 
@@ -73,25 +74,17 @@ def _resealed(folder, change):
     _edit_manifest(folder, seal)
 
 
-def _at(path):
-    """Name another module as the first weight of a narrowed model."""
-
-    def change(content):
-        content["narrowed"] = True
-        content["spec"]["weights"][0]["site"]["path"] = path
-
-    return change
-
-
 FORGED = [
     # what a forged manifest says,                                              what load says
     (lambda c: c["files"].update({"../x": {"bytes": 0, "sha256": ""}}), "lies outside the folder"),
     (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4, 5]}), "its configuration asks for"),
     (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4, 10**9]}), "is too small for"),
-    (lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4]}), "IndexError"),
+    (
+        lambda c: c.update(narrowed=True, spec={**c["spec"], "attention": [4]}),
+        "widths of 1 layers, the configuration has 2",
+    ),
     (lambda c: c.update(narrowed=True, spec={**c["spec"], "queries_per_key": 0}), "ZeroDivisionError"),
     (lambda c: c["spec"]["weights"][0]["site"].update(kind="other"), r"spec\.weights\.0\.site\.kind: Input should be"),
-    (_at("bert.other"), "has no attribute `other`"),
     (lambda c: c["compressed"].append("bert.other.weight"), r"bert\.other\.weight in .* cannot be read"),
     (lambda c: c.pop("spec"), "lacks fields"),
 ]
@@ -112,13 +105,13 @@ FOREIGN = [
         lambda f: (f / "pytorch_model.bin").write_bytes(b"not even a pickle"),
         r"model\.bin is a file that manifest\.json",
     ),
-    (lambda f: (f / "adapter" / "adapter_model.bin").write_bytes(b"x"), r"adapter_model\.bin is a file that"),
+    (lambda f: (f / "adapter_model.bin").write_bytes(b"x"), r"adapter_model\.bin is a file that"),
     (lambda f: (f / "new" / "deep").mkdir(parents=True) or (f / "new" / "deep" / "x.py").touch(), r"x\.py is a file"),
     (lambda f: (f / "link").symlink_to(f / "config.json"), "link is a symbolic link that"),
     (lambda f: (f / "link").symlink_to("/nowhere"), "link is a symbolic link that"),
     (lambda f: os.mkfifo(f / "pipe"), "pipe is a named pipe that"),
     (lambda f: _linked(f / "config.json"), r"config\.json is a symbolic link or in one"),
-    (lambda f: _linked(f / "adapter"), r"adapter_config\.json is a symbolic link or in one"),
+    (lambda f: _linked(f / "adapter.json"), r"adapter\.json is a symbolic link or in one"),
 ]
 
 
@@ -163,7 +156,7 @@ def content(exported):
     return {name: json.loads((exported / name).read_text()) for name in (manifest.NAME, *CONFIGS)}
 
 
-CONFIGS = ("config.json", "adapter/adapter_config.json")
+CONFIGS = ("config.json", "adapter.json")
 
 
 def _loads_or_refuses(folder, bound=10):
@@ -218,7 +211,11 @@ HOSTILE = [
     # file, settings, what load says
     ("config.json", {"num_hidden_layers": 10**6}, "num_hidden_layers=1000000, the weights have"),
     ("config.json", {"num_hidden_layers": 900}, "num_hidden_layers=900, the weights have"),
-    ("config.json", {"model_type": "gpt_neo", "num_layers": 10**6}, "num_layers=1000000, the weights have"),
+    (
+        "config.json",
+        {"dsee_bench": {"model_type": "gpt_neo"}, "num_layers": 10**6},
+        "num_layers=1000000, the weights have",
+    ),
     ("config.json", {"hidden_size": 10**9}, "."),
     ("config.json", {"vocab_size": 10**10}, "vocab_size to a number of 11 digits"),
     ("config.json", {"vocab_size": 10**9}, "too small for"),
@@ -228,15 +225,17 @@ HOSTILE = [
     ("config.json", {"attn_implementation": "someone/kernel"}, "sets attn_implementation"),
     ("config.json", {"torch_dtype": "save"}, "sets torch_dtype='save'"),
     ("config.json", {"dtype": "float8_e4m3fn"}, "exported models are in float32, bfloat16, float16"),
-    ("config.json", {"model_type": "mamba"}, "has model_type 'mamba'; the families are "),
+    ("config.json", {"dsee_bench": {"model_type": "mamba"}}, "has model_type 'mamba'; the families are "),
+    ("config.json", {"dsee_bench": "mamba"}, "has model_type 'bert in the form"),
+    ("config.json", {"dsee_bench": {"model_type": ["bert"]}}, "has model_type"),
     ("config.json", {"hidden_act": "no such"}, "cannot be used"),
-    ("adapter/adapter_config.json", {"target_modules": "(a+)+$"}, "target_modules must be a list"),
-    ("adapter/adapter_config.json", {"target_modules": ["(.*)*x"]}, "is no name"),
-    ("adapter/adapter_config.json", {"exclude_modules": "(.*)*x"}, "exclude_modules must be a list"),
-    ("adapter/adapter_config.json", {"r": 10**6}, "sets r=1e"),
-    ("adapter/adapter_config.json", {"auto_mapping": {"parent_library": "os"}}, "sets auto_mapping"),
-    ("adapter/adapter_config.json", {"peft_type": "PROMPT_TUNING"}, "has peft_type 'PROMPT_TUNING'; there is LORA"),
-    ("adapter/adapter_config.json", {"peft_type": ["LORA"]}, "has peft_type"),
+    ("adapter.json", {"target_modules": "(a+)+$"}, "target_modules must be a list"),
+    ("adapter.json", {"target_modules": ["(.*)*x"]}, "is no name"),
+    ("adapter.json", {"exclude_modules": "(.*)*x"}, "exclude_modules must be a list"),
+    ("adapter.json", {"r": 10**6}, "sets r=1e"),
+    ("adapter.json", {"auto_mapping": {"parent_library": "os"}}, "sets auto_mapping"),
+    ("adapter.json", {"peft_type": "PROMPT_TUNING"}, "has peft_type 'PROMPT_TUNING'; there is LORA"),
+    ("adapter.json", {"peft_type": ["LORA"]}, "has peft_type"),
 ]
 
 
@@ -251,6 +250,55 @@ def test_a_hostile_configuration_is_refused_at_once(name, settings, message, exp
     assert time.process_time() - started < 3
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A narrowed model, loaded and saved by its own save_pretrained."""
+    folder = tmp_path_factory.mktemp("saved")
+    run = FinishedRuns(folder / "runs")("dsee_structured")
+    write(run, folder / "out")
+    dsee_bench.load(folder / "out").save_pretrained(folder / "again")
+    return folder / "again"
+
+
+SAVED = [
+    # what a forged config.json of a narrowed model says,        what load says
+    ({"heads": [4, 10**9]}, "is too small for"),
+    ({"heads": [4]}, "widths of 1 layers, the configuration has 2"),
+    ({"heads": [3, 0]}, "."),
+    ({"heads": [3, -1]}, "as whole numbers"),
+    ({"heads": "no list"}, "as whole numbers"),
+    ({"neurons": [1.5, 2]}, "as whole numbers"),
+    ({"neurons": None}, "as whole numbers"),
+    ({"columns": [[0], 1]}, "as whole numbers"),
+    ({"model_type": "mamba"}, "has model_type 'mamba'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), SAVED)
+def test_a_forged_configuration_of_a_saved_model_is_refused_at_once(settings, message, saved, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(saved, folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["dsee_bench"] |= settings
+    (folder / "config.json").write_text(json.dumps(config))
+    started = time.process_time()
+    with pytest.raises(ValueError, match=message) as refusal:
+        dsee_bench.load(folder)
+    assert str(folder) in str(refusal.value)
+    assert time.process_time() - started < 3
+
+
+def test_a_saved_model_without_weights_or_of_transformers_own_is_refused(saved, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(saved, folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ValueError, match=r"copy.* has no model\.safetensors"):
+        dsee_bench.load(folder)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(ValueError, match=r"is no exported model: it has no manifest\.json.*from_pretrained reads"):
+        dsee_bench.load(folder)
+
+
 def test_the_base_model_that_an_update_names_is_not_asked_for(exported, content, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(exported, folder)
@@ -259,7 +307,7 @@ def test_the_base_model_that_an_update_names_is_not_asked_for(exported, content,
     assert _loads_or_refuses(folder) == "loaded"
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "adapter/adapter_model.safetensors"])
+@pytest.mark.parametrize("name", ["weights.safetensors", "adapter.safetensors"])
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(name, number, exported, tmp_path):
     folder = tmp_path / "copy"

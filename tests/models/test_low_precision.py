@@ -13,6 +13,7 @@ from dsee_bench.adapters.dsee import DseeConfig
 from dsee_bench.adapters.dsee.layer import DseeLayer
 from dsee_bench.config import ConfigError
 from dsee_bench.deploy.export import detached, export, outputs_of
+from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.access import head_parameters, weight_of
 from dsee_bench.models.low_precision import store
 from dsee_bench.runs import pipeline, sweep
@@ -158,7 +159,7 @@ def test_an_export_is_stored_and_answers_as_the_run(method, storage, form, backb
     pipeline.run_stages(settings, state, tmp_path / "states", inputs)
     setup, untouched = state.setup, settings.backbone.spec(2)
     export(state.model, state.adapters, state.spec, untouched, setup.tokenizer, outputs_of(setup), tmp_path / "out",
-           backbone=backbone, folding=form, storage=storage, force=False)  # fmt: skip
+           base=Base(backbone), folding=form, storage=storage, force=False)  # fmt: skip
     found = load(tmp_path / "out")
     plain, _ = detached(state.model, state.adapters, state.spec, form)
     answers = (plain if form == "merged" else state.model).eval()(**batch()).logits

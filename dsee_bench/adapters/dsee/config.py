@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Literal, get_args
 
 from peft.config import PeftConfig
@@ -11,7 +12,12 @@ from dsee_bench.pruning import Placement
 # "stored": the positions come with saved weights, as PeftModel.from_pretrained loads them.
 Positions = Placement | Literal["stored"]
 
-NAME = "DSEE"
+
+class PeftType(StrEnum):
+    """PEFT's name of the method: `DSEE`, and in saved files a sentence, which PEFT prints where it knows no DSEE."""
+
+    DSEE = "DSEE"
+    SAVED = "DSEE, which PEFT knows after `import dsee_bench`"
 
 
 @dataclass
@@ -37,7 +43,7 @@ class DseeConfig(PeftConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.peft_type = NAME
+        self.peft_type = PeftType.DSEE
         if isinstance(self.target_modules, list):
             self.target_modules = set(self.target_modules)
         if self.r < 1:
@@ -57,7 +63,9 @@ class DseeConfig(PeftConfig):
 
     def save_pretrained(self, save_directory: str, **kwargs: object) -> None:
         """Write adapter_config.json; the positions are then to be read from the weights, not chosen again."""
-        PeftConfig.save_pretrained(replace(self, positions="stored"), save_directory, **kwargs)
+        saved = replace(self, positions="stored")
+        saved.peft_type = PeftType.SAVED
+        PeftConfig.save_pretrained(saved, save_directory, **kwargs)
 
     def blocks(self, name: str, outputs: int) -> list[tuple[int, int]]:
         """The blocks of output rows of module `name` that are adapted, in order: by default one of all `outputs`."""
