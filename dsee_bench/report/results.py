@@ -88,6 +88,8 @@ def _derived(record: Record) -> Iterator[Cost]:
     if final is not None and dense:
         counts = "of the time of the untouched model, timed in turn with the final one"
         yield Cost("latency_saved", 1 - final / dense, "share", counts)
+    if record.config["method"].get("answers"):  # it has no model
+        return
     try:
         spec = model_spec(record)
     except ValueError:  # settings of another release: the table prints a dash
