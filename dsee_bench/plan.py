@@ -89,10 +89,10 @@ class Settings:
 
     @property
     def labels(self) -> int | None:
-        """Return the outputs of the task head: one a class, one for a regression; None for a language model."""
+        """Return the outputs of the task head: one a class or label, else one; None for a language model."""
         if self.task.kind in CAUSAL:
             return None
-        return len(self.task.labels) if self.task.kind == "classification" else 1
+        return len(self.task.labels) if self.task.kind in ("classification", "multi_label") else 1
 
     def load_data(self) -> dict[str, Split[Any]]:
         """Return the task's splits; with train.select_on=validation some rows of train are a split of their own."""
@@ -190,8 +190,10 @@ def plan(settings: Settings) -> Plan:
             f"train.max_length={settings.recipe.max_length} is too long; {settings.backbone.name} reads {longest} "
             "tokens at most"
         )
-    if settings.recipe.label_smoothing and settings.task.kind == "regression":
-        raise ConfigError(f"train.label_smoothing needs classes or tokens; {settings.task.name} is a regression")
+    if settings.recipe.label_smoothing and settings.task.kind in ("regression", "multi_label", "multiple_choice"):
+        raise ConfigError(
+            f"train.label_smoothing needs classes or tokens; {settings.task.name} is of kind {settings.task.kind}"
+        )
     try:
         settings.recipe.check_classes(settings.task.kind, settings.task.labels)
     except ValueError as error:

@@ -32,7 +32,7 @@ from dsee_bench.models.low_precision import widened
 from dsee_bench.models.spec import ModelSpec, dense
 from dsee_bench.system.files import kind
 from dsee_bench.system.folders import half_made, half_name, share
-from dsee_bench.tasks.example import CAUSAL
+from dsee_bench.tasks.example import CAUSAL, threshold_of
 from dsee_bench.training.job import Setup
 
 UNDER = "base"  # the folder of the model under an adapter that lies in PEFT's form
@@ -124,6 +124,10 @@ def outputs_of(setup: Setup) -> TaskOutputs:
             "continued": prompt is not None,
             "decode": asdict(task.decode),  # type: ignore[attr-defined]  # a task that writes texts
         }
+    if task.kind == "multi_label":
+        outputs["threshold"] = threshold_of(task)
+    if task.kind == "multiple_choice":
+        outputs["choices"], outputs["blank"] = list(task.choice_columns), task.blank  # type: ignore[attr-defined]
     return outputs
 
 
@@ -161,7 +165,7 @@ def _merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTraine
 def _save_config(model: PreTrainedModel, outputs: TaskOutputs, folder: Path) -> None:
     """Save the configuration, with the labels as the names of the outputs."""
     model.config.architectures = [type(model).__name__]
-    if outputs["kind"] == "classification":
+    if outputs["kind"] in ("classification", "multi_label"):
         model.config.id2label = dict(enumerate(outputs["labels"]))
         model.config.label2id = {label: index for index, label in enumerate(outputs["labels"])}
     model.config.save_pretrained(folder)

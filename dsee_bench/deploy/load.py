@@ -20,6 +20,7 @@ from dsee_bench.deploy.peft_form import CONFIG, OWN_CONFIG, OWN_WEIGHTS, WEIGHTS
 from dsee_bench.deploy.storage import PARTS, expand
 from dsee_bench.deploy.untrusted import adapter_config, check_memory, config_of, header, read_json, refused
 from dsee_bench.models.fused import join, split
+from dsee_bench.models.heads import for_task
 from dsee_bench.models.low_precision import compute_wide
 from dsee_bench.models.own import untouched_spec_of
 from dsee_bench.models.position_bias import make_narrowable, set_columns
@@ -37,6 +38,7 @@ class Stored:
     config: Any  # transformers' configuration
     writes: bool  # a causal language model; else a sequence classifier
     widths: Widths | None  # of a narrowed model
+    kind: str = ""  # of the task; "": a folder that does not say
     whole: bool = True  # fused weights are, as in transformers' own model
     storage: Storage = "dense"
     compressed: tuple[str, ...] = ()  # parameters that are stored in the layout `storage`
@@ -60,6 +62,7 @@ def load(folder: str | os.PathLike[str]) -> PreTrainedModel:
         model = _store(_shaped(stored), dtype, tensors)
         _fill(model, _read_tensors(stored, model), folder)
         compute_wide(model)
+        for_task(model, stored.kind)
         if stored.adapter is not None:
             model = _attach_adapter(model, *stored.adapter)
         _check_finite(model, folder)
@@ -83,6 +86,7 @@ def _exported(folder: Path) -> tuple[Shapes, Stored]:
         config=config_of(weights.parent, len(tensors)),
         writes=exported.task["kind"] in CAUSAL,
         widths=widths,
+        kind=exported.task["kind"],
         whole=exported.adapter != "apart" or by_peft,
         storage=exported.storage,
         compressed=exported.compressed,

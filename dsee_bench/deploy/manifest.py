@@ -53,6 +53,9 @@ class TaskOutputs(TypedDict):
     truncate: NotRequired[Truncate]  # which of a long text stay
     writes: NotRequired[Writing]  # of texts
     precision: Literal["auto", "fp32", "bf16"]
+    threshold: NotRequired[float]  # of several labels: the probability above which a label is an answer
+    choices: NotRequired[list[str]]  # of multiple choice: the columns of the choices, or the one that holds them all
+    blank: NotRequired[str | None]  # and the mark in the context that they replace
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Warnings about the data and the scores of a run, one line each, once a run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from dsee_bench.record import Score
 from dsee_bench.stages.stage import RunState
@@ -51,16 +52,24 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
                 limit = f"{limit} or {positions}," if state.data[name].examples[0].continued else positions
             how = f" (task.truncate={state.setup.truncate})" if state.setup.truncate else ""
             yield f"{name}: {count} of {_used(state, name)} rows are longer than {limit} and are cut{how}"
-    if state.setup.task.kind != "classification":
+    if state.setup.task.kind not in ("classification", "multi_label"):
         return
     for name, split in state.data.items():
         labels = [example.label for example in split.examples[: _used(state, name)]]
-        present = {state.setup.task.labels[int(label)] for label in labels if label is not None}
+        places = {place for label in labels for place in _places(label)}
+        present = {state.setup.task.labels[place] for place in places}
         lacking = [label for label in state.setup.task.labels if label not in present]
         if name == "train" and lacking:
             yield f"train: no row is of the class {_listed(lacking)}, so it is not learned; check task.labels"
-        elif len(present) == 1:
+        elif len(present) == 1 and state.setup.task.kind == "classification":
             yield f"{name}: every row is of the class {_listed(sorted(present))}; scores on it tell little"
+
+
+def _places(label: Any) -> Iterable[int]:
+    """Return the classes that a label stands for: one, several, or none."""
+    if isinstance(label, tuple):
+        return [place for place, has in enumerate(label) if has]
+    return [] if label is None else [int(label)]
 
 
 def _used(state: RunState, name: str) -> int:

@@ -23,6 +23,7 @@ from dsee_bench.deploy.export import detached, export, outputs_of
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.deploy.peft_form import Base
+from dsee_bench.models.heads import for_task
 from dsee_bench.models.load import Loaded, published
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
@@ -239,7 +240,9 @@ def _load(settings: Settings) -> Loaded:
     with as_mistake():
         if settings.labels is None:
             return settings.backbone.load_lm()
-        return settings.backbone.load(settings.labels, settings.task.kind == "regression")
+        loaded = settings.backbone.load(settings.labels, settings.task.kind == "regression")
+    for_task(loaded.model, settings.task.kind)
+    return loaded
 
 
 def run_stages(settings: Settings, state: RunState, states: Path, inputs: Mapping[str, Any]) -> list[StageLog]:

@@ -43,8 +43,8 @@ def mapped(parts: Iterable[Columns]) -> "Dataset":
 def _type(value: object) -> Any:
     from datasets import Value
 
-    if isinstance(value, list | tuple):
-        return [Value("string" if isinstance(value[0], str) else "int32")]  # texts, or tokens
+    if isinstance(value, list | tuple):  # texts, tokens, or shares of labels
+        return [Value({str: "string", float: "float32"}.get(type(value[0]), "int32"))]
     return Value({str: "string", float: "float64"}.get(type(value), "int64"))
 
 

@@ -12,7 +12,8 @@ from dsee_bench.hub import HubFiles
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
 
-Kind = Literal["classification", "regression", "generation", "language_modeling"]
+Kind = Literal["classification", "regression", "multi_label", "multiple_choice", "generation", "language_modeling"]
+THRESHOLD = 0.5  # probability above which a label is an answer, where a task names no other
 CAUSAL = ("generation", "language_modeling")  # kinds for a causal language model; the others have a task head
 Truncate = Literal["head", "tail", "head_tail"]  # which tokens of a long text stay
 Item = TypeVar("Item")
@@ -20,21 +21,41 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Example:
-    """One text or a pair of texts; `label` is a class index, a real number, or None where it is not known."""
+    """One text or a pair of texts; `label` is a class index, a real number, a row of 0 and 1, or None: not known."""
 
     texts: tuple[str, ...]
-    label: int | float | None
+    label: int | float | tuple[int, ...] | None
 
 
 class Examples(Stored[Example]):
     """Examples on disk."""
 
     def item(self, row: Mapping[str, Any]) -> Example:
-        return Example(tuple(row["texts"]), row["label"])
+        label = row["label"]
+        return Example(tuple(row["texts"]), tuple(label) if isinstance(label, list) else label)
 
 
-def _columns(examples: Sequence[Example]) -> Columns:
-    return {"texts": [example.texts for example in examples], "label": [example.label for example in examples]}
+@dataclass(frozen=True)
+class Question:
+    """A question with choices: the model scores each pair of a context and a choice; `label` is the right one."""
+
+    contexts: tuple[str, ...]  # one for each choice, since a blank may stand in it
+    choices: tuple[str, ...]
+    label: int | None
+
+
+class Questions(Stored[Question]):
+    """Questions on disk."""
+
+    def item(self, row: Mapping[str, Any]) -> Question:
+        return Question(tuple(row["contexts"]), tuple(row["choices"]), row["label"])
+
+
+STORED: Mapping[type, Any] = {Example: Examples, Question: Questions}
+
+
+def _columns(examples: Sequence[Any]) -> Columns:
+    return {name: [getattr(example, name) for example in examples] for name in vars(examples[0])}
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,12 @@ class Task(Protocol):
         ...
 
 
+def threshold_of(task: Task) -> float:
+    """Return the probability above which a label is an answer of a multi-label task."""
+    threshold: float | None = getattr(task, "threshold", None)
+    return THRESHOLD if threshold is None else threshold
+
+
 def split_of(name: str, examples: Iterable[Any], files: Sequence[Path] = (), source: str = "") -> Split[Any]:
     """Return a split and its checksum; ValueError if it has no example.
 
@@ -92,7 +119,8 @@ def split_of(name: str, examples: Iterable[Any], files: Sequence[Path] = (), sou
     if first is None:
         raise ValueError(f"split {name!r} has no example; its file is empty or nothing in it was kept")
     every = chain([first], rest)
-    items = Examples(mapped(map(_columns, batches(every)))) if isinstance(first, Example) else tuple(every)
+    stored = STORED.get(type(first))
+    items = tuple(every) if stored is None else stored(mapped(map(_columns, batches(every))))
     return Split(name, items, content_sha256(items), source, tuple(path.absolute() for path in files))
 
 

@@ -16,8 +16,8 @@ def hold_out(data: Mapping[str, Split[Any]], count: int, seed: int) -> dict[str,
 
     The draw depends on the rows and `seed` alone, so every method and run seed gets the same rows. Classes keep their
     shares: each gives the rounded share of its rows, the largest remainders first, and at least one row stays in
-    train. Data to text moves whole contexts, so no context is in both splits. Raises ValueError where nothing would be
-    left to train on.
+    train. Of several labels a row, combinations keep their shares. Data to text moves whole contexts, so no context is
+    in both splits. Raises ValueError where nothing would be left to train on.
     """
     train = data["train"]
     if count >= len(train.examples):
@@ -34,9 +34,13 @@ def hold_out(data: Mapping[str, Split[Any]], count: int, seed: int) -> dict[str,
 
 
 def _classes(train: Split[Any]) -> list[object]:
-    """Return the class of each example; one class for all where labels are numbers or texts."""
-    labels = [getattr(row, "label", None) for row in train.examples]
-    return [label if isinstance(label, int) else None for label in labels]
+    """Return the class of each example; one class for all where labels are numbers or texts.
+
+    Of several labels it is the combination of them; those that stand once are one class together.
+    """
+    labels: list[Any] = [getattr(row, "label", None) for row in train.examples]
+    times = Counter(label for label in labels if isinstance(label, tuple))
+    return [label if isinstance(label, int) or times[label] > 1 else None for label in labels]
 
 
 def _draw(classes: Sequence[object], count: int, generator: random.Random) -> list[int]:

@@ -1,4 +1,4 @@
-"""Any data set of texts, with classes, numbers, or texts to write: a repository of the hub, or files in a folder.
+"""Any data set of texts, with classes, numbers, several labels, choices, or texts to write: of the hub, or in files.
 
 dsee-bench task=hub task.hub=OWNER/NAME task.texts=[premise,hypothesis]
 dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv task.texts=[review] task.label=mood
@@ -7,25 +7,26 @@ dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from dsee_bench.config.limits import Count
+from dsee_bench.config.limits import Count, Limits
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.metrics import nlg
 from dsee_bench.monitoring.console import info
 from dsee_bench.system.shell import shell_path
-from dsee_bench.system.sources import check_shards, find_files
 from dsee_bench.tasks import parts, written
-from dsee_bench.tasks.example import CAUSAL, Split, split_of
+from dsee_bench.tasks.choices import Choosing, place_names, questions
+from dsee_bench.tasks.example import CAUSAL, Split, Truncate, split_of
 from dsee_bench.tasks.generation import Decoding
-from dsee_bench.tasks.labelled import LabelKind, check_labels, class_in, examples, number_of, sorted_names, spelled
-from dsee_bench.tasks.nested import inner_rows
+from dsee_bench.tasks.labelled import LabelKind, check_labels, examples
+from dsee_bench.tasks.labels import ReadLabel, class_in, items_of, labels_in, number_of, sorted_names, spelled, switches
 from dsee_bench.tasks.repository import ALTERNATIVE, Repository, open_repository
-from dsee_bench.tasks.rows import BESIDE, FORMATS, Row, class_names, count_rows, read_beside, read_rows
+from dsee_bench.tasks.rows import FORMATS
+from dsee_bench.tasks.source import Source, left_for_train
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 Names = Annotated[tuple[Name, ...], BeforeValidator(lambda value: () if value is None else value)]
@@ -35,8 +36,16 @@ Open = Annotated[tuple[str, ...], BeforeValidator(lambda value: () if value is N
 METRICS = {
     "classification": ("accuracy",),
     "regression": ("pearson", "spearman"),
+    "multi_label": ("micro_f1", "macro_f1"),
+    "multiple_choice": ("accuracy",),
     **written.METRICS,
 }  # if none are given
+OF_KIND = {
+    "label_separator": "multi_label",
+    "threshold": "multi_label",
+    "choices": "multiple_choice",
+    "blank": "multiple_choice",
+}  # settings of one kind of task
 DEV = ("validation", "dev", "valid", "val")  # names of the split that is dev, where none is given
 COMMIT = 40  # hex digits of a commit
 TWO_WAYS = (
@@ -68,9 +77,14 @@ class Table:
     config: Name | None  # its configuration
     revision: Annotated[str, BeforeValidator(lambda value: "main" if value is None else value)]  # of that data set
     columns: tuple[Name, ...] | None  # of CSV and TSV files without a header
-    texts: tuple[Name, ...]  # the column of the text, or the two of a pair
-    label: Name
+    texts: tuple[Name, ...]  # the column of the text, or the two of a pair; of multiple choice those of the context
+    label: Name | tuple[Name, ...]  # multi-label: a column of 0 and 1 for each label, or one column
     rows: Mapping[str, Count | None]  # sizes by split, where known
+    label_separator: str | None = None  # between the labels of a cell
+    threshold: Annotated[float, Limits(gt=0, lt=1)] | None = None  # probability above which a label is an answer
+    choices: Name | tuple[Name, ...] | None = None  # a column for each choice, or one that holds them all
+    blank: str | None = None  # mark in the context where the choice belongs
+    truncate: Truncate | None = None  # which tokens of a long text stay
     train: str | None = None  # short for split.train
     dev: str | None = None
     test: str | None = None
@@ -99,12 +113,13 @@ class Table:
             object.__setattr__(self, name, value)
         if self.split.train is None:
             raise ValueError(f"split.train is not given; it must name a file of rows ({FORMATS})")
+        for key, kind in OF_KIND.items():
+            if getattr(self, key) is not None and kind != self.kind:
+                raise ValueError(f"{key}={getattr(self, key)} is for kind={kind}, this task is {self.kind}")
         if self.kind in CAUSAL:
             written.check(self)
-        elif len(self.texts) not in (1, 2):
-            raise ValueError(f"texts must name one column or the two of a pair, got {list(self.texts)}")
-        elif self.label in self.texts:
-            raise ValueError(f"column {self.label!r} cannot be both a text and the label")
+        else:
+            self._check_columns()
         for split, text in self.expressions.items():
             for part in parts.parts_of(text):
                 shell_path(part.name, f"split.{split}")
@@ -117,14 +132,39 @@ class Table:
         if self.kind not in CAUSAL and not self.is_open:
             check_labels(self.kind, self.labels, self.metrics)  # type: ignore[arg-type]
 
+    def _check_columns(self) -> None:
+        if self.kind == "multiple_choice" and not self.texts:
+            raise ValueError("texts must name the columns of the context, got none")
+        if self.kind == "multiple_choice" and len(self.choice_columns) == 0:
+            raise ValueError(
+                "choices is not given; name the column of each choice, or the one that holds a list of them"
+            )
+        if self.kind != "multiple_choice" and len(self.texts) not in (1, 2):
+            raise ValueError(f"texts must name one column or the two of a pair, got {list(self.texts)}")
+        if not isinstance(self.label, str) and (self.kind != "multi_label" or len(self.label) < 1):
+            raise ValueError(f"label must name one column, got {list(self.label)}; kind=multi_label may have several")
+        both = [column for column in self.label_columns if column in (*self.texts, *self.choice_columns)]
+        if both:
+            raise ValueError(f"column {both[0]!r} cannot be both a text and the label")
+
     @property
     def is_open(self) -> bool:
         """Whether the classes are to be found in features or rows."""
-        return self.kind == "classification" and not self.labels
+        return self.kind in ("classification", "multi_label") and not self.labels
 
     @property
     def text_columns(self) -> tuple[str, ...]:
         return written.columns(self) if self.kind in CAUSAL else self.texts
+
+    @property
+    def choice_columns(self) -> tuple[str, ...]:
+        """The columns of the choices."""
+        return (self.choices,) if isinstance(self.choices, str) else self.choices or ()
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns of the label."""
+        return (self.label,) if isinstance(self.label, str) else self.label
 
     @property
     def protocol(self) -> nlg.Protocol:
@@ -175,13 +215,20 @@ class Table:
 
     def _found_labels(self, data_dir: Path | None) -> tuple[str, ...]:
         """Return the classes that the features name, else those of the training rows, sorted."""
-        source = self._source(data_dir)
-        assert self.split.train is not None
-        rows = source.resolve(self.split.train)
-        names = source.classes(rows[0].files[0], self.label)
+        if not isinstance(self.label, str):
+            return self.label
+        source, label = self._source(data_dir), self.label
+        rows = source.resolve(str(self.split.train))
+        names = source.classes(rows[0].files[0], label)
         if names is not None and self.label_as != "name":
             return names
-        return sorted_names(source.rows(rows), self.label)
+        several, separator = self.kind == "multi_label", self.label_separator
+        cells = (
+            (row, item)
+            for row, cell in source.cells(rows, label)
+            for item in (items_of(cell, separator) if several else [cell])
+        )
+        return sorted_names(cells, label)
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -190,12 +237,15 @@ class Table:
         table = self.completed(data_dir)
         return table._load(table._source(data_dir))
 
-    def _load(self, source: "Source") -> dict[str, Split[Any]]:
+    def _load(self, source: Source) -> dict[str, Split[Any]]:
         intervals = {split: source.resolve(text) for split, text in self.expressions.items()}
-        intervals["train"] = _left_for_train(intervals, source)
+        intervals["train"] = left_for_train(intervals, source)
+        how = self._choosing(source, list(chain(*intervals.values()))) if self.kind == "multiple_choice" else None
         read: Counter[str] = Counter()
         loaded = {
-            split: split_of(split, self._examples(split, source, rows, read), tuple(dict.fromkeys(source.paths(rows))))
+            split: split_of(
+                split, self._examples(split, source, rows, read, how), tuple(dict.fromkeys(source.paths(rows)))
+            )
             for split, rows in intervals.items()
         }
         for split, rows in loaded.items():
@@ -206,7 +256,12 @@ class Table:
         return loaded
 
     def _examples(
-        self, split: str, source: "Source", intervals: Sequence[parts.Interval], read: Counter[str]
+        self,
+        split: str,
+        source: Source,
+        intervals: Sequence[parts.Interval],
+        read: Counter[str],
+        how: Choosing | None,
     ) -> Iterator[Any]:
         """Yield the examples of a split; `read` counts rows of which several may be one example."""
         if self.kind in CAUSAL:
@@ -214,19 +269,30 @@ class Table:
             yield from written.examples(self, split, rows)
             return
         for interval in intervals:
-            read_label: Any = number_of
-            if self.kind == "classification":
-                names = source.classes(interval.files[0], self.label)
-                read_label = class_in(self.labels, names, self.label_as, interval.files[0])
-            yield from examples(
-                ", ".join(interval.files),
-                source.rows([interval]),
-                texts=self.texts,
-                label=self.label,
-                read_label=read_label,
-            )
+            every, files = source.rows([interval]), ", ".join(interval.files)
+            if how is not None:
+                yield from questions(every, how, files)
+            else:
+                read_label = self._label_reader(source, interval.files[0])
+                yield from examples(files, every, texts=self.texts, label=self.label, read_label=read_label)
 
-    def _source(self, data_dir: Path | None) -> "Source":
+    def _label_reader(self, source: Source, file: str) -> ReadLabel:
+        if self.kind == "regression":
+            return number_of
+        if not isinstance(self.label, str):
+            return switches(self.label)
+        one = class_in(self.labels, source.classes(file, self.label), self.label_as, file)
+        return labels_in(self.labels, one, self.label_separator) if self.kind == "multi_label" else one
+
+    def _choosing(self, source: Source, intervals: Sequence[parts.Interval]) -> Choosing:
+        """Return how rows become questions; the names of places are found in all rows where they are not given."""
+        assert isinstance(self.label, str)
+        names = source.classes(intervals[0].files[0], self.label)
+        by_index = self.label_as == "index" or (names is not None and self.label_as is None)
+        how = Choosing(self.texts, self.choice_columns, self.label, self.labels, by_index, self.blank)
+        return how if by_index or self.labels else replace(how, names=place_names(source.rows(intervals), how))
+
+    def _source(self, data_dir: Path | None) -> Source:
         if self.hub is None:
             return Source(data_dir or Path.cwd(), None, self.expressions, self.columns, self.records)
         repository = self._repository()
@@ -270,109 +336,3 @@ def _last(hub: str) -> str:
 
 def _is_commit(revision: str) -> bool:
     return len(revision) == COMMIT and set(revision) <= set("0123456789abcdef")
-
-
-def _left_for_train(intervals: Mapping[str, Sequence[parts.Interval]], source: "Source") -> list[parts.Interval]:
-    """Return the rows of train without those that dev or test takes by a slice of the same files."""
-    train = list(intervals["train"])
-    taken = [
-        row
-        for split, rows in intervals.items()
-        for row in rows
-        if split != "train" and row.is_slice and row.files in {one.files for one in train}
-    ]
-    if not taken:
-        return train
-    counts = {one.files: source.count(one.files) for one in train}
-    left = parts.without(taken, train, counts)
-    removed = _size(train, counts) - _size(left, counts)
-    if not left:
-        raise ValueError("dev and test take all rows of train; give task.split.train other rows")
-    if removed:
-        info(f"  note: train leaves out {removed:,} rows that dev or test takes")
-    return left
-
-
-def _size(rows: Sequence[parts.Interval], counts: Mapping[tuple[str, ...], int]) -> int:
-    return sum((counts[row.files] if row.end is None else row.end) - row.begin for row in rows)
-
-
-@dataclass(frozen=True)
-class Source:
-    """The files of a table task: where they are, and the rows in them."""
-
-    folder: Path
-    repository: Repository | None
-    expressions: Mapping[str, str]  # of the task's splits, which other expressions may name
-    columns: tuple[str, ...] | None
-    records: str | None = None
-
-    def resolve(self, expression: str) -> list[parts.Interval]:
-        """Return the rows that an expression stands for, with the paths of their files."""
-        return parts.resolve(expression, self._files, self.count)
-
-    def names(self, expression: str) -> Iterator[str]:
-        """Yield the names of the files in the repository, or patterns, that an expression needs."""
-        for part in parts.parts_of(expression):
-            yield from self._named(part)
-
-    def _named(self, part: parts.Part) -> Sequence[str]:
-        splits = {} if self.repository is None else self.repository.splits
-        if part.name in splits:
-            check_shards(splits[part.name])
-            return splits[part.name]
-        if part.is_file:
-            return (part.name,)
-        own = [each for each in parts.parts_of(self.expressions.get(part.name, "")) if each.is_file]
-        if own:
-            return tuple(each.name for each in own)
-        raise ValueError(
-            f"{part.name!r} is no split and no file ({FORMATS}); the splits are {', '.join(sorted(splits)) or 'none'}"
-        )
-
-    def _files(self, name: str) -> list[str]:
-        found = []
-        for each in self._named(parts.Part(name)):
-            beside = [self._found(one) for one in each.split(BESIDE)]
-            found += [BESIDE.join(files) for files in zip(*beside, strict=True)]
-        return found
-
-    def _found(self, name: str) -> list[str]:
-        path = shell_path(name, "task file")
-        below = (path.parent, path.name) if path.is_absolute() else (self.folder, str(path))
-        return [str(file) for file in find_files(*below)]
-
-    def paths(self, rows: Sequence[parts.Interval]) -> list[Path]:
-        """Return the files of these rows."""
-        return [Path(each) for row in rows for file in row.files for each in file.split(BESIDE)]
-
-    def count(self, files: tuple[str, ...]) -> int:
-        """Return the rows of files."""
-        if self.records is None and not any(BESIDE in file for file in files):
-            return sum(count_rows(Path(file), *self._layout) for file in files)
-        return sum(1 for file in files for _ in self._read(file))
-
-    @property
-    def _layout(self) -> tuple[tuple[str, ...] | None, str | None]:
-        """Columns of files without a header, and the separator; as the card states them, for a repository."""
-        if self.repository is None:
-            return self.columns, None
-        return self.columns or self.repository.columns, self.repository.separator
-
-    def rows(self, intervals: Sequence[parts.Interval]) -> Iterator[Row]:
-        """Yield the rows of intervals, each with its file and line."""
-        for interval in intervals:
-            every = chain.from_iterable(map(self._read, interval.files))
-            yield from islice(every, interval.begin, interval.end)
-
-    def _read(self, file: str) -> Iterator[Row]:
-        columns, separator = self._layout
-        if BESIDE in file:
-            return read_beside([Path(each) for each in file.split(BESIDE)], columns)
-        rows = read_rows(Path(file), columns, "error", separator)
-        return rows if self.records is None else inner_rows(rows, self.records)
-
-    def classes(self, file: str, column: str) -> tuple[str, ...] | None:
-        """Return the classes that the file, or the repository's card, names for a column."""
-        own = class_names(Path(file), column)
-        return own if own is not None or self.repository is None else self.repository.classes(column)

@@ -18,7 +18,7 @@ from functools import cached_property
 
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import encodable
-from dsee_bench.tasks.labelled import spelled
+from dsee_bench.tasks.labels import spelled
 from dsee_bench.tasks.rows import Row
 
 PARTS = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]|\\[nt]")

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import accumulate, chain
 from typing import Any
 
 import torch
@@ -10,13 +11,15 @@ from torch.utils.data import Dataset
 from transformers import BatchEncoding, DataCollatorWithPadding, PreTrainedTokenizerBase
 
 from dsee_bench.tasks.arrow import Columns, Stored, batches, mapped
-from dsee_bench.tasks.example import Example, Split, Truncate
+from dsee_bench.tasks.example import Example, Question, Split, Truncate
 from dsee_bench.tasks.generation import Completion
 from dsee_bench.training.blocks import Block, encode_blocks
 from dsee_bench.training.prompts import NO_LOSS, continued_prompts, encode_continuations, plain_ids
 from dsee_bench.training.truncation import encode_cut
 
-Row = dict[str, Any]  # input_ids, attention_mask, token_type_ids where the model has them, labels
+# input_ids, attention_mask, token_type_ids where the model has them, labels; of a question those of all its choices,
+# one after the other, and the number of tokens of each as "choices".
+Row = dict[str, Any]
 POOL = 50  # batches whose rows are sorted by length together
 
 
@@ -32,10 +35,19 @@ class Rows(Stored[Row]):
 
     @cached_property
     def lengths(self) -> list[int]:
-        """The tokens of each row."""
+        """The tokens of each row; of a question those of its longest choice."""
         import pyarrow.compute as pc
 
+        if self.widest:
+            return [max(lengths) for lengths in self.dataset["choices"][:]]
         return pc.list_value_length(self.dataset.data["input_ids"]).to_pylist()
+
+    @cached_property
+    def widest(self) -> int:
+        """The most choices of a question; 0 for rows without choices."""
+        if "choices" not in self.dataset.column_names:
+            return 0
+        return int(max(map(len, self.dataset["choices"][:]))) if len(self) else 0
 
 
 def encode_split(
@@ -53,7 +65,7 @@ def encode_split(
 
 
 def encode(
-    examples: Sequence[Example] | Sequence[Completion] | Sequence[Block],
+    examples: Sequence[Example] | Sequence[Question] | Sequence[Completion] | Sequence[Block],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
     truncate: Truncate | None = None,  # of texts with a label; None: as the tokenizer does, most by head
@@ -63,7 +75,9 @@ def encode(
     The longer text of a pair is cut first, and the context or the prompt of a text that is to be written.
     """
     encode_batch: Any = partial(_encode_texts, truncate=truncate)
-    if isinstance(examples[0], Block):
+    if isinstance(examples[0], Question):
+        encode_batch = partial(_encode_questions, truncate=truncate)
+    elif isinstance(examples[0], Block):
         encode_batch = encode_blocks
     elif isinstance(examples[0], Completion):
         encode_batch = encode_continuations if examples[0].continued else _encode_completions
@@ -111,13 +125,45 @@ def _encode_texts(
 ) -> Columns:
     first = [example.texts[0] for example in examples]
     second = [example.texts[1] for example in examples] if len(examples[0].texts) == 2 else None
+    encoded, cut = _encoded(first, second, tokenizer, max_length, truncate)
+    labels = [example.label for example in examples]
+    if isinstance(labels[0], tuple):  # of several labels the loss takes shares
+        labels = [tuple(map(float, label)) for label in labels]  # type: ignore[arg-type]
+    return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": cut}
+
+
+def _encoded(
+    first: list[str],
+    second: list[str] | None,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    truncate: Truncate | None,
+) -> tuple[Any, list[int]]:
+    """Return the encoding of texts or pairs, and for each 1 where it was cut."""
     encoded, cut = (
         _native(first, second, tokenizer, max_length)
         if truncate is None
         else encode_cut(first, second, tokenizer, max_length, truncate)
     )
+    return encoded, [int(was_cut) for was_cut in cut]
+
+
+def _encode_questions(
+    examples: Sequence[Question], tokenizer: PreTrainedTokenizerBase, max_length: int, truncate: Truncate | None
+) -> Columns:
+    """Return a row a question: each context with its choice as a pair, one after the other."""
+    first = [context for example in examples for context in example.contexts]
+    second = [choice for example in examples for choice in example.choices]
+    encoded, was_cut = _encoded(first, second, tokenizer, max_length, truncate)
+    ends = list(accumulate(len(example.choices) for example in examples))
+    parts = list(zip([0, *ends], ends, strict=False))
+    columns: dict[str, list[Any]] = {
+        name: [list(chain(*values[start:end])) for start, end in parts] for name, values in encoded.items()
+    }
+    columns["choices"] = [[len(ids) for ids in encoded["input_ids"][start:end]] for start, end in parts]
+    columns["cut"] = [int(any(was_cut[start:end])) for start, end in parts]
     labels = [example.label for example in examples]
-    return {**encoded, **({} if labels[0] is None else {"labels": labels}), "cut": [int(was_cut) for was_cut in cut]}
+    return columns if labels[0] is None else {**columns, "labels": labels}
 
 
 def _native(
@@ -189,13 +235,24 @@ class SortedByLength(_Ordered):
         return restored
 
 
-def collator(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Row]], BatchEncoding]:
-    """Return a function that pads each batch to its longest row."""
+def are_tokens(labels: Any) -> bool:
+    """Return whether labels are tokens to learn, and neither a class nor shares of several labels."""
+    return isinstance(labels, list) and not isinstance(labels[0], float)
+
+
+def collator(tokenizer: PreTrainedTokenizerBase, *data: Rows) -> Callable[[Sequence[Row]], BatchEncoding]:
+    """Return a function that pads each batch to its longest row.
+
+    Of questions it is the longest choice, and the mask "choices" is as wide as the most choices in `data`.
+    """
+    widest = max((rows.widest for rows in data), default=0)
     plain = DataCollatorWithPadding(tokenizer)
     fills = {"input_ids": tokenizer.pad_token_id, "attention_mask": 0, "labels": NO_LOSS}
 
     def pad(rows: Sequence[Row]) -> BatchEncoding:
-        if not isinstance(rows[0].get("labels"), list):
+        if "choices" in rows[0]:
+            return _padded_choices(rows, plain, widest)
+        if not are_tokens(rows[0].get("labels")):
             return plain(list(rows))
         # On the right whatever the tokenizer does for decoding: GPT-2 counts a row's positions from its first token.
         longest = max(len(row["input_ids"]) for row in rows)
@@ -206,3 +263,22 @@ def collator(tokenizer: PreTrainedTokenizerBase) -> Callable[[Sequence[Row]], Ba
         return BatchEncoding(padded)
 
     return pad
+
+
+def _padded_choices(rows: Sequence[Row], pad: Callable[[list[Row]], BatchEncoding], widest: int) -> BatchEncoding:
+    """Return the choices of all rows, padded, and 1 for each choice of each row."""
+    counts = [len(row["choices"]) for row in rows]
+    width = max(widest, *counts)
+    mask = torch.tensor([[1] * count + [0] * (width - count) for count in counts])
+    # The number of questions comes first: Trainer takes the size of the batch from the first tensor.
+    first = {"choices": mask} | (
+        {"labels": torch.tensor([row["labels"] for row in rows])} if "labels" in rows[0] else {}
+    )
+    return BatchEncoding({**first, **pad([choice for row in rows for choice in _choices_of(row)])})
+
+
+def _choices_of(row: Row) -> list[Row]:
+    """Return a row for each choice of a question."""
+    ends = list(accumulate(row["choices"]))
+    names = [name for name in row if name not in ("choices", "labels")]
+    return [{name: row[name][start:end] for name in names} for start, end in zip([0, *ends], ends, strict=False)]

@@ -13,7 +13,7 @@ from dsee_bench.metrics import score, takes_probabilities
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.system import distributed
-from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.example import THRESHOLD, Split, Task, threshold_of
 from dsee_bench.training.batch import SortedByLength, collator, encode_split
 from dsee_bench.training.job import Setup
 
@@ -25,7 +25,7 @@ class Answers:
     """The answers on one split, in its order, and their scores."""
 
     split: str
-    answers: tuple[float, ...]
+    answers: tuple[Any, ...]
     references: tuple[Any, ...]
     scores: tuple[Score, ...]
     probabilities: tuple[Sequence[float], ...] | None = None  # of each class or label; where a metric takes them
@@ -69,16 +69,21 @@ def arguments(folder: Path, setup: Setup, *, eval_batch: int = EVAL_BATCH, **mor
     return made
 
 
-def answers_of(logits: np.ndarray, kind: str) -> list[float]:
-    """Return the answers of logits (n, labels): the largest class, or the number itself for a regression.
+def answers_of(logits: np.ndarray, kind: str, threshold: float = THRESHOLD) -> list[Any]:
+    """Return the answers of logits (n, labels): the largest class, the number itself, or a row of 0 and 1 a label.
 
+    A label is an answer where its probability is above `threshold`. A choice that is not there has the logit -inf.
     ValueError for logits that are not finite: argmax would make them class 0.
     """
-    wrong = len(logits) - int(np.isfinite(logits.reshape(len(logits), -1)).all(-1).sum())
+    rows = logits.reshape(len(logits), -1)
+    fine = np.isfinite(rows) | (np.isneginf(rows) & (kind == "multiple_choice"))
+    wrong = len(logits) - int((fine.all(-1) & np.isfinite(rows.max(-1))).sum())
     if wrong:
         raise ValueError(
             f"{wrong} of {len(logits)} answers are not finite: the tuning diverged; use a smaller learning rate"
         )
+    if kind == "multi_label":
+        return (probabilities_of(logits, kind) > threshold).astype(int).tolist()
     return logits.reshape(-1).tolist() if kind == "regression" else logits.argmax(-1).tolist()
 
 
@@ -92,7 +97,8 @@ def probabilities_of(logits: np.ndarray, kind: str) -> np.ndarray:
 
 def answered(task: Task, logits: np.ndarray, references: list[Any], split: str) -> Answers:
     """Return the answers that logits stand for, scored with the task's metrics."""
-    answers = answers_of(logits, task.kind)
+    answers = answers_of(logits, task.kind, threshold_of(task))
+    references = [list(map(int, row)) for row in references] if task.kind == "multi_label" else references
     shares = probabilities_of(logits, task.kind).tolist() if takes_probabilities(task.metrics) else None
     scores = score(task.metrics, answers, references, split, shares)
     return Answers(split, tuple(answers), tuple(references), scores, None if shares is None else tuple(shares))
@@ -130,7 +136,7 @@ def logits_of(
     trainer = Trainer(
         model,
         arguments(folder, setup),
-        data_collator=collator(setup.tokenizer),
+        data_collator=collator(setup.tokenizer, rows.rows),
         callbacks=[Answering(split.name)],
     )
     output = trainer.predict(rows)

@@ -18,7 +18,15 @@ from dsee_bench.system import distributed
 from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training import checkpoint
-from dsee_bench.training.batch import GroupedByLength, Rows, SortedByLength, collator, encode, encode_split
+from dsee_bench.training.batch import (
+    GroupedByLength,
+    Rows,
+    SortedByLength,
+    are_tokens,
+    collator,
+    encode,
+    encode_split,
+)
 from dsee_bench.training.class_weights import ClassWeights, class_weights
 from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
 from dsee_bench.training.job import Job, Setup, TuneReport
@@ -57,7 +65,7 @@ def tune(job: Job) -> TuneReport:
         args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
         train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
         eval_dataset=SortedByLength(dev_rows),
-        data_collator=collator(setup.tokenizer),
+        data_collator=collator(setup.tokenizer, rows, dev_rows),
         compute_metrics=None if job.writes else metrics_of(setup.task, job.dev.name),
         callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(setup.save_every)],
     )
@@ -106,7 +114,7 @@ def loss_batches(
     size = min(batches * recipe.batch_size, len(train.examples))
     drawn = random.Random(seed).sample(train.examples, size)
     rows = encode(drawn, tokenizer, recipe.max_length, setup.truncate)
-    pad = collator(tokenizer)
+    pad = collator(tokenizer, rows)
     used = recipe.rows_used(len(train))
     weights = _weights(setup, encode_split(train, tokenizer, recipe.max_length, used, setup.truncate))
     weights = weights and replace(weights, smoothing=0.0)
@@ -130,7 +138,7 @@ def _counted(rows: Sequence[Any], weights: ClassWeights | None) -> float:
     labels = [row["labels"] for row in rows]
     if weights is not None:
         return weights.amount(labels)
-    return sum(sum(token != NO_LOSS for token in label) if isinstance(label, list) else 1 for label in labels)
+    return sum(sum(token != NO_LOSS for token in label) if are_tokens(label) else 1 for label in labels)
 
 
 def _arguments(job: Job, steps: int) -> Any:

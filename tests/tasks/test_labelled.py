@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dsee_bench.tasks.labelled import check_task, class_of, examples, number_of
+from dsee_bench.tasks.labelled import check_task, examples
+from dsee_bench.tasks.labels import class_of, number_of
 from dsee_bench.tasks.rows import Row
 
 ROW = Row(Path("a.jsonl"), 7, {"text": "a", "label": "no"})
