@@ -15,6 +15,7 @@ def for_task(model: "PreTrainedModel", kind: str) -> None:
     if kind == "multi_label":
         model.config.problem_type = "multi_label_classification"
     if kind == "multiple_choice":
+        model.config.problem_type = None  # one output, and yet no regression
         _compare_choices(model)
 
 

@@ -240,7 +240,7 @@ def _load(settings: Settings) -> Loaded:
     with as_mistake():
         if settings.labels is None:
             return settings.backbone.load_lm()
-        loaded = settings.backbone.load(settings.labels, settings.task.kind == "regression")
+        loaded = settings.backbone.load(settings.labels, regression=settings.labels == 1)
     for_task(loaded.model, settings.task.kind)
     return loaded
 

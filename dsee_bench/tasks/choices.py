@@ -34,9 +34,8 @@ class Choosing:
 
     def question(self, row: Row) -> Question | None:
         """Return the question of a row; None where its answer is not known."""
-        columns = self.choices if len(self.choices) > 1 else ()
-        check_columns(row, (*self.texts, *columns, *(() if self.label is None else (self.label,))))
-        contexts = [text_of(row, f"column {column!r}", row.cells[column]) for column in self.texts]
+        check_columns(row, () if self.label is None else (self.label,))
+        contexts = [text_of(row, f"column {column!r}", _cell(row, column)) for column in self.texts]
         context = " ".join(text.strip() for text in contexts if text.strip())
         if not context:
             raise ValueError(f"{row.where}: expected a text in column {self.texts[0]!r}, found nothing")
@@ -60,11 +59,12 @@ class Choosing:
         """Return the labels, () where the row has none, and the texts of the choices."""
         labels: tuple[str, ...] = ()
         if len(self.choices) > 1:
+            check_columns(row, self.choices)
             cells = [row.cells[column] for column in self.choices]
             while cells and cells[-1] in (None, ""):  # a row of fewer choices
                 cells.pop()
         else:
-            labels, cells = _parts(row, self.choices[0], cell_at(row, self.choices[0]))
+            labels, cells = _parts(row, self.choices[0], _cell(row, self.choices[0]))
         texts = tuple(text_of(row, f"choice {number}", cell) for number, cell in enumerate(cells, start=1))
         if len(texts) < 2:
             raise ValueError(f"{row.where}: expected two choices or more, found {shown(list(texts))}")
@@ -91,6 +91,14 @@ class Choosing:
                 "task.label_as=index counts them from 0"
             )
         return names.index(name)
+
+
+def _cell(row: Row, path: str) -> object:
+    """Return the cell of a column, or at a dotted path."""
+    if "." in path:
+        return cell_at(row, path)
+    check_columns(row, [path])
+    return row.cells[path]
 
 
 def answer_name(cell: object) -> str | None:
