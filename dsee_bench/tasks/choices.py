@@ -11,6 +11,7 @@ import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from dsee_bench.monitoring.console import warn
 from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import Question
 from dsee_bench.tasks.labelled import check_columns, text_of
@@ -132,9 +133,20 @@ def _parts(row: Row, column: str, cell: object) -> tuple[tuple[str, ...], list[o
     )
 
 
-def questions(rows: Iterable[Row], how: Choosing) -> Iterator[Question | None]:
-    """Yield the question of each row; None for a row without an answer."""
-    return (how.question(row) for row in rows)
+def questions(rows: Iterable[Row], how: Choosing, source: str) -> Iterator[Question]:
+    """Yield the question of each row of `source`; rows without an answer are left out, and their number is said."""
+    every = dropped = 0
+    for row in rows:
+        question = how.question(row)
+        every += 1
+        if question is None:
+            dropped += 1
+        else:
+            yield question
+    if not every:
+        raise ValueError(f"{source} holds no row")
+    if dropped:
+        warn(f"{source}: {dropped} rows have no answer and are left out")
 
 
 def place_names(rows: Iterable[Row], how: Choosing) -> tuple[str, ...]:
