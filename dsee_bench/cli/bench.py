@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config
 from dsee_bench.cli import options
-from dsee_bench.config import ConfigError, flags
+from dsee_bench.config import ConfigError, flags, shorthand
 from dsee_bench.models import auto
 from dsee_bench.monitoring import console
 from dsee_bench.runs.launching import threads_per_run
@@ -43,7 +43,7 @@ def main() -> None:
         console.output(_help())
         return
     try:
-        words = flags.take_config_dir(words)
+        words = shorthand.spelled_out(flags.take_config_dir(words))
         overrides = [word for word in words if not word.startswith("-")]
         if len(overrides) < len(words):
             _by_hydra(words, overrides)

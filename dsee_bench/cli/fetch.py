@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tabulate import tabulate
 
 from dsee_bench import config, hub
-from dsee_bench.config import flags, validate
+from dsee_bench.config import flags, shorthand, validate
 from dsee_bench.hub import HubFiles
 from dsee_bench.models import load
 from dsee_bench.models.backbone import Backbone
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         words = parser.parse_args(flags.take_config_dir(argv)).overrides
         with console.printing():
-            return fetch(sources(as_in_a_shell(words)))
+            return fetch(sources(shorthand.spelled_out(as_in_a_shell(words))))
     except ValueError as error:
         print(f"dsee-bench: {error}", file=sys.stderr)
         return 1

@@ -25,16 +25,19 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=f"dsee-bench {name}", description=f"List the {name} there are.")
     parser.parse_args(words[1:])
     group = GROUPS[name]
-    console.output(tabulate([[option, summary(group, option)] for option in config.options(group)], tablefmt="plain"))
-    for option, variants in families(group):
-        console.output(f"\n{option} has variants, chosen by task.variant=NAME: {', '.join(variants)}")
+    lines = [[option, summary(group, option)] for option in config.options(group)]
+    console.output(tabulate([*lines, *variants(group)], tablefmt="plain"))
     return 0
 
 
-def families(group: str) -> list[tuple[str, list[str]]]:
-    """Return the options that are families, each with its variants' names."""
-    contents = [(option, config.option(group, option)) for option in config.options(group)] if group == "task" else []
-    return [(option, list(map(str, content["variants"]))) for option, content in contents if "variants" in content]
+def variants(group: str) -> list[list[str]]:
+    """Return a line for each variant of a family of tasks."""
+    families = {name: config.option(group, name).get("variants") for name in config.options("task")}
+    return [
+        [str(variant), f"of {family}: task={variant}, or task={family} task.variant={variant}"]
+        for family, own in (families if group == "task" else {}).items()
+        for variant in own or ()
+    ]
 
 
 def summary(group: str, option: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dsee_bench.config import parse
 from dsee_bench.config.launch import default_results_dir
+from dsee_bench.config.shorthand import spelled_out
 from dsee_bench.system import terminal
 from dsee_bench.system.extras import require
 from dsee_bench.system.shell import argument_path, as_in_a_shell, shell_path, until_the_reader_leaves, without_escapes
@@ -83,7 +84,7 @@ def status(options: argparse.Namespace) -> int:
 
 def _words(options: argparse.Namespace) -> tuple[list[str], Path]:
     """The words of a sweep, and the results folder: that of `results_dir=` among them, or of --results."""
-    words = [word for word in as_in_a_shell(options.words) if word not in ("-m", "--multirun")]
+    words = [word for word in spelled_out(as_in_a_shell(options.words)) if word not in ("-m", "--multirun")]
     folders = [parse(word).value() for word in words if word.startswith("results_dir=")]
     return words, shell_path(without_escapes(folders[-1]), "results_dir") if folders else options.results
 

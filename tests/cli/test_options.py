@@ -10,7 +10,9 @@ from dsee_bench.cli import options
 def test_every_option_has_a_line_that_says_what_it_is(command, group, capsys):
     assert options.main([command]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == config.options(group)
+    variants = [name for name, _ in options.variants(group)]
+    assert bool(variants) == (group == "task")
+    assert [line.split()[0] for line in lines] == [*config.options(group), *variants]
     assert [line for line in lines if len(line.split()) < 3] == [], "a file without a comment at its head"
 
 

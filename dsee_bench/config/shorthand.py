@@ -1,0 +1,23 @@
+"""A variant of a family by its own name: `task=viggo` is short for `task=data_to_text task.variant=viggo`."""
+
+from collections.abc import Sequence
+
+from dsee_bench.config import ConfigError, option, options
+
+
+def spelled_out(words: Sequence[str]) -> list[str]:
+    """Return the words of a command with a variant's name, where no option of `task` has it, as family and variant."""
+    made: list[str] = []
+    for word in words:
+        group, _, name = word.partition("=")
+        families = _families(name) if group == "task" and name not in options("task") else []
+        if len(families) > 1:
+            ways = " or ".join(f"task={family} task.variant={name}" for family in families)
+            raise ConfigError(f"{word} is a variant of several families; say {ways}")
+        made += [f"task={family}" for family in families] + [f"task.variant={name}"] if families else [word]
+    return made
+
+
+def _families(variant: str) -> list[str]:
+    """Return the families that have a variant of this name."""
+    return [family for family in options("task") if variant in (option("task", family).get("variants") or ())]
