@@ -32,11 +32,10 @@ def main(words: Sequence[str]) -> int:
 
 def variants(group: str) -> list[list[str]]:
     """Return a line for each variant of a family of tasks."""
-    families = {name: config.option(group, name).get("variants") for name in config.options("task")}
     return [
         [str(variant), f"of {family}: task={variant}, or task={family} task.variant={variant}"]
-        for family, own in (families if group == "task" else {}).items()
-        for variant in own or ()
+        for family in (config.options(group) if group == "task" else ())
+        for variant in config.option(group, family).get("variants") or ()
     ]
 
 
