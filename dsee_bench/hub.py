@@ -4,6 +4,7 @@ huggingface_hub retries for 23 to 46 s before it says that there is no network; 
 verifies no checksum of what came over plain HTTP, though its cache names every file by one.
 """
 
+import contextlib
 import functools
 import io
 import json
@@ -12,7 +13,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -41,6 +42,7 @@ class HubFiles:
     files: tuple[str, ...]  # a file each, or the pattern of one or of all its shards
     alternative: str  # what a user without network can give instead, for the error
     optional: tuple[str, ...] = ()  # patterns of files that are taken if they exist
+    either: tuple[str, ...] = ()  # patterns, of which the first that the repository has is taken
 
     @property
     def local_copy(self) -> Path | None:
@@ -52,6 +54,11 @@ class HubFiles:
         """Arguments of huggingface_hub's snapshot_download."""
         patterns = [*self.files, *self.optional]
         return {"repo_id": self.repo, "repo_type": self.kind, "revision": self.revision, "allow_patterns": patterns}
+
+    @property
+    def choices(self) -> "tuple[HubFiles, ...]":
+        """Return these files with each of `either` in turn."""
+        return tuple(replace(self, files=(*self.files, one), either=()) for one in self.either) or (self,)
 
     def __str__(self) -> str:
         return f"{self.repo} at {self.revision}"
@@ -83,7 +90,7 @@ def get(remote: HubFiles, probe: Callable[[], str | None] | None = None) -> Path
         reason = (probe or why_unreachable)()
         if reason is None:
             console.info(f"fetching the {_what(remote)} {remote}")
-            folder = _download(remote)
+            folder = _download_first(remote)
         elif folder is None:
             raise ConnectionError(f"{remote} is not in the cache and {reason}. {_ways_out(remote)}")
     for path in paths(remote, folder):
@@ -95,12 +102,14 @@ def cached(remote: HubFiles) -> Path | None:
     """Return the cached folder if it holds every file of `remote`; asks no network and writes nothing."""
     from huggingface_hub import snapshot_download
 
-    try:
-        folder = Path(snapshot_download(**remote.snapshot, local_files_only=True))
-        paths(remote, folder)
-    except FileNotFoundError:
-        return None
-    return folder
+    for choice in remote.choices:
+        try:
+            folder = Path(snapshot_download(**choice.snapshot, local_files_only=True))
+            paths(choice, folder)
+        except FileNotFoundError:
+            continue
+        return folder
+    return None
 
 
 def listing(repo: str, revision: str, alternative: str) -> tuple[Path, tuple[str, ...]]:
@@ -145,6 +154,10 @@ def _ask_names(repo: str, commit: str) -> list[str]:
 
 def paths(remote: HubFiles, folder: Path) -> list[Path]:
     """Return the files of `remote` in its folder, sorted; FileNotFoundError for one of `files` that is not there."""
+    for choice in remote.choices[:-1]:
+        with contextlib.suppress(FileNotFoundError):
+            return paths(choice, folder)
+    remote = remote.choices[-1]
     needed = [path for pattern in remote.files for path in find_files(folder, pattern)]
     return sorted({*needed, *(path for pattern in remote.optional for path in folder.glob(pattern))})
 
@@ -183,6 +196,18 @@ def _ways_out(remote: HubFiles) -> str:
         f"Three ways out: {remote.alternative}; a cache that holds it, by HF_HUB_CACHE=DIR (now {HF_HUB_CACHE}; "
         "`dsee-bench fetch` fills one); or network access (a mirror by HF_ENDPOINT=URL, offline mode off)"
     )
+
+
+def _download_first(remote: HubFiles) -> Path:
+    """Download the files with the first of `either` that the repository has."""
+    for choice in remote.choices:
+        folder = _download(choice)
+        with contextlib.suppress(FileNotFoundError):
+            paths(choice, folder)
+            return folder
+    if remote.either:
+        raise ValueError(f"the {_what(remote)} {remote} holds none of {', '.join(remote.either)} on the hub")
+    return folder
 
 
 def _download(remote: HubFiles) -> Path:

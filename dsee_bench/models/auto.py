@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from dsee_bench import config
 from dsee_bench.config import ConfigError, validate, variants
 from dsee_bench.hub import HubFiles, get
+from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.families import families
-from dsee_bench.models.load import check_numbers, read_config
+from dsee_bench.models.load import check_numbers, read_config, weight_names
 from dsee_bench.models.spec import Dtype
 from dsee_bench.system.errors import shown
 from dsee_bench.system.shell import shell_path
@@ -29,6 +30,7 @@ class Auto:
     hub: str | None
     revision: str | None
     path: str | None
+    new_pooler: bool | None = None  # None: true where a folder's weights lack the pooler of its family
     dtype: Dtype | None = None  # of the weights that do not train
 
 
@@ -79,8 +81,12 @@ def settings(auto: Auto) -> dict[str, object]:
         "dtype": auto.dtype,
         **family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(content)),
     }
+    if auto.new_pooler is not None:
+        found["new_pooler"] = auto.new_pooler
     typed = validate.typed(family, found, "backbone")
     check_numbers(typed, folder, "the table of paths does not hold for it; choose another checkpoint")
+    if auto.new_pooler is None and auto.path is not None and _lacks_pooler(typed, folder):
+        found["new_pooler"] = True
     return {validate.TARGET: f"{family.__module__}.{family.__name__}", **found}
 
 
@@ -90,3 +96,12 @@ def _folder(auto: Auto) -> Path:
         return shell_path(auto.path, "backbone.path")
     local = "backbone.path=DIR with a folder that from_pretrained reads"
     return get(HubFiles(str(auto.hub), "model", auto.revision or "main", ("config.json",), local))
+
+
+def _lacks_pooler(backbone: Backbone, folder: Path) -> bool:
+    """Whether the folder's weights, where their names can be read, have no pooler though the family has one."""
+    if backbone.pooler is None:
+        return False
+    names = weight_names(folder)
+    pooler = backbone.pooler.partition(".")[2]  # without the task model's prefix, which a bare encoder's names lack
+    return bool(names) and not any(name.endswith(f"{pooler}.weight") for name in names)

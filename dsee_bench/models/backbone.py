@@ -40,7 +40,7 @@ class Backbone:
     transposed: ClassVar[frozenset[Kind]] = frozenset()  # stored (inputs, outputs)
     bias_at: ClassVar[Mapping[str, str]] = {}  # path -> its bias, where it lies outside the module
     generates: ClassVar[bool] = False  # it writes text, token by token
-    pickled: ClassVar[bool] = False  # the hub has its weights as a pickle only
+    pooler: ClassVar[str | None] = None  # path of a pretrained dense layer that reads the first token
     position_table: ClassVar[bool] = True  # it has an embedding for each position
     first_position: ClassVar[int] = 0  # rows of that table that no token uses
     layer_norms: ClassVar[int] = 2  # in each layer; one more lies outside the layers
@@ -66,7 +66,7 @@ class Backbone:
     embedding: Count | None = None  # features of an embedding; None: hidden
     buckets: Count | None = None  # of relative positions, on either side (DeBERTa); None: one for each distance
     tied: bool = True  # a language model's unembedding is its embedding
-    new_pooler: bool | None = None  # BERT: nobody trained it, so it is part of the task head
+    new_pooler: bool | None = None  # nobody trained the pooler, so it is part of the task head
     settings: Mapping[str, bool | str] | None = None  # of config.json, where they are not the usual ones
     dtype: Dtype | None = None  # of the weights that do not train, in memory; None: float32
 
@@ -80,6 +80,8 @@ class Backbone:
         for name in ("types", "key_heads", "head_size", "embedding", "buckets"):
             if getattr(self, name) and name not in self.names:
                 raise ValueError(f"{name} is no number of {self.model_type}; leave it out")
+        if self.new_pooler and self.pooler is None:
+            raise ValueError(f"new_pooler=true is for a pooler in the checkpoint, and {self.model_type} has none")
         odd = sorted({*(self.settings or {})} - {*self.usual})
         if odd:
             has = f"it has {', '.join(sorted(self.usual))}" if self.usual else "it has none"
@@ -134,6 +136,11 @@ class Backbone:
         return self.features + self.layer_norms * self.own_layers * self.hidden
 
     @property
+    def head_modules(self) -> tuple[str, ...]:
+        """Modules of the task head that lie in what transformers calls the pretrained part."""
+        return (self.pooler.removesuffix(".dense"),) if self.pooler and self.new_pooler else ()
+
+    @property
     def own_layers(self) -> int:
         """Layers with weights of their own."""
         return 1 if self.shared_layers else self.layers
@@ -143,7 +150,10 @@ class Backbone:
         return None
 
     def head(self, labels: int) -> int:
-        """Parameters of the task head: a decoder's reads the last token; an encoder's has a dense layer before."""
+        """Parameters of the task head: a decoder's reads the last token; an encoder's has a dense layer before, its own
+        or a new pooler."""
+        if self.pooler and not self.new_pooler:
+            return labels * (self.hidden + 1)
         return labels * self.features if self.generates else (self.hidden + labels) * (self.hidden + 1)
 
     def has_bias(self, kind: Kind, path: str) -> bool:
@@ -163,6 +173,7 @@ class Backbone:
 
     def weights(self) -> list[LinearSpec]:
         """Every weight that a stage may touch, in model order."""
+        pooler = [] if self.pooler is None or self.new_pooler else [Site(self.pooler, "pooler", None)]
         return [
             dense(
                 Site(f"{top}.{path}", kind, layer, kind in self.transposed, bias and f"{top}.{bias}"),
@@ -174,7 +185,7 @@ class Backbone:
             for kind, paths in self.paths.items()
             for path in paths.split()
             for bias in [self.bias_at.get(path)]
-        ]
+        ] + [dense(site, self.hidden, self.hidden) for site in pooler]
 
     def spec(self, labels: int | None) -> ModelSpec:
         """Return the untouched model with a head of `labels` outputs, or (None) as the language model it is."""
@@ -197,7 +208,7 @@ class Backbone:
             relative=self.relative,
             unembedding=unembedding,
             unembedding_bias=self.vocabulary if unembedding and self.unembedding_bias else 0,
-            head_modules=("bert.pooler",) if self.new_pooler else (),
+            head_modules=self.head_modules,
         )
 
     def config_settings(self) -> dict[str, object]:

