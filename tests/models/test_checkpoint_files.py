@@ -147,6 +147,17 @@ def test_layouts_of_the_weights(layout, lm, tmp_path):
     assert_same_base(found.model, tensors)
 
 
+FETCHED = """
+from dsee_bench import hub
+from dsee_bench.config import validate
+from dsee_bench.models import load
+from dsee_bench.runs import sweep
+words = ["backbone=tiny-bert", "backbone.random=false", "backbone.hub=some/mine"]
+backbone = validate.build(sweep.resolved(words)["backbone"], "backbone")
+folder = load.find(backbone)
+print(*(path.name for path in hub.paths(load.hub_files(backbone), folder)))
+print(hub.cached(load.hub_files(backbone)) == folder)
+"""
 ON_THE_HUB = [
     # layout,         files that are taken
     ("pickle", {"pytorch_model.bin"}),
@@ -166,33 +177,24 @@ def test_layouts_on_the_hub(layout, expected, tmp_path):
     if layout == "both":
         torch.save({}, made / "pytorch_model.bin")
     files = {path.name: path.read_bytes() for path in made.iterdir()}
-    code = (
-        "from dsee_bench.config import validate\nfrom dsee_bench.runs import sweep\n"
-        "found = sweep.resolved(['backbone=auto', 'backbone.hub=some/mine', 'task=rte'])['backbone']\n"
-        "print(sorted(validate.build(found, 'backbone').load(2, False).weights))"
-    )
-    with StandIn(Repo("some/mine", files, "model", branches=("main",))) as hub:
-        for offline in ({}, {"HF_HUB_OFFLINE": "1"}):
-            home = environment(hub.endpoint, tmp_path / "home", **offline)
-            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=home)
-            assert done.returncode == 0, done.stderr
-            assert done.stdout.splitlines()[-1] == str(sorted({*expected, "source"}))
-        fetched = {path.rpartition("/")[2] for method, path, _ in hub.asked if method == "GET" and COMMIT in path}
-    assert {name for name in fetched if name.endswith((".bin", ".safetensors"))} == expected
+    with StandIn(Repo("some/mine", files, "model", branches=("main",))) as server:
+        home = environment(server.endpoint, tmp_path / "home")
+        done = subprocess.run([sys.executable, "-c", FETCHED], capture_output=True, text=True, env=home)
+    assert done.returncode == 0, done.stderr
+    found, from_cache = done.stdout.splitlines()[-2:]
+    assert from_cache == "True"
+    assert expected == {name for name in found.split() if name.endswith((".bin", ".safetensors"))}
+    fetched = {path.rpartition("/")[2] for method, path, _ in server.asked if method == "GET" and COMMIT in path}
+    assert expected == {name for name in fetched if name.endswith((".bin", ".safetensors"))}
 
 
 def test_a_repository_without_weights(tmp_path):
     saved(tmp_path / "made", "bert", "AutoModel")
     files = {"config.json": (tmp_path / "made" / "config.json").read_bytes(), "tf_model.h5": b"of another library"}
-    with StandIn(Repo("some/mine", files, "model", branches=("main",))) as hub:
-        done = subprocess.run(
-            [sys.executable, "-m", "dsee_bench.cli.bench", "backbone=auto", "backbone.hub=some/mine", "task=toy_pairs",
-             "method=lora", f"results_dir={tmp_path}/results"],
-            capture_output=True, text=True, env=environment(hub.endpoint, tmp_path / "home"),
-        )  # fmt: skip
-    assert done.returncode == 1
-    assert "some/mine at 0123456789abcdef0123456789abcdef01234567 holds none of model.safetensors" in done.stderr
-    assert "Traceback" not in done.stderr
+    with StandIn(Repo("some/mine", files, "model", branches=("main",))) as server:
+        home = environment(server.endpoint, tmp_path / "home")
+        done = subprocess.run([sys.executable, "-c", FETCHED], capture_output=True, text=True, env=home)
+    assert "ValueError: the model some/mine at main holds none of model.safetensors" in done.stderr
 
 
 TOKENIZERS = [
