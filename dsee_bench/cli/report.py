@@ -135,6 +135,16 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
+def errors(options: argparse.Namespace) -> int:
+    from dsee_bench.record import read
+    from dsee_bench.report.errors import errors_text
+    from dsee_bench.report.records import find
+
+    record = read(find(options.run_id, options.results))
+    print(errors_text(record, options.results, options.split, options.count, options.data_dir))
+    return 0
+
+
 def migrate(options: argparse.Namespace) -> int:
     from dsee_bench.runs.migrate import migrate as migrated
 
@@ -154,6 +164,13 @@ def _report(options: argparse.Namespace) -> "Report":
     for name in result.empty:
         _warn(f"{name}: no finished run belongs in this table; left out")
     return result
+
+
+def _count(text: str) -> int:
+    """A number of rows from the command line: 0 or more."""
+    if int(text) < 0:
+        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
+    return int(text)
 
 
 def _margin(text: str) -> float:
@@ -209,6 +226,14 @@ def _parser() -> argparse.ArgumentParser:
     add("show", text, "show rte-minilm-dsee-s0-1a2b3c4d", "show rte-minilm-dsee-s0").add_argument("run_id", **run)
     text = "print where the zeros of a pruned run are: per cent by layer and weight"
     add("masks", text, "masks rte-minilm-dsee-s0").add_argument("run_id", **run)
+    text = "print the wrong answers of a run that its model is most sure of, and what it takes for what"
+    command = add(
+        "errors", text, "errors rte-minilm-lora-s0 --data-dir data/glue", "errors rte-minilm-lora-s0 --count 50"
+    )
+    command.add_argument("run_id", **run)
+    command.add_argument("--split", metavar="NAME", help="default: the first split that was answered")
+    command.add_argument("--count", type=_count, default=20, metavar="N", help="answers to list; default: %(default)s")
+    command.add_argument("--data-dir", metavar="DIR", help="the run's data_dir, to show the texts")
     text = "carry records of an earlier version (schema 1) over to this one: new names, the same values"
     add("migrate", text, "migrate", "migrate --results ~/sweep/results")
     text = "put two runs of one task side by side, and tell whether the difference is more than chance"

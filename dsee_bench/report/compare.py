@@ -1,6 +1,5 @@
 """Comparison of two runs of one task: differences in settings, scores and costs, and their significance."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -23,7 +22,7 @@ from dsee_bench.report.statistics import (
     over_examples,
     over_texts,
 )
-from dsee_bench.system import jsonl
+from dsee_bench.runs import answers
 from dsee_bench.tasks.generation import Generation
 from dsee_bench.tasks.holdout import VALIDATION
 from dsee_bench.tasks.scoring import sums_of
@@ -65,17 +64,6 @@ def compare_text(a: Record, b: Record, results_dir: Path, records: Iterable[Reco
     if not by_example:
         parts.append("over examples: not known, since answers of the two runs are missing under work/, or damaged")
     return "\n\n".join(parts)
-
-
-def answers(record: Record, results_dir: Path, split: str) -> dict[str, list[Any]] | None:
-    """Return a run's answers on a split and the references, from its work folder; None where they are missing or
-    damaged. Files of earlier releases have no checksum."""
-    path = results_dir / "work" / record.run_id / "answers.json"
-    if not path.is_file():
-        return None
-    content = path.read_bytes()
-    by_split = jsonl.parse(content) if jsonl.CHECKSUM.encode() in content else json.loads(content)
-    return None if by_split is None else by_split.get(split)
 
 
 def _refuse(a: Record, b: Record) -> None:
@@ -200,7 +188,7 @@ def _examples(scores: list[Score], a: Record, b: Record, results_dir: Path) -> l
     lines = []
     for split in dict.fromkeys(score.split for score in scores):
         names = [score.name for score in scores if score.split == split]
-        left, right = (answers(record, results_dir, split) for record in (a, b))
+        left, right = (answers.of_split(answers.path_of(record.run_id, results_dir), split) for record in (a, b))
         if left is None or right is None:
             continue
         if a.config["task"].get("kind") == "generation":

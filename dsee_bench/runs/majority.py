@@ -14,7 +14,7 @@ import numpy as np
 from dsee_bench.plan import Settings
 from dsee_bench.record import Cost, Record
 from dsee_bench.runs.data_check import note
-from dsee_bench.runs.pipeline import write_answers
+from dsee_bench.runs.pipeline import keep_answers
 from dsee_bench.system.errors import as_mistake
 from dsee_bench.tasks.example import Split
 from dsee_bench.training.evaluate import Answers, answered
@@ -36,7 +36,7 @@ def execute(settings: Settings) -> Record:
         status="finished",
         config=settings.config,
         made_by={},
-        scores=write_answers(answers, settings.work),
+        scores=keep_answers(answers, settings.task, data, settings.work),
         costs=tuple(costs),
         data={name: {"n": len(split), "sha256": split.sha256} for name, split in data.items()},
     )

@@ -5,7 +5,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -30,17 +30,18 @@ from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Record, Score, StageLog
-from dsee_bench.runs import notices
+from dsee_bench.runs import answers, notices
 from dsee_bench.runs.data_check import note, other_rows
 from dsee_bench.runs.state import set_record_aside
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
-from dsee_bench.system import distributed, jsonl
+from dsee_bench.system import distributed
 from dsee_bench.system.errors import UserError, as_mistake
 from dsee_bench.system.files import remove
+from dsee_bench.tasks.example import Split, Task
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.blocks import in_blocks
-from dsee_bench.training.decode import check_splits, decode_and_score
+from dsee_bench.training.decode import answer_texts, check_splits
 from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
 from dsee_bench.training.job import Setup
 from dsee_bench.training.perplexity import measure
@@ -291,28 +292,27 @@ def _largest_size() -> int:
 
 
 def _score(state: RunState, work: Path) -> tuple[Score, ...]:
-    """Return the scores on every split but train, or on those that a text task names; write the answers to `work`."""
-    if state.setup.task.kind == "generation":
-        longest = state.setup.recipe.max_length
-        return decode_and_score(state.model, state.setup.tokenizer, state.setup.task, state.data, work, longest)
-    return write_answers(list(answer_splits(state, work)), work)
+    """Return the scores on every split but train, or on those that a text task names; keep the answers in `work`."""
+    return keep_answers(list(answer_splits(state, work)), state.setup.task, state.data, work)
 
 
-def write_answers(answers: list[Answers], work: Path) -> tuple[Score, ...]:
+def keep_answers(
+    answered: Sequence[Answers], task: Task, data: Mapping[str, Split[Any]], work: Path
+) -> tuple[Score, ...]:
     """Write the answers on all splits to `work`, warn of odd scores, and return the scores."""
-    for line in notices.of_scores([score for split in answers for score in split.scores]):
+    scores = tuple(score for split in answered for score in split.scores)
+    for line in notices.of_scores(scores):
         warn(line)
-    jsonl.write(work / "answers.json", [{split.split: _content(split) for split in answers}])
-    return tuple(score for split in answers for score in split.scores)
-
-
-def _content(split: Answers) -> dict[str, Any]:
-    shares = {} if split.probabilities is None else {"probabilities": split.probabilities}
-    return {"answers": split.answers, "references": split.references} | shares
+    answers.write(work / answers.FILE, task, answered, data)
+    return scores
 
 
 def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:
-    """Yield the answers on every split but train."""
+    """Yield the answers on every split but train, or on those that a text task names."""
+    if state.setup.task.kind == "generation":
+        longest = state.setup.recipe.max_length
+        yield from answer_texts(state.model, state.setup.tokenizer, state.setup.task, state.data, work, longest)
+        return
     for name, split in state.data.items():
         if name != "train" and state.setup.task.kind == "language_modeling":
             yield measure(state.model, state.setup, split)

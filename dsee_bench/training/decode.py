@@ -8,7 +8,7 @@ lines of another model are dropped.
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import Decoding, Generation
 from dsee_bench.tasks.scoring import score_outputs
 from dsee_bench.training.batch import prompts
+from dsee_bench.training.evaluate import Answers
 
 BLANK_LINE = "\n\n"
 
@@ -48,21 +49,19 @@ def check_splits(task: Any, data: Mapping[str, Split[Any]]) -> None:
         )
 
 
-def decode_and_score(
+def answer_texts(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     task: Any,  # one of the data-to-text tasks
     data: Mapping[str, Split[Any]],
     folder: Path,
     max_length: int = sys.maxsize,
-) -> tuple[Score, ...]:
-    """Generate and score texts for each split in `task.decode.splits`; one without references is not scored.
+) -> Iterator[Answers]:
+    """Generate texts for each split in `task.decode.splits` and score them; one without references has no score.
 
-    `folder`/outputs.<split>.txt has a line an example, in the order of the split; `folder`/answers.json has the
-    references, too. A prompt has `max_length` tokens at most.
+    `folder`/outputs.<split>.txt has a line an example, in the order of the split. A prompt has `max_length` tokens at
+    most.
     """
-    scores: list[Score] = []
-    answers = {}
     for name in task.decode.splits:
         examples: Sequence[Generation] = data[name].examples[: task.decode.contexts]
         contexts = [example.context for example in examples]
@@ -74,17 +73,14 @@ def decode_and_score(
         source = ", ".join(
             part for part in (f"{task.name} {name}", data[name].source, f"{len(examples)} contexts") if part
         )
+        scores: tuple[Score, ...] = ()
         if any(example.references for example in examples):
-            scores += score_outputs(task, examples, texts, names=task.metrics, split=name, source=source)
+            scores = tuple(score_outputs(task, examples, texts, names=task.metrics, split=name, source=source))
         else:
             info(f"  {name}: no references, so its texts are written and not scored: {outputs}")
-        answers[name] = {
-            "answers": texts,
-            "references": [example.references for example in examples],
-            "categories": [example.category for example in examples],
-        }
-    jsonl.write(folder / "answers.json", [answers])
-    return tuple(scores)
+        references = tuple(example.references for example in examples)
+        categories = tuple(example.category for example in examples)
+        yield Answers(name, tuple(texts), references, scores, categories=categories)
 
 
 def decode(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from transformers import EvalPrediction, PreTrainedModel, Trainer, TrainingArguments
 
-from dsee_bench.metrics import score, takes_probabilities
+from dsee_bench.metrics import score
 from dsee_bench.monitoring.progress import Answering
 from dsee_bench.record import Score
 from dsee_bench.system import distributed
@@ -28,7 +28,8 @@ class Answers:
     answers: tuple[Any, ...]
     references: tuple[Any, ...]
     scores: tuple[Score, ...]
-    probabilities: tuple[Sequence[float], ...] | None = None  # of each class or label; where a metric takes them
+    probabilities: tuple[Sequence[float], ...] | None = None  # of each class, label or choice
+    categories: tuple[str | None, ...] | None = None  # of a data set's texts
 
 
 def use_bf16(precision: str, device: str) -> bool:
@@ -99,7 +100,7 @@ def answered(task: Task, logits: np.ndarray, references: list[Any], split: str) 
     """Return the answers that logits stand for, scored with the task's metrics."""
     answers = answers_of(logits, task.kind, threshold_of(task))
     references = [list(map(int, row)) for row in references] if task.kind == "multi_label" else references
-    shares = probabilities_of(logits, task.kind).tolist() if takes_probabilities(task.metrics) else None
+    shares = None if task.kind == "regression" else probabilities_of(logits, task.kind).tolist()
     scores = score(task.metrics, answers, references, split, shares)
     return Answers(split, tuple(answers), tuple(references), scores, None if shares is None else tuple(shares))
 
