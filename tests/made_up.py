@@ -1,9 +1,15 @@
 """Made-up records: their numbers mean nothing, only what is made of them is tested."""
 
 import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from dsee_bench.record import Cost, Record, Score, StageLog
+from dsee_bench.runs import answers
+from dsee_bench.tasks.example import Example
+from dsee_bench.training.evaluate import Answers
 
 
 def synthetic(
@@ -56,3 +62,23 @@ def synthetic(
         stages=(StageLog("tune", 12.5, 2**20, facts or {"steps": 234}), StageLog("prune", 0.5, None, {})),
         data={"train": {"n": 2490, "sha256": "bb"}, split: {"n": 277, "sha256": sha256}},
     )
+
+
+def keep_answers(
+    results: Path,
+    run_id: str,
+    kind: str,
+    split: str,
+    said: Sequence[Any],
+    truth: Sequence[Any],
+    *,
+    labels: Sequence[str] = ("no", "yes"),
+    texts: Sequence[str] | None = None,
+    **more: Sequence[Any],
+) -> None:
+    """Write the answers of a run on made-up texts, one a row; `more` are probabilities or categories."""
+    rows = [Example((text,), 0) for text in texts or map(str, range(len(said)))]
+    task = SimpleNamespace(kind=kind, labels=labels)
+    given = {name: tuple(values) for name, values in more.items()}
+    answered = Answers(split, tuple(said), tuple(truth), (), **given)
+    answers.write(answers.path_of(run_id, results), task, [answered], {split: SimpleNamespace(examples=rows)})

@@ -75,7 +75,7 @@ def test_two_users_of_a_group_share_a_folder(tmp_path):
         assert not path.is_dir() or path.stat().st_mode & stat.S_ISGID, path
 
 
-PLANTED = ["log.txt", "curve.jsonl", "run.lock", "answers.json", "wandb"]
+PLANTED = ["log.txt", "curve.jsonl", "run.lock", "answers.parquet", "wandb"]
 
 
 def test_a_pipe_or_link_in_the_place_of_a_work_file_is_named_at_the_start(tmp_path):

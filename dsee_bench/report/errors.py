@@ -52,10 +52,11 @@ def errors_text(record: Record, results_dir: Path, split: str | None, count: int
         ((amount, row) for row in rows if (amount := ranking.amount(row)) is not None),
         key=lambda pair: (-pair[0], pair[1]["row"]),
     )
-    texts, why = _texts(record, results_dir, data_dir, chosen)
+    listed = wrong[:count]
+    texts, why = _texts(record, results_dir, data_dir, chosen, [row for _, row in listed])
     parts = [f"{record.run_id}, {chosen}: {_total(kind, rows, len(wrong))}"]
-    if wrong and count:
-        parts.append(_listed(wrong[:count], ranking, texts))
+    if listed:
+        parts.append(_listed(listed, ranking, texts))
     if kind in ("classification", "multiple_choice"):
         parts.append(confusion(rows, labels))
     if kind == "multi_label":
@@ -95,14 +96,12 @@ def _total(kind: str, rows: Sequence[Row], wrong: int) -> str:
     return f"{wrong:,} of {len(rows):,} answers are wrong ({wrong / len(rows):.1%})"
 
 
-def _listed(wrong: Sequence[tuple[float, Row]], ranking: Ranking, texts: Mapping[int, tuple[str, str]]) -> str:
+def _listed(wrong: Sequence[tuple[float, Row]], ranking: Ranking, texts: Mapping[int, str]) -> str:
     width = max(20, shutil.get_terminal_size((160, 24)).columns - 70)
     lines = []
     for amount, row in wrong:
-        digest, text = texts.get(row["row"], ("", ""))
-        text = text if digest == row["text_sha256"] else ""
         values = [_cut(_spelled(row[column]), 30) for column in ("answer", "reference")]
-        lines.append([row["row"], ranking.shown.format(amount), *values, _cut(text, width) if text else "–"])
+        lines.append([row["row"], ranking.shown.format(amount), *values, _cut(texts.get(row["row"], "–"), width)])
     headings = ["row", ranking.heading, "answer", "reference", "text"]
     return _table(lines, headings) + (f"\n{ranking.note}" if ranking.note else "")
 
@@ -119,19 +118,22 @@ def _cut(text: str, width: int) -> str:
 
 
 def _texts(
-    record: Record, results_dir: Path, data_dir: str | None, split: str
-) -> tuple[dict[int, tuple[str, str]], str | None]:
-    """Return the hash and the texts of each row, and why there are none."""
+    record: Record, results_dir: Path, data_dir: str | None, split: str, rows: Sequence[Row]
+) -> tuple[dict[int, str], str | None]:
+    """Return the texts by the place of their row, and why some are missing."""
     launch = {"results_dir": str(results_dir), "data_dir": data_dir}
     try:
         settings = plan.read({**config.resolve(config.compose([])), **record.config, **launch})
         examples = settings.load_data()[split].examples
     except (UserError, ValueError, OSError, KeyError) as error:
-        return {}, f"the texts are not shown, since the data cannot be read: {error}"
-    found = {
-        row: (answers.text_sha256(example), " | ".join(answers.texts_of(example)))
-        for row, example in enumerate(examples)
-    }
+        return {}, f"texts are not shown, since the data cannot be read: {error}"
+    found = {}
+    for row in rows:
+        example = examples[row["row"]] if row["row"] < len(examples) else None
+        if example is not None and answers.text_sha256(example) == row["text_sha256"]:
+            found[row["row"]] = " | ".join(answers.texts_of(example))
+    if len(found) < len(rows):
+        return found, f"{len(rows) - len(found)} texts are not shown, since the data at hand have others in these rows"
     return found, None
 
 

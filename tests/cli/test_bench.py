@@ -18,7 +18,7 @@ from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.config import ConfigError
 from dsee_bench.models.access import weight_of
 from dsee_bench.models.cost import forward_flops
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import answers, pipeline, sweep
 from dsee_bench.stages.tune import head_parameters
 from dsee_bench.system import distributed, signals
 
@@ -138,8 +138,8 @@ def test_a_run_leaves_one_record_and_is_done_then(tmp_path, capsys):
     assert found.made_by["command"] == "dsee-bench method=dsee"
     assert set(found.data) == {"train", "dev"}
     assert "tmp" not in json.dumps(found.config), "no path is part of a record's settings"
-    answers = json.loads((tmp_path / "work" / found.run_id / "answers.json").read_text())
-    right = [a == r for a, r in zip(answers["dev"]["answers"], answers["dev"]["references"], strict=True)]
+    kept = answers.of_split(answers.path_of(found.run_id, tmp_path), "dev")
+    right = [a == r for a, r in zip(kept["answers"], kept["references"], strict=True)]
     assert sum(right) / len(right) == found.score("accuracy")
     capsys.readouterr()
 

@@ -9,8 +9,7 @@ import pytest
 from dsee_bench import config
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
-from dsee_bench.runs import sweep
-from dsee_bench.system import jsonl
+from dsee_bench.runs import answers, sweep
 
 MOODS = ["bad", "good"]
 WORDS = {"fine": "good", "dull": "bad"}
@@ -26,8 +25,7 @@ def tuned(folder, name, frame, *words):
     resolved = sweep.resolved(words)
     assert run(resolved) == 0
     run_id = config.run_id(resolved)
-    (answers,) = jsonl.read(folder / "results" / "work" / run_id / "answers.json")
-    return run_id, answers["dev"]["answers"]
+    return run_id, answers.of_split(answers.path_of(run_id, folder / "results"), "dev")["answers"]
 
 
 @pytest.fixture(scope="module")

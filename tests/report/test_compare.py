@@ -1,10 +1,10 @@
 """dsee-report compare: two runs side by side."""
 
 import dataclasses
-import json
 import math
 
 import pytest
+from made_up import keep_answers
 from omegaconf import OmegaConf
 from sacrebleu import corpus_bleu
 from scipy.stats import t
@@ -64,9 +64,7 @@ def test_kept_answers_are_resampled(pair, tmp_path, monkeypatch):
     truth = [0, 1] * 50
     for run, wrong in zip(pair, (40, 10), strict=True):
         said = [1 - label if place < wrong else label for place, label in enumerate(truth)]
-        path = tmp_path / "work" / run.run_id / "answers.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"dev": {"answers": said, "references": truth}}))
+        keep_answers(tmp_path, run.run_id, "classification", "dev", said, truth)
     ((*_, difference, low, _, high, examples),) = lines_of(
         compare_text(*pair, tmp_path, record.read_all(tmp_path)), "over examples"
     )
@@ -84,10 +82,7 @@ def test_a_metric_of_probabilities_draws_from_them(make, tmp_path, monkeypatch):
     )
     runs = [dataclasses.replace(make(method=method), scores=scores) for method in ("lora", "dsee")]
     for run, shares in zip(runs, (half, right), strict=True):
-        path = tmp_path / "work" / run.run_id / "answers.json"
-        path.parent.mkdir(parents=True)
-        content = {"answers": truth, "references": truth, "probabilities": shares}
-        path.write_text(json.dumps({"dev": content}))
+        keep_answers(tmp_path, run.run_id, "classification", "dev", truth, truth, probabilities=shares)
     lines = lines_of(compare_text(*runs, tmp_path, runs), "over examples")
     assert lines[0] == ["roc_auc", "dev", "+0.5000", "+0.5000", "to", "+0.5000", "100"]
 
@@ -119,8 +114,7 @@ def test_kept_texts_are_resampled_for_the_scores_that_are_sums(tmp_path):
         data = {"test": {"n": 30, "sha256": "aa"}}
         runs.append(Record(name, "finished", {"seed": 0, "task": task}, {}, scores=scores, data=data))
         record.write(runs[-1], tmp_path)
-        kept = {"test": {"answers": texts, "references": references, "categories": [None] * 30}}
-        record.write_atomically(tmp_path / "work" / name / "answers.json", json.dumps(kept))
+        keep_answers(tmp_path, name, "generation", "test", texts, references, categories=[None] * 30)
     ((name, split, difference, low, _, high, texts),) = lines_of(compare_text(*runs, tmp_path, runs), "over examples")
     assert (name, split, texts) == ("BLEU", "test", "30")
     expected = 100 - corpus_bleu(said["a"], [[text for (text,) in references]], lowercase=True).score

@@ -7,7 +7,7 @@ import pytest
 from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import run
 from dsee_bench.config import ConfigError
-from dsee_bench.runs import sweep
+from dsee_bench.runs import answers, sweep
 from dsee_bench.system.shell import as_in_a_shell
 
 COLOURS = ("red", "blue", "green", "black", "white", "brown")
@@ -109,9 +109,9 @@ def test_a_run_writes_texts_and_scores_them(folder):
         ("rougeL", "test", 6), ("exact_match", "test", 6), ("token_f1", "test", 6),
     ]  # fmt: skip
     assert found.data["train"]["cut"] == 48, "prompts of more than max_length tokens are cut, and it is said"
-    answers = json.loads((folder / "r" / "work" / found.run_id / "answers.json").read_text())["test"]
-    assert answers["references"][1] == ["x", "blue"]
-    assert len(answers["answers"]) == 6
+    kept = answers.of_split(answers.path_of(found.run_id, folder / "r"), "test")
+    assert kept["references"][1] == ["x", "blue"]
+    assert len(kept["answers"]) == 6
 
 
 def test_a_test_split_without_texts_is_written_for(folder):

@@ -11,7 +11,7 @@ from transformers import GenerationConfig
 from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import INTERRUPTED, run
 from dsee_bench.report.compare import compare_text
-from dsee_bench.runs import sweep
+from dsee_bench.runs import answers, sweep
 from dsee_bench.tasks.generation import Decoding, completions
 from dsee_bench.training import decode
 from dsee_bench.training.batch import collator, encode, prompts
@@ -211,7 +211,8 @@ def test_the_signature_says_which_references_were_used(tmp_path, monkeypatch):
     task = plan.read(settings_of("task.decode.splits=[dev]", "task.decode.contexts=2")).task
     dev = dataclasses.replace(task.load(None, 0)["dev"], source="LoRA's copy")
     monkeypatch.setattr(decode, "decode", lambda *_: tuple(example.references[0] for example in dev.examples[:2]))
-    for score in decode.decode_and_score(None, None, task, {"dev": dev}, tmp_path):
+    (answered,) = decode.answer_texts(None, None, task, {"dev": dev}, tmp_path)
+    for score in answered.scores:
         assert "|toy_d2t dev, LoRA's copy, 2 contexts|" in score.signature
 
 
@@ -247,7 +248,7 @@ def test_a_run_ends_in_a_record_with_scores_and_outputs(method, tmp_path):
     for split in ("dev", "test"):
         outputs = (tmp_path / "work" / found.run_id / f"outputs.{split}.txt").read_text()
         assert outputs.count("\n") == 6
-        kept = json.loads((tmp_path / "work" / found.run_id / "answers.json").read_text())[split]
+        kept = answers.of_split(answers.path_of(found.run_id, tmp_path), split)
         assert kept["answers"] == outputs.splitlines()
         assert [len(kept[name]) for name in ("references", "categories")] == [6, 6]
     assert "BLEU dev" in compare_text(found, found, tmp_path, []), "its texts can be resampled"
