@@ -77,11 +77,11 @@ def confusion(rows: Sequence[Row], labels: Sequence[str]) -> str:
 
 def by_label(rows: Sequence[Row], labels: Sequence[str]) -> str:
     """Return for each label how often it was found, missed, and answered where it is not."""
-    lines = []
+    lines: list[tuple[str, int, int, int]] = []
     for label in labels:
         right, said = ([label in row[column] for row in rows] for column in ("reference", "answer"))
         both = sum(map(all, zip(right, said, strict=True)))
-        lines.append([label, both, sum(right) - both, sum(said) - both])
+        lines.append((label, both, sum(right) - both, sum(said) - both))
     lines.sort(key=lambda line: -(line[2] + line[3]))
     return _table(lines, ["label", "found", "missed", "answered, but is not"])
 

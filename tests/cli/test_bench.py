@@ -57,7 +57,7 @@ RUNS = [
     pytest.param(method, name, marks=[pytest.mark.slow] * (name not in QUICK_ONES[: 1 if method in ON_ONE else 2]))
     for method in METHODS
     for name in TINY
-    if name in QUICK_ONES or method in IN_EVERY_FAMILY
+    if method != "majority" and (name in QUICK_ONES or method in IN_EVERY_FAMILY)  # majority loads no model
 ] + [(method, "tiny-bert backbone.new_pooler=true") for method in NEW_POOLER]
 
 
@@ -85,7 +85,7 @@ def test_every_method_on_every_tiny_backbone(method, backbone, tmp_path):
     # A narrowed weight has another shape; that its rows are the right ones is stages/test_narrow.py's to show.
     alike = [name for name in before if name in after and before[name].shape == after[name].shape]
     moved = {name for name in alike if not torch.equal(before[name], after[name])}
-    assert head <= moved or method in ("untuned", "majority"), "the task head trains in every other method"
+    assert head <= moved or method == "untuned", "the task head trains in every other method"
     masked = {f"{site.path}.weight" for site in state.masks}
     allowed = {
         "nothing": set(),
