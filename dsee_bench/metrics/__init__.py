@@ -176,11 +176,6 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
         raise ValueError(f"metrics names one twice: {', '.join(names)}")
 
 
-def takes_probabilities(names: Iterable[str]) -> bool:
-    """Return whether one of these metrics needs probabilities in the place of answers."""
-    return any(find(name).takes == "probabilities" for name in names)
-
-
 def score(
     names: Sequence[str],
     predictions: Sequence[Any],
