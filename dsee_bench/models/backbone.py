@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from dsee_bench.config.limits import Count, CountOrZero
 from dsee_bench.models.load import Loaded, load_classifier, load_lm
+from dsee_bench.models.memory import Dimensions, Kept
 from dsee_bench.models.spec import FFN, Dtype, Kind, LinearSpec, ModelSpec, Relative, Site, dense
 
 NAMES = {
@@ -46,6 +47,7 @@ class Backbone:
     layer_norms: ClassVar[int] = 2  # in each layer; one more lies outside the layers
     norm_bias: ClassVar[bool] = True
     unembedding_bias: ClassVar[bool] = False
+    kept: ClassVar[Kept] = Kept()  # for the backward
 
     name: str
     model_type: str
@@ -210,6 +212,11 @@ class Backbone:
             unembedding_bias=self.vocabulary if unembedding and self.unembedding_bias else 0,
             head_modules=self.head_modules,
         )
+
+    @property
+    def dimensions(self) -> Dimensions:
+        """What of the numbers decides how much memory a step takes."""
+        return Dimensions(self.hidden, self.layer_norms, not self.norm_bias, self.kept, self.dtype or "float32")
 
     def config_settings(self) -> dict[str, object]:
         """Return the numbers as transformers' configuration names them."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import LinearSpec, Site, dense
 
 
@@ -11,6 +12,7 @@ class Albert(Backbone):
     """ALBERT with one group of layers, as all published checkpoints have: adapters and unstructured pruning only."""
 
     model_types = ("albert",)
+    kept = Kept(activation=4)
     names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}
     fixed = {"num_hidden_groups": 1, "inner_group_num": 1}
     shared_layers = True

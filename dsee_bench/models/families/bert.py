@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 
 
 @dataclass(frozen=True)
@@ -12,6 +13,7 @@ class Bert(Backbone):
 
     model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "camembert")
     names = {**NAMES, "types": "type_vocab_size"}
+    kept: ClassVar[Kept] = Kept(attention_dropout=True, dropouts=2)
     paths = {
         "query": "attention.self.query",
         "key": "attention.self.key",

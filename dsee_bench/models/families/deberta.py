@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import Kind, Relative
 
 CONTENT = "attention.self"
@@ -43,6 +44,7 @@ class Deberta(Backbone):
     """DeBERTa; `positions` is the longest distance that has an embedding of its own."""
 
     model_types = ("deberta", "deberta-v2")
+    kept = Kept(attention_dropout=True, fused_attention=False, dropouts=2, more=2)
     names = {**NAMES, "buckets": "position_buckets", "types": "type_vocab_size"}
     fixed = {"max_relative_positions": -1, "conv_kernel_size": 0}  # -1: as many as positions
     usual = {

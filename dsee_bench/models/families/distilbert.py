@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 
 
 @dataclass(frozen=True)
@@ -10,6 +11,7 @@ class Distilbert(Backbone):
     """DistilBERT."""
 
     model_types = ("distilbert",)
+    kept = Kept(attention_dropout=True, dropouts=1)
     names = {**NAMES, "layers": "n_layers", "hidden": "dim", "heads": "n_heads", "ffn": "hidden_dim"}
     layer = "distilbert.transformer.layer.{}"
     paths = {

@@ -5,6 +5,7 @@ version 2, and norms on query and key in version 3.
 from dataclasses import dataclass
 
 from dsee_bench.models.families.llama import Llama
+from dsee_bench.models.memory import Kept
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,10 @@ class Gemma(Llama):
     @property
     def layer_norms(self) -> int:  # type: ignore[override]
         return 2 if self.model_type == "gemma" else 4
+
+    @property
+    def kept(self) -> Kept:  # type: ignore[override]
+        return Kept(head_norms=self.model_type == "gemma3_text")
 
     @property
     def norms(self) -> int:

@@ -6,6 +6,7 @@ As a classifier the model reads its answer at a text's last token, by a head wit
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import Backbone
+from dsee_bench.models.memory import Kept
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Gpt2(Backbone):
     layer = "transformer.h.{}"
     fused = {".c_attn": ("query", "key", "value")}
     transposed = frozenset({"out", "ffn_in", "ffn_out"})
+    kept = Kept(attention_dropout=True, dropouts=2, activation=4)
     paths = {
         "query": "attn.c_attn.query",
         "key": "attn.c_attn.key",

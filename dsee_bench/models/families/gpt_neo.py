@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import Kind
 
 
@@ -13,6 +14,7 @@ class GptNeo(Backbone):
     """GPT-Neo."""
 
     model_types = ("gpt_neo",)
+    kept = Kept(fused_attention=False, activation=4)
     generates = True
     names = {**NAMES, "layers": "num_layers", "heads": "num_heads", "tied": "tie_word_embeddings"}
     layer = "transformer.h.{}"

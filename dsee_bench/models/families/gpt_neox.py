@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import FFN, Kind
 
 
@@ -11,6 +12,7 @@ class GptNeox(Backbone):
     """GPT-NeoX and Pythia."""
 
     model_types = ("gpt_neox",)
+    kept = Kept(more=-1)
     generates = True
     names = {**NAMES, "tied": "tie_word_embeddings"}
     usual = {"attention_bias": True}

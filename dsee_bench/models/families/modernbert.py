@@ -5,6 +5,7 @@ fused weights, usually no biases.
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import FFN, Kind
 
 
@@ -13,6 +14,7 @@ class Modernbert(Backbone):
     """ModernBERT."""
 
     model_types = ("modernbert",)
+    kept = Kept(more=2)
     usual = {"attention_bias": False, "mlp_bias": False, "norm_bias": False, "classifier_bias": False}
     position_table = False
     layer = "model.layers.{}"

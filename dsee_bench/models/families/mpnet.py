@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.backbone import Backbone
+from dsee_bench.models.memory import Kept
 
 
 @dataclass(frozen=True)
@@ -10,6 +11,7 @@ class Mpnet(Backbone):
     """MPNet."""
 
     model_types = ("mpnet",)
+    kept = Kept(attention_dropout=True, fused_attention=False, dropouts=2)
     fixed = {"relative_attention_num_buckets": 32}  # transformers counts 32, whatever is set
     first_position = 2
     layer = "mpnet.encoder.layer.{}"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import Kind, LinearSpec, Site, dense
 
 
@@ -12,6 +13,7 @@ class Opt(Backbone):
     """OPT; the 350M checkpoint has its norms after the layers, and narrower embeddings with a projection either way."""
 
     model_types = ("opt",)
+    kept = Kept(dropouts=2)
     generates = True
     names = {**NAMES, "ffn": "ffn_dim", "embedding": "word_embed_proj_dim", "tied": "tie_word_embeddings"}
     fixed = {"_remove_final_layer_norm": False}

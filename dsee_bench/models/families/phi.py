@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.families.llama import Llama
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import Kind
 
 
@@ -15,6 +16,7 @@ class Phi(Backbone):
     """Phi 1, 1.5 and 2: attention and feed-forward part read the same norm."""
 
     model_types = ("phi",)
+    kept = Kept(activation=4)
     generates = True
     names = {key: value for key, value in Llama.names.items() if key != "head_size"}
     usual = {"qk_layernorm": False}

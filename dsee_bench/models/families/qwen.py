@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dsee_bench.models.families.llama import Llama
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import Kind
 
 
@@ -22,6 +23,7 @@ class Qwen3(Llama):
     """Qwen 3."""
 
     model_types = ("qwen3",)
+    kept = Kept(head_norms=True)
     usual = {"attention_bias": False}
 
     @property
