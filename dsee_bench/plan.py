@@ -15,6 +15,7 @@ from dsee_bench.config.limits import Seed
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.models import cost
 from dsee_bench.models.backbone import Backbone
+from dsee_bench.models.memory import Memory, Use, inference, training
 from dsee_bench.models.spec import Dtype, ModelSpec
 from dsee_bench.stages.attach import Peft
 from dsee_bench.stages.stage import Stage
@@ -25,6 +26,7 @@ from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import CAUSAL, Split, Task
 from dsee_bench.tasks.holdout import hold_out
 from dsee_bench.tasks.table import TWO_WAYS, Table
+from dsee_bench.training.memory import answering_use, training_use
 
 COUNTS = ("adapter", "trainable", "nnz", "total")
 TOKENS = 128  # the length that FLOPs are stated at, as in the paper
@@ -154,6 +156,7 @@ class Step:
     spec: ModelSpec
     steps: int | None
     estimates: tuple[str, ...]  # which of its numbers: adapter, trainable, nnz, total, flops
+    memory: Memory | None  # of a tuning's step
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,15 @@ class Plan:
     before: ModelSpec
     steps: tuple[Step, ...]
     dtype: Dtype  # of the weights that do not train
+    tuning: Use  # the batch of a tuning's step
+    answering: Use  # the batch of an evaluation
+    inference: Memory  # of answering with the final model
+
+    @property
+    def largest(self) -> Memory | None:
+        """Memory of the tuning that needs the most; None where nothing is tuned."""
+        tunings = [step.memory for step in self.steps if step.memory is not None]
+        return max(tunings, key=lambda memory: memory.peak, default=None)
 
     @property
     def final(self) -> ModelSpec:
@@ -201,6 +213,9 @@ def plan(settings: Settings) -> Plan:
     if isinstance(settings.task, Table) and settings.task.lacks_dev and settings.recipe.validation_seed is None:
         raise ConfigError(f"task {settings.task.name} has no dev split; {TWO_WAYS}")
     _refuse_stored(settings)
+    device = settings.launch.device
+    tuning = training_use(settings.recipe, device, adapter_dropout=any(map(_drops, settings.stages.values())))
+    answering = answering_use(settings.recipe, device, causal=settings.labels is None)
     steps = []
     estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
@@ -211,14 +226,30 @@ def plan(settings: Settings) -> Plan:
         except ValueError as error:
             raise ConfigError(f"method.stages.{name}: {error}") from error
         spec = after
-        steps.append(Step(name, sites, spec, _steps(settings, stage), _with_sums(estimated, spec)))
+        taken = training(spec, settings.backbone.dimensions, tuning) if isinstance(stage, Tune) else None
+        steps.append(Step(name, sites, spec, _steps(settings, stage), _with_sums(estimated, spec), taken))
     tuned = [step for step in steps if isinstance(settings.stages[step.name], Tune)]
     if settings.init_from is not None and not (tuned and tuned[0].spec.adapter):
         raise ConfigError(
             f"init_from={settings.init_from} gives an adapter to start from, but method {settings.method} has none; "
             "choose a method with one, or init_from=null"
         )
-    return Plan(settings.run_id, settings.source, before, tuple(steps), settings.backbone.dtype or "float32")
+    return Plan(
+        settings.run_id,
+        settings.source,
+        before,
+        tuple(steps),
+        settings.backbone.dtype or "float32",
+        tuning,
+        answering,
+        inference(spec, settings.backbone.dimensions, answering),
+    )
+
+
+def _drops(stage: Stage) -> bool:
+    """Whether the stage attaches an adapter with dropout on its input."""
+    more = stage.settings if isinstance(stage, Peft) else {}
+    return bool(getattr(stage, "dropout", None) or more.get("lora_dropout"))
 
 
 def _refuse_stored(settings: Settings) -> None:
@@ -280,6 +311,7 @@ def as_json(planned: Plan) -> str:
                 "steps": step.steps,
                 "parameters": _parameters(step.spec),
                 "flops": _flops(planned, step.spec),
+                "memory": None if step.memory is None else dataclasses.asdict(step.memory),
                 "estimates": list(step.estimates),
             }
             for step in planned.steps
@@ -287,6 +319,12 @@ def as_json(planned: Plan) -> str:
         "parameters": _parameters(planned.final),
         "flops": _flops(planned, planned.final),
         "estimates": list(planned.steps[-1].estimates) if planned.steps else [],
+        "memory": {
+            "training": None if planned.largest is None else dataclasses.asdict(planned.largest),
+            "training_batch": dataclasses.asdict(planned.tuning),
+            "inference": dataclasses.asdict(planned.inference),
+            "inference_batch": dataclasses.asdict(planned.answering),
+        },
         "dtype": planned.dtype,
         "recipe": dataclasses.asdict(planned.source),
     }
@@ -304,7 +342,7 @@ def _flops(planned: Plan, spec: ModelSpec) -> dict[str, float]:
 
 def as_text(planned: Plan) -> str:
     """Return the plan as a table: a line a stage, with parameters and FLOPs after it."""
-    start = Step("(start)", (), planned.before, None, ())
+    start = Step("(start)", (), planned.before, None, (), None)
     lines = [
         planned.run_id,
         planned.source.line(),
@@ -312,6 +350,7 @@ def as_text(planned: Plan) -> str:
         *(_row(planned, step) for step in (start, *planned.steps)),
         f"FLOPs of one forward pass over {TOKENS} tokens, head and look-ups not counted; trainable includes the head's "
         f"{planned.before.head:,} parameters.",
+        *_memory_lines(planned),
     ]
     if planned.dtype != "float32":
         lines.append(f"Weights that do not train are stored in {planned.dtype}, all others in float32.")
@@ -320,6 +359,27 @@ def as_text(planned: Plan) -> str:
             "~ is an estimate: zeros and sparse entries are assumed to lie evenly; the record has the exact number."
         )
     return "\n".join(lines)
+
+
+def _memory_lines(planned: Plan) -> list[str]:
+    """Say what a step of the largest tuning and the answering of a batch need, in MB or GB."""
+
+    def text(size: int) -> str:
+        return f"{size / 1e9:,.2f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
+
+    def place(use: Use) -> str:
+        device, numbers = "CPU" if use.on_cpu else "GPU", "bfloat16" if use.bf16 else "float32"
+        return f"{use.rows} rows of {use.tokens} tokens, on a {device} in {numbers}"
+
+    answered = f"{text(planned.inference.peak)} to answer {place(planned.answering)}"
+    if planned.largest is None:
+        return [f"Memory, by formula: {answered}."]
+    parts = ", ".join(
+        f"{name} {text(size)}" for name, size in dataclasses.asdict(planned.largest).items() if name != "peak"
+    )
+    return [
+        f"Memory, by formula: {text(planned.largest.peak)} to tune on {place(planned.tuning)} ({parts}); {answered}."
+    ]
 
 
 def _row(planned: Plan, step: Step) -> str:

@@ -216,7 +216,9 @@ class Backbone:
     @property
     def dimensions(self) -> Dimensions:
         """What of the numbers decides how much memory a step takes."""
-        return Dimensions(self.hidden, self.layer_norms, not self.norm_bias, self.kept, self.dtype or "float32")
+        return Dimensions(
+            self.hidden, self.layer_norms, not self.norm_bias, self.kept, self.generates, self.dtype or "float32"
+        )
 
     def config_settings(self) -> dict[str, object]:
         """Return the numbers as transformers' configuration names them."""

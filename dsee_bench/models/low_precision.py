@@ -91,10 +91,11 @@ def _multiply(
     weight: Tensor,  # (O, I)
     bias: Tensor | None,  # (O,)
 ) -> Tensor:  # (..., O)
+    x = x if torch.is_autocast_enabled(x.device.type) else widened(x)
     if weight.dtype not in STORED:
-        return functional.linear(widened(x), weight, bias)
+        return functional.linear(x, weight, bias)
     # Two axes, so that the output is no view: DeBERTa changes it in place.
-    output: Tensor = _Multiply.apply(widened(x).reshape(-1, x.shape[-1]), weight, bias)
+    output: Tensor = _Multiply.apply(x.reshape(-1, x.shape[-1]), weight, bias)
     return output.view(*x.shape[:-1], -1)
 
 

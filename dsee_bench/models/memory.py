@@ -18,10 +18,11 @@ batch of B rows of T tokens, in a layer of width h and feed-forward width f, for
 With gradient checkpointing a layer keeps its input alone, and one layer at a time all of that.
 
 The peak of a step lies where the activations are complete or where the gradients are; between the two the one shrinks
-as the other grows. With accumulated parts both are there at once. Not counted: the allocator's own overhead, the
-operators' passing temporaries (of the size of one activation), and CUDA's context (about 0.5 GB).
+as the other grows. With accumulated parts both are there at once. Beside the activations are what passes: the gradients
+of one layer's middle, or a language model's logits. Not counted: the allocator's own overhead, CUDA's context (about
+0.5 GB), and the program. Measured on CPUs; the terms of fused attention on a GPU are by formula alone.
 
-Inference: the weights, and the largest set of tensors that a layer holds at once.
+Inference: the weights, the largest set of tensors that a layer holds at once, and a decoder's keys and values.
 
 Letters: B rows, T tokens, N = B T, R rank, V vocabulary.
 """
@@ -73,6 +74,7 @@ class Dimensions:
     norms: int  # in each layer
     rms: bool
     kept: Kept
+    caches: bool  # keys and values, when it answers
     dtype: Dtype  # of the weights that do not train
 
 
@@ -96,8 +98,9 @@ def training(spec: ModelSpec, model: Dimensions, use: Use) -> Memory:
     if use.checkpointing:
         activations = 4 * len(layers) * use.rows * use.tokens * model.hidden + max(layers)
     activations += _kept_outside(spec, model, use)
-    logits = 4 * use.rows * use.tokens * _vocabulary(spec, model)  # beside the log-probabilities
-    both = activations + gradients if use.accumulates else max(activations + logits, gradients)
+    # The last layer's gradients, or before them the logits beside the log-probabilities.
+    passing = 4 * use.rows * use.tokens * max(2 * _widest(spec), _vocabulary(spec, model))
+    both = activations + passing + gradients if use.accumulates else max(activations + passing, gradients)
     return Memory(weights, gradients, optimizer, activations, weights + optimizer + both)
 
 
@@ -105,8 +108,8 @@ def inference(spec: ModelSpec, model: Dimensions, use: Use) -> Memory:
     """Return the memory of answering one batch; `activations` are the most that are there at once."""
     weights = stored(spec, model.dtype)
     held = max(held_in_layer(spec, layer, model, use) for layer in range(spec.layers))
-    logits = 2 * 4 * use.rows * use.tokens * _vocabulary(spec, model)
-    activations = max(held, logits)
+    logits = (2 * 4 + 2 * use.bf16) * use.rows * use.tokens * _vocabulary(spec, model)
+    activations = max(held, logits) + (_cached(spec, use) if model.caches else 0)
     if use.bf16 and spec.tuned == "all":  # autocast stores its copies of weights that train
         activations += 2 * sum(weight.size for weight in spec.weights)
     elif use.bf16 or model.dtype != "float32":  # of one weight at a time
@@ -146,8 +149,9 @@ def _kept_by_attention(spec: ModelSpec, layer: int, model: Dimensions, use: Use)
     positions = 2 * use.rows * use.tokens * heads * spec.relative.rows(use.tokens) if spec.relative else 0
     if model.kept.fused_attention:  # torch's plain form of it, in float32
         return normed + 4 * (3 * heads * square + 3 * features)
-    squares = (8 + use.size if model.kept.attention_dropout else 4) * heads * square
-    return normed + squares + use.size * (3 * features + positions)
+    size = 4 if spec.relative else use.size  # DeBERTa's is always in float32 (autocast.py)
+    squares = (8 + size if model.kept.attention_dropout else 4) * heads * square
+    return normed + squares + size * (3 * features + positions)
 
 
 def _squares(model: Dimensions, use: Use) -> bool:
@@ -163,7 +167,7 @@ def _kept_by_linear(weights: Sequence[LinearSpec], spec: ModelSpec, model: Dimen
     out_of_norm = bool(weights) and weights[0].site.kind not in ("out", "ffn_out")
     if use.bf16 and out_of_norm:  # it is in float32, and each weight reads a copy in bfloat16
         inputs = sum(w.inputs for w in reading)
-    elif out_of_norm or weights and weights[0].site.kind == "ffn_out" or _squares(model, use):
+    elif out_of_norm or (weights and weights[0].site.kind == "ffn_out") or _squares(model, use):
         inputs = max((w.inputs for w in reading), default=0)
     else:
         inputs = 0  # fused attention keeps its output itself
@@ -193,7 +197,19 @@ def held_in_layer(spec: ModelSpec, layer: int, model: Dimensions, use: Use) -> i
     heads = spec.attention[layer]
     square = use.rows * use.tokens**2 * (1 if model.kept.fused_attention else 3 * heads)
     attention = use.size * (4 * n * heads * spec.head_size + square)
-    return 2 * 4 * n * model.hidden + max(attention, use.size * n * middle)
+    wide = 4 if model.rms and use.bf16 else 2  # in float32: the residual, the layer's input, what RMSNorm makes of it
+    return wide * 4 * n * model.hidden + max(attention, use.size * n * middle)
+
+
+def _widest(spec: ModelSpec) -> int:
+    """Return the features of the widest feed-forward part."""
+    return max(weight.outputs for weight in spec.weights if weight.site.kind == "ffn_in")
+
+
+def _cached(spec: ModelSpec, use: Use) -> int:
+    """Bytes of the keys and values that a decoder caches."""
+    keys, values = (sum(w.outputs for w in spec.weights if w.site.kind == kind) for kind in ("key", "value"))
+    return use.rows * use.tokens * (4 * keys + use.size * values)  # rotated keys are in float32 under autocast, too
 
 
 def _vocabulary(spec: ModelSpec, model: Dimensions) -> int:

@@ -15,9 +15,7 @@ from dsee_bench.record import Score
 from dsee_bench.system import distributed
 from dsee_bench.tasks.example import THRESHOLD, Split, Task, threshold_of
 from dsee_bench.training.batch import SortedByLength, collator, encode_split
-from dsee_bench.training.job import Setup
-
-EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does
+from dsee_bench.training.job import EVAL_BATCH, Setup
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from dsee_bench.monitoring.curve import Curve
 
+EVAL_BATCH = 64  # rows; scoring keeps no activations, so this fits wherever training does
 Points = list[dict[str, int | float | None]]  # "step", and one value at it
 
 

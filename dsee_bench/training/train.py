@@ -28,8 +28,8 @@ from dsee_bench.training.batch import (
     encode_split,
 )
 from dsee_bench.training.class_weights import ClassWeights, class_weights
-from dsee_bench.training.evaluate import EVAL_BATCH, arguments, metrics_of, release
-from dsee_bench.training.job import Job, Setup, TuneReport
+from dsee_bench.training.evaluate import arguments, metrics_of, release
+from dsee_bench.training.job import EVAL_BATCH, Job, Setup, TuneReport
 from dsee_bench.training.prompts import NO_LOSS
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
