@@ -74,7 +74,7 @@ def test_bert_base_head_total_and_dense_flops():
 def test_plan_json_has_the_names_that_other_tools_rely_on():
     _, found = planned("method=dsee")
     said = json.loads(plan.as_json(found))
-    assert list(said) == ["run_id", "stages", "parameters", "flops", "estimates", "recipe"]
+    assert list(said) == ["run_id", "stages", "parameters", "flops", "estimates", "memory", "dtype", "recipe"]
     assert [stage["name"] for stage in said["stages"]] == ["low_rank", "sparse", "tune", "prune", "retune"]
     assert all({"name", "sites", "parameters", "flops"} <= set(stage) for stage in said["stages"])
     assert said["stages"][0]["sites"][0] == "bert.encoder.layer.0.attention.self.query"
