@@ -70,7 +70,7 @@ def test_no_text_is_no_split(tokenizer):
 def setup_of(tokenizer, batch_size, length):
     settings = plan.read(sweep.resolved(["task=toy_d2t", "backbone=tiny-gpt2"]))
     recipe = dataclasses.replace(
-        settings.recipe, batch_size=batch_size, gradient_accumulation_steps=1, max_length=length, precision="fp32"
+        settings.recipe, batch_size=batch_size, gradient_accumulation_steps=1, max_length=length, precision="bf16"
     )
 
     class Task:
