@@ -8,8 +8,7 @@ import pytest
 from dsee_bench import config
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
-from dsee_bench.runs import predict_texts, sweep
-from dsee_bench.system import jsonl
+from dsee_bench.runs import answers, predict_texts, sweep
 from dsee_bench.system.shell import as_in_a_shell
 
 COLOURS = ("red", "blue", "green", "black", "white", "brown")
@@ -26,8 +25,8 @@ def tuned(folder, name, *words):
     resolved = sweep.resolved(words)
     assert run(resolved) == 0
     run_id = config.run_id(resolved)
-    (answers,) = jsonl.read(folder / "results" / "work" / run_id / "answers.json")
-    return run_id, answers["dev"]["answers"]
+    kept = answers.of_split(answers.path_of(run_id, folder / "results"), "dev")
+    return run_id, kept["answers"]
 
 
 @pytest.fixture(scope="module")
