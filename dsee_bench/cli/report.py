@@ -67,11 +67,29 @@ def plots(options: argparse.Namespace) -> int:
 
 def page(options: argparse.Namespace) -> int:
     require("report", "dsee-report page", "jinja2", "itables", "statsmodels")
+    from dsee_bench.report.claims import judge_all
+    from dsee_bench.report.claims_text import html
     from dsee_bench.report.page.page import write
 
     report = _report(options)
-    print(f"written: {write(report.records, report.tables, options.results)}")
+    try:
+        judged = html(judge_all([], options.results))
+    except ValueError as error:  # a claim whose runs cannot be compared spares the rest
+        _warn(str(error))
+        judged = ""
+    print(f"written: {write(report.records, report.tables, options.results, judged)}")
     return 1 if report.refused else 0
+
+
+def claims(options: argparse.Namespace) -> int:
+    import json
+
+    from dsee_bench.report.claims import judge_all
+    from dsee_bench.report.claims_text import as_json, markdown
+
+    judged = judge_all(options.names, options.results)
+    print(json.dumps(as_json(judged), indent=1, ensure_ascii=False) if options.json else markdown(judged))
+    return 1 if any(each.missing for each in judged) else 0
 
 
 def status(options: argparse.Namespace) -> int:
@@ -212,6 +230,10 @@ def _parser() -> argparse.ArgumentParser:
     add("plots", text, "plots", "plots sparsity_curve").add_argument("names", **names)
     text = "write DIR/page.html: all runs to sort, filter and open, the tables, and the figures that `plots` drew"
     add("page", text, "page", "page --results ~/sweep/results")
+    text = "judge the claims of conf/claim: confirmed, refuted or undecided; exit code 1 where runs are missing"
+    command = add("claims", text, "claims", "claims comparable_to_full_minilm --json")
+    command.add_argument("names", nargs="*", metavar="CLAIM", help="only these; default: all in conf/claim")
+    command.add_argument("--json", action="store_true", help="print a JSON list")
     text = "list finished, running, interrupted, failed and missing runs, and the commands that resume them"
     sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]
     command = add("status", text, "status", *sweep)

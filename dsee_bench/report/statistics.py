@@ -18,6 +18,7 @@ SIGNIFICANT = 0.05  # the p-value that a significant difference stays below
 RESAMPLES = 1000  # of examples
 SEED_RESAMPLES = 10_000  # of seeds, which cost little
 CONFIDENCE = 0.95
+NO_SPREAD = 1e-9  # what rounding may leave of equal differences
 PERCENT_UNITS = ("0-1", "-1-1")  # shown times 100, as papers print them: in points
 Scores = Mapping[str, Mapping[int, float]]  # task -> seed -> score
 
@@ -51,7 +52,7 @@ class Difference:
         def mean_over_tasks(*samples: Any, axis: int) -> Any:
             return np.mean([np.mean(sample, axis=axis) for sample in samples], axis=0)
 
-        if all(len(set(values)) == 1 for values in self.by_task.values()):
+        if all(max(values) - min(values) < NO_SPREAD for values in self.by_task.values()):
             return self.mean, self.mean
         result = bootstrap(
             tuple(map(np.asarray, self.by_task.values())),
@@ -72,7 +73,7 @@ class Difference:
         if self.seeds < 2:
             return None
         parts = [variance(values) / len(values) for values in self.by_task.values()]
-        if sum(parts) == 0:
+        if sum(parts) < NO_SPREAD**2:
             return None
         from scipy.stats import t
 
