@@ -18,7 +18,9 @@ examples:
   dsee-bench predict rte-minilm-dsee-s0-1a2b3c4d --input new.csv --output answers.csv --data-dir data/glue
   dsee-bench predict exported/ --input reviews.jsonl --output answers.jsonl --texts review
 
-The output has the columns of the input, "answer" and, for classes, "probability of NAME" for each class. Texts are
+The output has the columns of the input, "answer" and, for classes, "probability of NAME" for each class. Of several
+labels "answer" lists those above the threshold (joined by commas in CSV and TSV); of multiple choice it is the label of
+the choice, whose text is "choice", and "probability of choice N" is that of the N-th. Texts are
 written by the run's own prompt and search; --texts then names a column that holds the prompts themselves.
 """
 FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet")
@@ -120,13 +122,18 @@ class Output:
         """Write the answers of the next rows."""
         count = len(next(iter(answers.values())))
         table = self._input.iloc[self.rows : self.rows + count].reset_index(drop=True)
-        table = table.assign(**{name: list(column) for name, column in answers.items()})
+        table = table.assign(**{name: self._cells(column) for name, column in answers.items()})
         if self._path.suffix in STREAMED:
             with self._part.open("a" if self.rows else "w", encoding="utf-8", newline="") as file:
                 file.write(self._text(table, first=not self.rows))
         else:
             self._done.append(table)
         self.rows += count
+
+    def _cells(self, column: Sequence[Any]) -> list[Any]:
+        """Return the cells of a column; CSV and TSV have no lists, so the labels of a row are joined there."""
+        flat = self._path.suffix in (".csv", ".tsv")
+        return [",".join(cell) if flat and isinstance(cell, list) else cell for cell in column]
 
     def finish(self) -> None:
         """Give the file its name, with all answers in it."""

@@ -127,6 +127,7 @@ def outputs_of(setup: Setup) -> TaskOutputs:
     if task.kind == "multi_label":
         outputs["threshold"] = threshold_of(task)
     if task.kind == "multiple_choice":
+        outputs["labels"] = list(setup.places)
         outputs["choices"], outputs["blank"] = list(task.choice_columns), task.blank  # type: ignore[attr-defined]
     return outputs
 

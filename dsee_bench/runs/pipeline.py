@@ -214,6 +214,7 @@ def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
             settings.recipe,
             launch.device,
             launch.save_every,
+            places=data["train"].places,
             truncate=getattr(settings.task, "truncate", None),
         ),
         stage="",

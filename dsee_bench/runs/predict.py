@@ -20,7 +20,8 @@ from dsee_bench.plan import Settings
 from dsee_bench.record import Record
 from dsee_bench.runs import pipeline, predict_texts, state
 from dsee_bench.system.errors import UserError
-from dsee_bench.tasks.example import split_of
+from dsee_bench.tasks.choices import Choosing, questions
+from dsee_bench.tasks.example import THRESHOLD, Split, split_of
 from dsee_bench.tasks.labelled import unlabelled
 from dsee_bench.tasks.rows import Row
 from dsee_bench.training.evaluate import answers_of, logits_of, probabilities_of
@@ -75,21 +76,56 @@ def _settings(found: Record, launch: Mapping[str, Any]) -> Settings:
 def predict(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str, ...]) -> dict[str, list[Any]]:
     """Return the columns of the answers to `rows` of `file`, in their order.
 
-    "answer" holds class names or numbers; for classes "probability of NAME" holds the softmax of the logits. `texts`
-    are the columns of the texts. ValueError names file, line and rule for a row without them.
+    "answer" holds class names, numbers, or a list of the labels above the threshold; for classes and labels
+    "probability of NAME" holds the softmax, or of each label the sigmoid, of the logits. `texts` are the columns of the
+    texts. ValueError names file, line and rule for a row without them.
     """
     outputs = answering.outputs
+    if outputs["kind"] == "multiple_choice":
+        return _chosen(answering, file, rows, texts)
     shares_of = {label: f"probability of {label}" for label in outputs["labels"]}
     _check_free(file, rows, {"answer", *shares_of.values()})
     split = split_of("input", unlabelled(file, rows, texts), files=(file,))
-    with tempfile.TemporaryDirectory() as folder:
-        logits, _ = logits_of(answering.model, answering.setup, split, Path(folder))
-    answers = answers_of(logits, outputs["kind"])
+    logits = _logits(answering, split)
+    answers = answers_of(logits, outputs["kind"], outputs.get("threshold", THRESHOLD))
     if outputs["kind"] == "regression":
         return {"answer": answers}
     shares = probabilities_of(logits, outputs["kind"])
-    named = [outputs["labels"][int(answer)] for answer in answers]
+    names = outputs["labels"]
+    if outputs["kind"] == "multi_label":
+        named: list[Any] = [[name for name, has in zip(names, row, strict=True) if has] for row in answers]
+    else:
+        named = [names[int(answer)] for answer in answers]
     return {"answer": named} | {name: shares[:, index].tolist() for index, name in enumerate(shares_of.values())}
+
+
+def _logits(answering: Model, split: Split[Any]) -> Any:
+    with tempfile.TemporaryDirectory() as folder:
+        return logits_of(answering.model, answering.setup, split, Path(folder))[0]
+
+
+def _chosen(answering: Model, file: Path, rows: Sequence[Row], texts: tuple[str, ...]) -> dict[str, list[Any]]:
+    """Return the answers to questions: the label of the choice, its text, and the probability of each choice.
+
+    The label is the row's own, else the name of the place as the training rows have it, else the place from 0.
+    """
+    outputs = answering.outputs
+    how = Choosing(texts, tuple(outputs.get("choices", ())), label=None, blank=outputs.get("blank"))
+    offered = [how.offered(row) for row in rows]
+    most = max(len(choices) for _, choices in offered)
+    names = [*outputs["labels"], *map(str, range(len(outputs["labels"]), most))]
+    shares_of = [f"probability of choice {number}" for number in range(1, most + 1)]
+    _check_free(file, rows, {"answer", "choice", *shares_of})
+    logits = _logits(answering, split_of("input", questions(rows, how, str(file)), files=(file,)))
+    places = answers_of(logits, outputs["kind"])
+    shares = probabilities_of(logits, outputs["kind"])
+    return {
+        "answer": [(labels or names)[place] for place, (labels, _) in zip(places, offered, strict=True)],
+        "choice": [choices[place] for place, (_, choices) in zip(places, offered, strict=True)],
+    } | {
+        name: [float(share) if at < len(choices) else None for share, (_, choices) in zip(column, offered, strict=True)]
+        for at, (name, column) in enumerate(zip(shares_of, shares.T, strict=True))
+    }
 
 
 def written(answering: Model, file: Path, rows: Sequence[Row], column: str | None) -> Iterator[dict[str, list[Any]]]:

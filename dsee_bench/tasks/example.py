@@ -67,6 +67,7 @@ class Split(Generic[Item]):
     sha256: str
     source: str = field(default="", compare=False)  # the published form of the data set, for the signature of scores
     files: tuple[Path, ...] = field(default=(), compare=False)  # that it was read from
+    places: tuple[str, ...] = field(default=(), compare=False)  # what answers call the choices of a question, in order
     encoded: dict[Any, Any] = field(default_factory=dict, init=False, compare=False, repr=False)  # its tokens
 
     def __len__(self) -> int:

@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dsee_bench.tasks.example import Split, split_of
@@ -29,7 +30,7 @@ def hold_out(data: Mapping[str, Split[Any]], count: int, seed: int) -> dict[str,
         "train": (row for at, row in enumerate(train.examples) if at not in chosen),
         VALIDATION: (row for at, row in enumerate(train.examples) if at in chosen),
     }
-    made = {name: split_of(name, rows, train.files) for name, rows in parts.items()}
+    made = {name: replace(split_of(name, rows, train.files), places=train.places) for name, rows in parts.items()}
     return {**made, **{name: split for name, split in data.items() if name != "train"}}
 
 

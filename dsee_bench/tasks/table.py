@@ -248,6 +248,8 @@ class Table:
             )
             for split, rows in intervals.items()
         }
+        if how is not None:
+            loaded = {split: replace(rows, places=how.names) for split, rows in loaded.items()}
         for split, rows in loaded.items():
             count = read[split] or len(rows)
             published = self.rows.get(split, count)

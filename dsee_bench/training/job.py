@@ -57,6 +57,7 @@ class Setup:
     device: str  # "auto" or "cpu"
     save_every: float = math.inf  # seconds between checkpoints, besides those of evaluations
     curve: "Curve | None" = None  # where loss and dev scores go while a tuning runs
+    places: tuple[str, ...] = ()  # what answers call the choices of a question, in order
     truncate: Truncate | None = None  # which tokens of a long text stay; None: as the tokenizer does
 
 
