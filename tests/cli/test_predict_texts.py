@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from dsee_bench import config
+from dsee_bench import config, plan
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
 from dsee_bench.runs import answers, predict_texts, sweep
@@ -83,3 +83,17 @@ def test_running_text_answers_nothing(folder, capsys):
     words = [str(folder / "lm"), "--input", str(folder / "new.csv"), "--output", str(folder / "y.csv")]
     assert main(words) == 1
     assert "lm reads running text and answers nothing" in capsys.readouterr().err
+
+
+def test_contexts_of_a_data_to_text_task(folder, capsys):
+    words = ["task=toy_d2t", "backbone=tiny-gpt2", "train=demo_nlg", "train.epochs=1", "train.max_rows=64", "threads=1"]
+    words += ["task.decode.contexts=5", "task.decode.splits=[dev]", "task.decode.new_tokens=8", "method=lora"]
+    resolved = sweep.resolved([*words, f"results_dir={folder}/results", f"export={folder}/toy"])
+    assert run(resolved) == 0
+    scored = answers.of_split(answers.path_of(config.run_id(resolved), folder / "results"), "dev")["answers"]
+    contexts = [row.context for row in plan.read(resolved).task.load(None, 0)["dev"].examples[:5]]
+    pd.DataFrame({"mr": contexts}).to_csv(folder / "mr.csv", index=False)
+    path = answered(folder, str(folder / "toy"), "--input", str(folder / "mr.csv"), "--texts", "mr")
+    assert list(pd.read_csv(path, keep_default_na=False)["answer"]) == scored
+    assert main([str(folder / "toy"), "--input", str(folder / "mr.csv"), "--output", str(folder / "z.csv")]) == 1
+    assert "were read from no columns; name that of the contexts by --texts" in capsys.readouterr().err
