@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -95,6 +95,11 @@ class Record:
     data: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {n, sha256}
     not_finite: list[str] | None = None  # "place: value" of every number that is null because it was NaN or infinite
     schema: int = SCHEMA
+
+    def with_costs(self, measured: tuple[Cost, ...]) -> "Record":
+        """Return the record with these costs, in the place of those of the same names."""
+        names = {cost.name for cost in measured}
+        return replace(self, costs=(*(cost for cost in self.costs if cost.name not in names), *measured))
 
     def score(self, name: str, split: str = "dev") -> float | None:
         """Return the value of one score, None where it is undefined; KeyError if no such score is recorded."""

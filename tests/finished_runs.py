@@ -32,7 +32,7 @@ class FinishedRuns:
         return self._done[key]
 
 
-def write(run, folder, *, folding="merged", storage="dense", force=False, **base):
+def write(run, folder, *, folding="merged", storage="dense", force=False, about=None, **base):
     settings, state = run
     return export(
         state.model,
@@ -46,6 +46,7 @@ def write(run, folder, *, folding="merged", storage="dense", force=False, **base
         folding=folding,
         storage=storage,
         force=force,
+        about=about,
     )
 
 

@@ -21,6 +21,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
+from dsee_bench.deploy.card import About, write_card
 from dsee_bench.deploy.manifest import Manifest, TaskOutputs, check_target
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
 from dsee_bench.deploy.own_config import Widths, mark, widths_of
@@ -53,8 +54,12 @@ def export(
     force: bool,
     run_id: str | None = None,
     onnx: bool = False,
+    about: About | None = None,
 ) -> Manifest:
-    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; `model` itself is not changed."""
+    """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; `model` itself is not changed.
+
+    `about` is what the model card says of its run.
+    """
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
     plain, form = detached(model, adapters, spec, folding)
@@ -98,6 +103,8 @@ def export(
             files=manifest.describe_files(making),
             run_id=run_id,
         )
+        write_card(written, base, about, making)
+        written = replace(written, files=manifest.describe_files(making))
         manifest.write(written, making)
         _put(making, folder, lambda old: check_target(old, force, run_id))
     return written

@@ -21,6 +21,8 @@ from dsee_bench.system.files import check_folder, kind
 from dsee_bench.tasks.example import Kind, Truncate
 
 NAME = "manifest.json"
+CARD = "README.md"  # may be edited: nothing reads it
+HUBS = (".gitattributes", ".cache")  # what the hub adds to a repository, and its client to a downloaded folder
 FORMAT, VERSION = "dsee-bench export", 3
 
 Form = Literal["none", "merged", "apart"]
@@ -85,6 +87,15 @@ def contents(folder: Path) -> dict[str, str]:
     return kinds
 
 
+def _own_contents(folder: Path) -> dict[str, str]:
+    """What lies in an exported folder, without the hub's own files."""
+    return {
+        name: of
+        for name, of in contents(folder).items()
+        if not (of == "a file" and PurePosixPath(name).parts[0] in HUBS) and (name, of) != (CARD, "a file")
+    }
+
+
 def describe_files(folder: Path) -> dict[str, FileSum]:
     """Return bytes and sha256 of every file below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -102,8 +113,9 @@ def read(folder: Path) -> Manifest:
     """Return the manifest of an exported folder once every file is found whole; ValueError names what is wrong."""
     manifest = _typed(_content(folder), folder / NAME)
     for name, expected in manifest.files.items():
-        _check(folder, name, expected)
-    for name, of in contents(folder).items():
+        if name != CARD:
+            _check(folder, name, expected)
+    for name, of in _own_contents(folder).items():
         if of != "a file" or name not in {*manifest.files, NAME}:
             raise ValueError(f"{folder / name} is {of} that {NAME} does not name; remove it, or export again")
     if manifest.weights not in manifest.files or not manifest.weights.endswith(".safetensors"):
@@ -140,7 +152,9 @@ def check_target(folder: Path, force: bool, run_id: str | None = None) -> None:
     except ValueError as error:
         raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet") from error
     files = content.get("files")
-    foreign = sorted(contents(folder).keys() - {*(files if isinstance(files, dict) else ()), NAME})
+    foreign = sorted(_own_contents(folder).keys() - {*(files if isinstance(files, dict) else ()), NAME})
+    if isinstance(files, dict) and (folder / CARD).is_file() and _describe(folder / CARD) != files.get(CARD):
+        foreign.append(f"a {CARD} that was edited")
     if foreign:
         raise ValueError(f"export={folder} holds {foreign[0]}, which is not of the exported model; move it away")
     owner = content.get("run_id")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsee_bench.hub import HubFiles, get
+from dsee_bench.hub import HubFiles, cached, get
 from dsee_bench.models import tokenizers
 from dsee_bench.models.access import head_parameters
 from dsee_bench.models.packaged import is_exact, package_folder
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # restricted reader.
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model.bin", "pytorch_model-*-of-*.bin")
 EXTRA = (
+    "README.md",  # the license
     "*.index.json",
     "added_tokens.json",
     "tokenizer*",
@@ -165,6 +166,16 @@ def published(checkpoint: "Backbone") -> tuple[str, str | None] | None:
         return None
     remote = HubFiles(str(checkpoint.hub), "model", checkpoint.revision or "main", (), "")
     return None if remote.local_copy is not None else (remote.repo, checkpoint.revision)
+
+
+def card_of(checkpoint: "Backbone") -> Path | None:
+    """Return where the checkpoint's model card is, if it has one and is on this machine; asks no network."""
+    remote = hub_files(checkpoint)
+    if remote is not None:
+        folder = remote.local_copy or cached(remote)
+    else:
+        folder = find(checkpoint) if checkpoint.path or checkpoint.package else None
+    return None if folder is None else folder / "README.md"
 
 
 def read_config(folder: Path) -> dict[str, Any]:

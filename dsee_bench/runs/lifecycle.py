@@ -154,7 +154,7 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
         tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
         if settings.answers is not None:
             return majority.execute(settings)
-        return execute(settings, tracker, repeat=repeat)
+        return execute(settings, tracker, overrides, repeat=repeat)
 
     outcome = _outcome(settings, work)
     outcome = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
@@ -212,10 +212,8 @@ def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
         measured = rebuild(settings, earlier, measure=_to_measure(settings, earlier))
         if measured:
             signals.defer()
-            names = {cost.name for cost in measured}
-            costs = (*(cost for cost in earlier.costs if cost.name not in names), *measured)
             made_by = {**earlier.made_by, "measured": _made_by(settings, overrides, started)}
-            record.write(replace(earlier, costs=costs, made_by=made_by), settings.results_dir)
+            record.write(replace(earlier.with_costs(measured), made_by=made_by), settings.results_dir)
             values = ", ".join(f"{cost.name} {cost.value:,.1f}" for cost in measured)
             console.output(f"{settings.run_id}: {values}\nrecord: {settings.record}")
         return earlier

@@ -1,6 +1,7 @@
 """One run, from checked settings to a record: load, run the stages, score, count."""
 
 import resource
+import shlex
 import sys
 import tempfile
 import time
@@ -19,12 +20,13 @@ from transformers import set_seed
 from dsee_bench.cache.listing import about
 from dsee_bench.cache.store import Cache, keys
 from dsee_bench.cache.warm_start import start_from
+from dsee_bench.deploy.card import LICENSES, About, license_of
 from dsee_bench.deploy.export import detached, export, outputs_of
 from dsee_bench.deploy.manifest import Manifest
 from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
 from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.heads import for_task
-from dsee_bench.models.load import Loaded, published
+from dsee_bench.models.load import Loaded, card_of, published
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
@@ -47,8 +49,11 @@ from dsee_bench.training.job import Setup
 from dsee_bench.training.perplexity import measure
 
 
-def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
-    """Return the record of the run, without `made_by`; with `repeat`, nothing of the earlier run is reused."""
+def execute(settings: Settings, tracker: Tracker, overrides: Sequence[str] = (), *, repeat: bool) -> Record:
+    """Return the record of the run, without `made_by`; with `repeat`, nothing of the earlier run is reused.
+
+    `overrides` are the command's, for the model card of an export.
+    """
     state, inputs = prepare(settings, settings.work)
     cut = notices.cut_rows(state, tuned=any(isinstance(stage, Tune) for stage in settings.stages.values()))
     for line in notices.of_data(state, cut):
@@ -72,16 +77,18 @@ def execute(settings: Settings, tracker: Tracker, *, repeat: bool) -> Record:
         },
     )
     if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export)
+        _export(settings, state, settings.launch.export, finished, shlex.join(["dsee-bench", *overrides]))
     return finished
 
 
 def rebuild(settings: Settings, earlier: Record, *, measure: bool) -> tuple[Cost, ...]:
     """Build the model of a finished run again, export it if asked for, and return what was measured of it."""
     state = rebuilt(settings, earlier)
+    measured = _measured(settings, state) if measure else ()
     if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export)
-    return _measured(settings, state) if measure else ()
+        record = earlier.with_costs(measured)
+        _export(settings, state, settings.launch.export, record, earlier.made_by["command"])
+    return measured
 
 
 def rebuilt(settings: Settings, earlier: Record) -> RunState:
@@ -133,8 +140,11 @@ def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
     return Curve(file, tracker.add)
 
 
-def _export(settings: Settings, state: RunState, folder: Path) -> None:
-    written = _write(settings, state, folder, _base(settings), onnx=settings.launch.export_onnx)
+def _export(settings: Settings, state: RunState, folder: Path, record: Record, command: str) -> None:
+    base = _base(settings)
+    license = license_of(card_of(settings.backbone)) or LICENSES.get(str(base.hub))
+    about = About(record, settings.source.line(), command, license)
+    written = _write(settings, state, folder, base, onnx=settings.launch.export_onnx, about=about)
     size = sum(file["bytes"] for file in written.files.values()) / 1e6
     info(f"  exported to {folder}: adapter {written.adapter}, {written.storage}, {size:.1f} MB with the tokenizer")
 
@@ -144,7 +154,9 @@ def _base(settings: Settings) -> Base:
     return Base(settings.backbone.name, hub, revision, lambda: _load(settings).model)
 
 
-def _write(settings: Settings, state: RunState, folder: Path, base: Base, *, onnx: bool) -> Manifest:
+def _write(
+    settings: Settings, state: RunState, folder: Path, base: Base, *, onnx: bool, about: About | None = None
+) -> Manifest:
     launch = settings.launch
     return export(
         state.model,
@@ -160,6 +172,7 @@ def _write(settings: Settings, state: RunState, folder: Path, base: Base, *, onn
         force=launch.force,
         run_id=settings.run_id,
         onnx=onnx,
+        about=about,
     )
 
 
