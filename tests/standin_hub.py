@@ -3,6 +3,7 @@
 The client reads its settings when it is imported: start a process of its own with `environment`.
 """
 
+import base64
 import hashlib
 import http.server
 import json
@@ -13,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -35,6 +37,8 @@ class Repo:
     files: dict[str, bytes]
     kind: str = "dataset"
     revision: str = COMMIT
+    private: bool = False
+    messages: list[str] = field(default_factory=list)  # of commits that were pushed
     branches: tuple[str, ...] = ()  # other names of the revision
     head: dict[str, list[Fault]] = field(default_factory=dict)  # by file, for the next HEAD requests, one each
     get: dict[str, list[Fault]] = field(default_factory=dict)  # the same for GET
@@ -62,10 +66,15 @@ def nobody() -> str:
 
 
 class StandIn:
-    """Serves `repos` while the `with` block lasts; `asked` lists the requests as (method, path, Range header)."""
+    """Serves `repos` while the `with` block lasts; `asked` lists the requests as (method, path, Range header).
 
-    def __init__(self, *repos: Repo, root: int = 200) -> None:
+    Who writes must have the `token`; `forbidden` starts the names of repositories that it may not write to.
+    """
+
+    def __init__(self, *repos: Repo, root: int = 200, token: str | None = None, forbidden: str = "nobody/") -> None:
         self.repos = list(repos)
+        self.token, self.forbidden = token, forbidden
+        self.uploads: dict[str, bytes] = {}  # by sha256
         self.root = root  # status of the root, which tells that there is a hub
         self.asked: list[tuple[str, str, str | None]] = []
 
@@ -91,11 +100,85 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.answer()
 
+    def do_POST(self) -> None:
+        self.write()
+
+    def do_PUT(self) -> None:
+        self.write()
+
+    def write(self) -> None:
+        """Answer what the client asks to upload: a new repository, a branch, files, a commit."""
+        path = unquote(self.path.split("?")[0])
+        self.hub.asked.append((self.command, path, None))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if path.startswith("/uploads/"):
+            self.hub.uploads[path.removeprefix("/uploads/")] = body
+            self.reply(200, b"", {})
+        elif path == "/api/validate-yaml":
+            self.answer_json({"errors": [], "warnings": []})
+        elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            self.reply(401, b"{}", {})
+        elif path == "/api/repos/create":
+            self.create(json.loads(body))
+        else:
+            name = re.sub(r"^/(api/models/)?|(\.git)?/(info|preupload|branch|commit)/.*$", "", path)
+            repo = next((repo for repo in self.hub.repos if repo.name == name), None)
+            if repo is None:
+                self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            else:
+                self.change(repo, path, body)
+
+    def create(self, asked: dict[str, Any]) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        found = [repo for repo in self.hub.repos if repo.name == name]
+        if name.startswith(self.hub.forbidden):
+            self.reply(403, b'{"error": "no rights"}', {})
+            return
+        if not found:
+            private = asked.get("visibility") == "private"
+            self.hub.repos.append(Repo(name, {}, kind="model", branches=("main",), private=private))
+        self.answer_json({"url": f"{self.hub.endpoint}/{name}"}, 409 if found else 200)
+
+    def change(self, repo: Repo, path: str, body: bytes) -> None:
+        if "/branch/" in path:
+            repo.branches += (path.rpartition("/")[2],)
+            self.answer_json({})
+        elif "/preupload/" in path:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            modes = [(name, "lfs" if name.endswith(LARGE) else "regular") for name in names]
+            self.answer_json({"files": [{"path": n, "uploadMode": mode, "shouldIgnore": False} for n, mode in modes]})
+        elif "/info/lfs/" in path:
+            objects = json.loads(body)["objects"]
+            urls = [{"upload": {"href": f"{self.hub.endpoint}/uploads/{one['oid']}"}} for one in objects]
+            self.answer_json({"objects": [one | {"actions": url} for one, url in zip(objects, urls, strict=True)]})
+        else:
+            self.commit(repo, [json.loads(line) for line in body.splitlines()])
+
+    def commit(self, repo: Repo, lines: list[dict[str, Any]]) -> None:
+        for line in lines:
+            value = line["value"]
+            match line["key"]:
+                case "header":
+                    repo.messages.append(value["summary"])
+                case "file":
+                    repo.files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile":
+                    repo.files[value["path"]] = self.hub.uploads[value["oid"]]
+                case "deletedFile":
+                    del repo.files[value["path"]]
+        self.answer_json({"commitUrl": f"{self.hub.endpoint}/{repo.name}/commit/{COMMIT}", "commitOid": COMMIT})
+
+    def answer_json(self, content: object, status: int = 200) -> None:
+        self.reply(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
+
     def answer(self) -> None:
         path = unquote(self.path.split("?")[0])
         self.hub.asked.append((self.command, path, self.headers.get("Range")))
         for repo in self.hub.repos:
             prefix = {"model": "models", "dataset": "datasets"}[repo.kind]
+            if path == f"/api/{prefix}/{repo.name}":
+                self.answer_json({"id": repo.name, "sha": repo.revision, "private": repo.private})
+                return
             if path.startswith(f"/api/{prefix}/{repo.name}/"):
                 self.answer_api(repo, path.removeprefix(f"/api/{prefix}/{repo.name}/"))
                 return

