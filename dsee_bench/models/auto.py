@@ -2,7 +2,9 @@
 
 import copy
 import functools
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.families import families
 from dsee_bench.models.load import check_numbers, read_config, weight_names
 from dsee_bench.models.spec import Dtype
-from dsee_bench.system.errors import shown
+from dsee_bench.system.errors import as_mistake, shown
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.completion import filled
 
@@ -58,17 +60,9 @@ def settings(auto: Auto) -> dict[str, object]:
     """Return the checkpoint's settings as a file of conf/backbone states them; a branch becomes its commit."""
     if (auto.hub is None) == (auto.path is None):
         raise ValueError("give one of backbone.hub=OWNER/NAME and backbone.path=DIR")
-    from transformers import CONFIG_MAPPING
-
     folder = _folder(auto)
     content = read_config(folder)
-    family = families().get(str(content.get("model_type")))
-    if family is None:
-        raise ValueError(
-            f"{folder / 'config.json'} has model_type {shown(content.get('model_type'))}, and there is no table of "
-            f"paths for it; choose a checkpoint of {', '.join(sorted(families()))}, or add a file to "
-            "dsee_bench/models/families"
-        )
+    family = _family(content, folder / "config.json")
     commit = folder.name if re.fullmatch("[0-9a-f]{40}", folder.name) else auto.revision
     found = {
         "name": auto.name or (auto.hub or folder.resolve().name).rstrip("/").rpartition("/")[2],
@@ -79,7 +73,7 @@ def settings(auto: Auto) -> dict[str, object]:
         "path": auto.path,
         "random": False,
         "dtype": auto.dtype,
-        **family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(content)),
+        **_numbers(family, content, folder / "config.json"),
     }
     if auto.new_pooler is not None:
         found["new_pooler"] = auto.new_pooler
@@ -88,6 +82,32 @@ def settings(auto: Auto) -> dict[str, object]:
     if auto.new_pooler is None and auto.path is not None and _lacks_pooler(typed, folder):
         found["new_pooler"] = True
     return {validate.TARGET: f"{family.__module__}.{family.__name__}", **found}
+
+
+def _family(content: Mapping[str, Any], path: Path) -> type[Backbone]:
+    """Return the table of the checkpoint's model type; ValueError for one that is not known, or is quantized."""
+    name = content.get("model_type")
+    family = families().get(str(name))
+    if family is None:
+        known = f"choose a checkpoint of {', '.join(sorted(families()))}, or add a file to dsee_bench/models/families"
+        if name is None:
+            raise ValueError(f"{path} has no model_type; add its family's, as {json.dumps('bert')}, or {known}")
+        kind = " of an encoder-decoder" if content.get("is_encoder_decoder") else ""
+        raise ValueError(f"{path} has model_type {shown(name)}{kind}, and there is no table of paths for it; {known}")
+    if content.get("quantization_config") is not None:
+        raise ValueError(
+            f"{path} has a quantization_config: its weights are no plain numbers, which stages need; choose the "
+            "checkpoint before quantization"
+        )
+    return family
+
+
+def _numbers(family: type[Backbone], content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the numbers in config.json, with transformers' own for what it leaves out."""
+    from transformers import CONFIG_MAPPING
+
+    with as_mistake((Exception,), f"{path} cannot be read as {content['model_type']}: "):
+        return family.numbers(CONFIG_MAPPING[content["model_type"]].from_dict(dict(content)))
 
 
 def _folder(auto: Auto) -> Path:

@@ -181,6 +181,10 @@ def card_of(checkpoint: "Backbone") -> Path | None:
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the content of a checkpoint's config.json; ValueError where there is none or it is damaged."""
     path = folder / "config.json"
+    if (folder / "adapter_config.json").is_file() and not path.is_file():
+        raise ValueError(
+            f"{folder} holds an adapter alone; give the checkpoint that it belongs to, or one with the adapter merged"
+        )
     if not path.is_file():
         raise ValueError(f"{folder} holds no config.json; give a folder that from_pretrained reads")
     try:

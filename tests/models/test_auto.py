@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 from standin_hub import COMMIT, Repo, StandIn, environment, nobody
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, T5Config
 
 from dsee_bench import plan, record
 from dsee_bench.cli.bench import run
@@ -83,6 +83,14 @@ def test_a_folder_that_transformers_wrote_is_tuned_pruned_and_exported(model_typ
     assert small.num_parameters() < AutoModelForSequenceClassification.from_config(config).num_parameters()
 
 
+REFUSED_CONFIGS = {
+    "new": {"model_type": "longformer2"},
+    "none_named": {"hidden_size": 8},
+    "quantized": {"model_type": "llama", "quantization_config": {"quant_method": "gptq"}},
+    "odd": {"model_type": "bert", "hidden_size": "wide"},
+    "relative": {"model_type": "bert", "position_embedding_type": "relative_key"},
+    "adapter": {"peft_type": "LORA"},
+}
 REFUSED = [
     # words,                                              part of the message
     ("", "give one of backbone.hub=OWNER/NAME and backbone.path=DIR"),
@@ -90,15 +98,25 @@ REFUSED = [
     ("backbone.path=FOLDER/none", "none holds no config.json"),
     (
         "backbone.path=FOLDER",
-        r"model_type 't5', and there is no table.*choose a checkpoint of .*bert, .*roberta, .*families",
+        r"model_type 't5' of an encoder-decoder, and there is no table.*a checkpoint of .*bert, .*roberta, .*families",
     ),
+    ("backbone.path=FOLDER/new", "model_type 'longformer2', and there is no table.*albert, bert, .*phi3"),
+    ("backbone.path=FOLDER/none_named", "has no model_type; add its family's, .*choose a checkpoint of albert, bert,"),
+    ("backbone.path=FOLDER/quantized", "has a quantization_config.*choose the checkpoint before quantization"),
+    ("backbone.path=FOLDER/odd", "config.json cannot be read as bert: .*hidden_size.* expected int, got str"),
+    ("backbone.path=FOLDER/relative", "position_embedding_type is relative_key, not absolute"),
+    ("backbone.path=FOLDER/adapter", "holds an adapter alone"),
     ("+backbone.layers=3 backbone.path=FOLDER", "'layers' is no key of backbone"),
 ]
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED)
 def test_what_is_refused(words, message, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    (tmp_path / "config.json").write_text(json.dumps(T5Config().to_dict()))
+    for name, content in REFUSED_CONFIGS.items():
+        (tmp_path / name).mkdir()
+        file = "adapter_config.json" if name == "adapter" else "config.json"
+        (tmp_path / name / file).write_text(json.dumps(content))
     with pytest.raises(ConfigError, match=message):
         planned(*words.replace("FOLDER", str(tmp_path)).split())
 

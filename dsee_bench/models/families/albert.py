@@ -14,7 +14,7 @@ class Albert(Backbone):
     model_types = ("albert",)
     kept = Kept(activation=4)
     names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}
-    fixed = {"num_hidden_groups": 1, "inner_group_num": 1}
+    fixed = {"num_hidden_groups": 1, "inner_group_num": 1, "position_embedding_type": "absolute"}
     shared_layers = True
     pooler = "albert.pooler"
     layer = "albert.encoder.albert_layer_groups.{}.albert_layers.0"

@@ -1,5 +1,6 @@
 """BERT, RoBERTa and their relatives: separate query, key and value weights, post-LayerNorm encoder layers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ class Bert(Backbone):
     model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "camembert")
     names = {**NAMES, "types": "type_vocab_size"}
     kept: ClassVar[Kept] = Kept(attention_dropout=True, dropouts=2)
+    fixed: ClassVar[Mapping[str, object]] = {"position_embedding_type": "absolute"}  # transformers has no other now
     paths = {
         "query": "attention.self.query",
         "key": "attention.self.key",

@@ -77,6 +77,8 @@ class Deberta(Backbone):
         pairs = found.get("pos_att_type") or []
         pairs = pairs.lower().split("|") if isinstance(pairs, str) else pairs
         found["pos_att_type"] = "|".join(sorted({pair.strip() for pair in pairs} & {"c2p", "p2c"})) or "none"
+        if not found.get("position_buckets"):
+            found["position_buckets"] = -1
         if found.get("max_relative_positions") == found.get("max_position_embeddings"):
             found["max_relative_positions"] = -1
         if isinstance(found.get("norm_rel_ebd"), str) and "layer_norm" in found["norm_rel_ebd"]:
