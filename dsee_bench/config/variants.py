@@ -12,7 +12,7 @@
 
 `task.variant` names one of `variants`. `from_files` is for a run with a `data_dir`, `from_hub` for one without. Each of
 them fills in what is null or missing, at any depth; so an override such as `task.label=x` stays, and what is shared is
-written once above them. What is left is a task like any other.
+written once above them. A variant with `from_hub: null` has none of that source. What is left is a task like any other.
 """
 
 import copy
@@ -57,7 +57,9 @@ def _of_variant(node: dict[str, Any]) -> dict[str, Any]:
     if variant not in variants:
         known = nearest(str(variant), [str(name) for name in variants])
         raise ConfigError(f"task.variant={variant} is no variant of {family}{known} There are: {names}")
-    return _filled(node, variants[variant])
+    own = variants[variant]
+    without = {name for name in SOURCES if name in own and own[name] is None}  # the family's, which it does not have
+    return {key: value for key, value in _filled(node, own).items() if key not in without}
 
 
 def _filled(node: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ KINDS = {
 def find_files(folder: Path, pattern: str, *, several: bool = False) -> tuple[Path, ...]:
     """Return the files under `folder` matching `pattern`, sorted: one, or all shards (`-00000-of-00003`) of one.
 
-    With `several` a pattern may match any number of files that are no shards. `FILE#KEY` finds FILE. Where none
-    matches, those with .gz after it are taken.
+    With `several` a pattern may match any number of files that are no shards, and packed ones among them. `FILE#KEY`
+    finds FILE.
 
     FileNotFoundError if there is none, if a pattern matches not all shards, or several files that are not shards.
     """
@@ -34,7 +34,9 @@ def find_files(folder: Path, pattern: str, *, several: bool = False) -> tuple[Pa
     name, mark, key = pattern.partition(KEY)
     if mark and not (folder / pattern).exists():
         return tuple(path.with_name(f"{path.name}{KEY}{key}") for path in find_files(folder, name, several=several))
-    paths = tuple(sorted(folder.glob(pattern))) or tuple(sorted(folder.glob(f"{pattern}.gz")))
+    plain, packed = (sorted(folder.glob(name)) for name in (pattern, f"{pattern}.gz"))
+    beside = [path for path in packed if path.with_suffix("") not in plain]
+    paths = tuple(sorted([*plain, *beside]) if several else plain or packed)
     if not paths:
         near = (folder / pattern).parent
         there = sorted(path.name for path in (near if near.is_dir() else folder).iterdir())

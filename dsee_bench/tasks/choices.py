@@ -17,7 +17,7 @@ from dsee_bench.tasks.example import Question
 from dsee_bench.tasks.labelled import check_columns, text_of
 from dsee_bench.tasks.labels import spelled
 from dsee_bench.tasks.rows import Row
-from dsee_bench.tasks.template import cell_at
+from dsee_bench.tasks.template import filled
 
 NO_ANSWER = ("", "-1", "None")  # what a column of answers holds where nobody knows the answer
 
@@ -36,7 +36,7 @@ class Choosing:
     def question(self, row: Row) -> Question | None:
         """Return the question of a row; None where its answer is not known."""
         check_columns(row, () if self.label is None else (self.label,))
-        contexts = [text_of(row, f"column {column!r}", _cell(row, column)) for column in self.texts]
+        contexts = [text_of(row, f"column {column!r}", filled(row, column)) for column in self.texts]
         context = " ".join(text.strip() for text in contexts if text.strip())
         if not context:
             raise ValueError(f"{row.where}: expected a text in column {self.texts[0]!r}, found nothing")
@@ -65,7 +65,7 @@ class Choosing:
             while cells and cells[-1] in (None, ""):  # a row of fewer choices
                 cells.pop()
         else:
-            labels, cells = _parts(row, self.choices[0], _cell(row, self.choices[0]))
+            labels, cells = _parts(row, self.choices[0], filled(row, self.choices[0]))
         texts = tuple(text_of(row, f"choice {number}", cell) for number, cell in enumerate(cells, start=1))
         if len(texts) < 2:
             raise ValueError(f"{row.where}: expected two choices or more, found {shown(list(texts))}")
@@ -92,14 +92,6 @@ class Choosing:
                 "task.label_as=index counts them from 0"
             )
         return names.index(name)
-
-
-def _cell(row: Row, path: str) -> object:
-    """Return the cell of a column, or at a dotted path."""
-    if "." in path:
-        return cell_at(row, path)
-    check_columns(row, [path])
-    return row.cells[path]
 
 
 def answer_name(cell: object) -> str | None:

@@ -11,6 +11,7 @@ from dsee_bench.system.errors import shown
 from dsee_bench.tasks.example import Example, encodable
 from dsee_bench.tasks.labels import ReadLabel, class_of, number_of
 from dsee_bench.tasks.rows import BrokenRows, Row, class_names, read_rows
+from dsee_bench.tasks.template import filled
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ def examples(
     texts: Sequence[str],
     label: str | Sequence[str] | None,
     read_label: ReadLabel,
+    empty: bool = False,  # whether a row may be without a text
 ) -> Iterator[Example]:
     """Yield each row of `source` as an example; ValueError naming file, line and rule for a row that is none.
 
@@ -84,13 +86,12 @@ def examples(
     columns = () if label is None else (label,) if isinstance(label, str) else tuple(label)
     row, dropped = None, 0
     for row in rows:
-        check_columns(row, (*texts, *columns))
-        cells = [row.cells[column] for column in columns]
+        cells = [filled(row, column) for column in columns]
         value = read_label(row, cells[0] if isinstance(label, str) else cells) if columns else None
         if columns and value is None:
             dropped += 1
             continue
-        yield Example(_texts(row, texts), value)
+        yield Example(_texts(row, texts, empty=empty), value)
     if row is None:
         raise ValueError(f"{source} holds no row")
     if dropped:
@@ -104,10 +105,10 @@ def check_columns(row: Row, columns: Iterable[str]) -> None:
         raise ValueError(f"{row.where}: no column {missing[0]!r}; the columns are {', '.join(row.cells)}")
 
 
-def _texts(row: Row, columns: Sequence[str]) -> tuple[str, ...]:
+def _texts(row: Row, columns: Sequence[str], *, empty: bool) -> tuple[str, ...]:
     """Return the texts as they stand, white space kept; one of a pair may be empty (QQP has such questions)."""
-    texts = [text_of(row, f"column {column!r}", row.cells[column]) for column in columns]
-    if not any(map(str.strip, texts)):
+    texts = [text_of(row, f"column {column!r}", filled(row, column)) for column in columns]
+    if not empty and not any(map(str.strip, texts)):
         raise ValueError(f"{row.where}: expected a text in column {columns[0]!r}, found nothing")
     return tuple(texts)
 

@@ -1,7 +1,7 @@
 """The files of a table task: where they are, and the rows in them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -9,10 +9,12 @@ from dsee_bench.monitoring.console import info
 from dsee_bench.system.shell import shell_path
 from dsee_bench.system.sources import check_shards, find_files
 from dsee_bench.tasks import parts
-from dsee_bench.tasks.labelled import check_columns
+from dsee_bench.tasks.forms import Form
+from dsee_bench.tasks.labels import spelled
 from dsee_bench.tasks.nested import inner_rows
 from dsee_bench.tasks.repository import Repository
-from dsee_bench.tasks.rows import BESIDE, FORMATS, Row, class_names, count_rows, read_beside, read_rows
+from dsee_bench.tasks.rows import BESIDE, FORMATS, Row, class_names, count_rows, read_beside
+from dsee_bench.tasks.template import filled
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,10 @@ class Source:
     folder: Path
     repository: Repository | None
     expressions: Mapping[str, str]  # of the task's splits, which other expressions may name
-    columns: tuple[str, ...] | None
+    form: Form
     records: str | None = None
+    no_label: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # column -> marks of rows left out
+    left_out: dict[str, int] = field(default_factory=dict)  # of each file, how many rows
 
     def resolve(self, expression: str) -> list[parts.Interval]:
         """Return the rows that an expression stands for, with the paths of their files."""
@@ -58,7 +62,9 @@ class Source:
     def _found(self, name: str) -> list[str]:
         path = shell_path(name, "task file")
         below = (path.parent, path.name) if path.is_absolute() else (self.folder, str(path))
-        return [str(file) for file in find_files(*below)]
+        if self.form.format == "folders":
+            return [str(below[0] / below[1])]
+        return [str(file) for file in find_files(*below, several=self.repository is None)]
 
     def paths(self, rows: Sequence[parts.Interval]) -> list[Path]:
         """Return the files of these rows."""
@@ -66,16 +72,17 @@ class Source:
 
     def count(self, files: tuple[str, ...]) -> int:
         """Return the rows of files."""
-        if self.records is None and not any(BESIDE in file for file in files):
-            return sum(count_rows(Path(file), *self._layout) for file in files)
+        if self.records is None and not self.no_label and all(file.endswith(".parquet") for file in files):
+            return sum(count_rows(Path(file)) for file in files)
         return sum(1 for file in files for _ in self._read(file))
 
     @property
-    def _layout(self) -> tuple[tuple[str, ...] | None, str | None]:
-        """Columns of files without a header, and the separator; as the card states them, for a repository."""
+    def _form(self) -> Form:
+        """The form of the files; of a repository what the task leaves open is as its card states it."""
         if self.repository is None:
-            return self.columns, None
-        return self.columns or self.repository.columns, self.repository.separator
+            return self.form
+        columns, delimiter = self.repository.columns, self.repository.separator
+        return replace(self.form, columns=self.form.columns or columns, delimiter=self.form.delimiter or delimiter)
 
     def rows(self, intervals: Sequence[parts.Interval]) -> Iterator[Row]:
         """Yield the rows of intervals, each with its file and line."""
@@ -84,17 +91,27 @@ class Source:
             yield from islice(every, interval.begin, interval.end)
 
     def _read(self, file: str) -> Iterator[Row]:
-        columns, separator = self._layout
         if BESIDE in file:
-            return read_beside([Path(each) for each in file.split(BESIDE)], columns)
-        rows = read_rows(Path(file), columns, "error", separator)
-        return rows if self.records is None else inner_rows(rows, self.records)
+            rows = read_beside([Path(each) for each in file.split(BESIDE)], self._form.columns)
+        else:
+            rows = self._form.rows(Path(file))
+        rows = rows if self.records is None else inner_rows(rows, self.records)
+        return self._labelled(file, rows) if self.no_label else rows
+
+    def _labelled(self, file: str, rows: Iterator[Row]) -> Iterator[Row]:
+        """Yield the rows that have a label, and count the others."""
+        left_out = 0
+        for row in rows:
+            if any(str(spelled(filled(row, column))) in marks for column, marks in self.no_label.items()):
+                left_out += 1
+                self.left_out[file] = max(self.left_out.get(file, 0), left_out)  # a file is read more than once
+            else:
+                yield row
 
     def cells(self, intervals: Sequence[parts.Interval], column: str) -> Iterator[tuple[Row, object]]:
         """Yield each row of intervals and its cell of a column."""
         for row in self.rows(intervals):
-            check_columns(row, [column])
-            yield row, row.cells[column]
+            yield row, filled(row, column)
 
     def classes(self, file: str, column: str) -> tuple[str, ...] | None:
         """Return the classes that the file, or the repository's card, names for a column."""

@@ -17,10 +17,13 @@ from dsee_bench.config.limits import Count, Limits
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.metrics import nlg
 from dsee_bench.monitoring.console import info
+from dsee_bench.system.errors import shown
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks import parts, written
+from dsee_bench.tasks import aliases, parts, written
+from dsee_bench.tasks.aliases import Written
 from dsee_bench.tasks.choices import Choosing, place_names, questions
 from dsee_bench.tasks.example import CAUSAL, Split, Truncate, split_of
+from dsee_bench.tasks.forms import Form, Format
 from dsee_bench.tasks.generation import Decoding
 from dsee_bench.tasks.labelled import LabelKind, check_labels, examples
 from dsee_bench.tasks.labels import ReadLabel, class_in, items_of, labels_in, number_of, sorted_names, spelled, switches
@@ -97,6 +100,13 @@ class Table:
     linearize: Literal["totto"] | None = None
     separator: str | None = None
     decode: Decoding | None = None
+    format: Format | None = None  # of files whose ending does not say it, see `forms`
+    encoding: str | None = None
+    pattern: str | None = None
+    delimiter: str | None = None
+    written: Annotated[Written | None, BeforeValidator(aliases.listed)] = None  # the classes as rows have them
+    no_label: Names = ()  # cells that stand for no label; their rows are left out
+    empty_texts: Literal["error", "keep"] | None = None  # of a row without a text; None: error
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in ("train", "dev", "test") if getattr(self, name) is not None}
@@ -129,6 +139,8 @@ class Table:
                         f"task.hub=OWNER/NAME, or a file of rows ({FORMATS}); splits of files here: "
                         f"{', '.join(self._in_files) or 'none'}"
                     )
+        if self.written is not None:
+            aliases.check(self.written, self.labels)
         if self.kind not in CAUSAL and not self.is_open:
             check_labels(self.kind, self.labels, self.metrics)  # type: ignore[arg-type]
 
@@ -255,6 +267,10 @@ class Table:
             published = self.rows.get(split, count)
             if count != published:
                 info(f"  note: {split} of {self.name} has {count:,} rows here, {published:,} as stated")
+        for file, count in source.left_out.items():
+            if count:
+                marks = ", ".join(map(shown, self.no_label))
+                info(f"  note: {file}: {count:,} rows have no label ({marks}) and are left out")
         return loaded
 
     def _examples(
@@ -276,14 +292,22 @@ class Table:
                 yield from questions(every, how, files)
             else:
                 read_label = self._label_reader(source, interval.files[0])
-                yield from examples(files, every, texts=self.texts, label=self.label, read_label=read_label)
+                empty = self.empty_texts == "keep"
+                yield from examples(
+                    files, every, texts=self.texts, label=self.label, read_label=read_label, empty=empty
+                )
 
     def _label_reader(self, source: Source, file: str) -> ReadLabel:
         if self.kind == "regression":
             return number_of
         if not isinstance(self.label, str):
             return switches(self.label)
-        one = class_in(self.labels, source.classes(file, self.label), self.label_as, file)
+        names = source.classes(file, self.label)
+        if self.written is not None:
+            return aliases.reader(
+                self.written, names, file, several=self.kind == "multi_label", separator=self.label_separator
+            )
+        one = class_in(self.labels, names, self.label_as, file)
         return labels_in(self.labels, one, self.label_separator) if self.kind == "multi_label" else one
 
     def _choosing(self, source: Source, intervals: Sequence[parts.Interval]) -> Choosing:
@@ -296,10 +320,15 @@ class Table:
 
     def _source(self, data_dir: Path | None) -> Source:
         if self.hub is None:
-            return Source(data_dir or Path.cwd(), None, self.expressions, self.columns, self.records)
+            return self._files(data_dir or Path.cwd(), None)
         repository = self._repository()
         folder = get(self._remote(repository))
-        return Source(folder, repository, self.expressions, self.columns, self.records)
+        return self._files(folder, repository)
+
+    def _files(self, folder: Path, repository: Repository | None) -> Source:
+        form = Form(self.columns, self.format, self.encoding, self.pattern, self.delimiter)
+        unlabelled = {column: self.no_label for column in self.label_columns if self.no_label}
+        return Source(folder, repository, self.expressions, form, self.records, unlabelled)
 
     def hub_files(self, data_dir: Path | None) -> HubFiles | None:
         """Return what `load` takes from the hub, whatever `data_dir` is given; None where the files are local."""
@@ -327,7 +356,7 @@ class Table:
         return open_repository(self.hub, self.revision, self.config, has_splits=has_splits)
 
     def _remote(self, repository: Repository) -> HubFiles:
-        source = Source(Path(), repository, self.expressions, None)
+        source = Source(Path(), repository, self.expressions, Form())
         names = [name for text in self.expressions.values() for name in source.names(text)]
         return replace(repository.remote, files=tuple(dict.fromkeys(names)))
 

@@ -115,6 +115,17 @@ def _span(row: Row, text: str, mark: str) -> tuple[int, int]:
     return begin, end
 
 
+def filled(row: Row, column: str) -> object:
+    """Return the cell of a column or at a dotted path, or the text of a `column` with braces, which is a template."""
+    if column in row.cells:
+        return row.cells[column]
+    if "{" in column:
+        return Template(column).fill(row)
+    if "." in column:
+        return cell_at(row, column)
+    raise ValueError(f"{row.where}: no column {column!r}; the columns are {', '.join(row.cells)}")
+
+
 def is_list(row: Row, path: str) -> bool:
     """Return whether a list stands at a path of a row."""
     return isinstance(cell_at(row, path), list | tuple)
