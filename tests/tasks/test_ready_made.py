@@ -63,7 +63,7 @@ COUNTED = [
     ("topics", "imdb_cad", "imdb-cad", [], {"train": {"neg": 851, "pos": 856}, "dev": 245, "test": 488}),
     ("intents", "banking77", "banking77", [], {"train": 10003, "dev": 3080}),
     ("intents", "clinc150", "clinc150", [], {"train": 15100, "dev": 3100, "test": 5500}),
-    ("goemotions", "all", "goemotions", [], {"train": 43410, "dev": 5426, "test": 5427}),
+    ("goemotions", "emotions", "goemotions", [], {"train": 43410, "dev": 5426, "test": 5427}),
     ("goemotions", "ekman", "goemotions", [], {"train": 43410, "dev": 5426, "test": 5427}),
     (
         "sts", "sts16", "sts", [],
