@@ -41,7 +41,9 @@ def write(
     for at in range(0, len(contexts), size):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "decode.jsonl"
-            yield list(decode(model, tokenizer, contexts[at : at + size], decoding, file, longest))
+            yield list(
+                decode(model, tokenizer, contexts[at : at + size], decoding, file, longest, outputs.get("truncate"))
+            )
 
 
 def contexts_of(writes: Mapping[str, Any], rows: Sequence[Row], column: str | None) -> list[str]:

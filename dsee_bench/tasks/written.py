@@ -43,6 +43,12 @@ def check(table: "Table") -> None:
     """Raise ValueError unless the settings can be those of a task of its kind."""
     if table.labels:
         raise ValueError(f"labels must be null for {table.kind}, got {list(table.labels)}")
+    if table.truncate is not None and (table.kind == "language_modeling" or table.truncate == "head"):
+        why = {
+            "language_modeling": "running text is cut into blocks, of which none is too long",
+            "generation": "a text goes on from the end of its prompt; take tail, or null, which keeps start and end",
+        }
+        raise ValueError(f"truncate={table.truncate} does not go with {table.kind}: {why[table.kind]}")
     if table.kind == "language_modeling":
         if len(table.texts) != 1:
             raise ValueError(f"texts must name the one column of the text, got {list(table.texts)}")

@@ -68,7 +68,7 @@ def encode(
     examples: Sequence[Example] | Sequence[Question] | Sequence[Completion] | Sequence[Block],
     tokenizer: PreTrainedTokenizerBase,
     max_length: int,
-    truncate: Truncate | None = None,  # of texts with a label; None: as the tokenizer does, most by head
+    truncate: Truncate | None = None,  # None: texts with a label as the tokenizer does, most by head
 ) -> Rows:
     """Return one row an example, cut to `max_length` tokens and not padded.
 
@@ -80,17 +80,24 @@ def encode(
     elif isinstance(examples[0], Block):
         encode_batch = encode_blocks
     elif isinstance(examples[0], Completion):
-        encode_batch = encode_continuations if examples[0].continued else _encode_completions
+        encode_batch = _encode_completions
+        if examples[0].continued:
+            encode_batch = partial(encode_continuations, truncate=truncate)
     dataset = mapped(encode_batch(batch, tokenizer, max_length) for batch in batches(examples))
     return Rows(dataset.remove_columns("cut"), cut=sum(dataset["cut"][:]))
 
 
 def prompts(
-    contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, *, continued: bool = False
+    contexts: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    *,
+    continued: bool = False,
+    truncate: Truncate | None = None,
 ) -> list[list[int]]:
     """Return the tokens before a text to write, cut to fit: a prompt's, or a context's and the end-of-text token."""
     if continued:
-        return continued_prompts(contexts, tokenizer, max_length)
+        return continued_prompts(contexts, tokenizer, max_length, truncate)
     end = tokenizer.eos_token_id
     return [[*ids[: max_length - 1], end] for ids in plain_ids(contexts, tokenizer)]
 

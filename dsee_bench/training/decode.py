@@ -29,7 +29,7 @@ from dsee_bench.monitoring.progress import Counting
 from dsee_bench.record import Score
 from dsee_bench.system import jsonl
 from dsee_bench.system.files import make_room, write_atomically
-from dsee_bench.tasks.example import Split
+from dsee_bench.tasks.example import Split, Truncate
 from dsee_bench.tasks.generation import Decoding, Generation
 from dsee_bench.tasks.scoring import score_outputs
 from dsee_bench.training.batch import prompts
@@ -66,7 +66,8 @@ def answer_texts(
         examples: Sequence[Generation] = data[name].examples[: task.decode.contexts]
         contexts = [example.context for example in examples]
         limit = max_length if examples[0].continued else None
-        texts = decode(model, tokenizer, contexts, task.decode, folder / f"decode.{name}.jsonl", limit)
+        file, truncate = folder / f"decode.{name}.jsonl", getattr(task, "truncate", None)
+        texts = decode(model, tokenizer, contexts, task.decode, file, limit, truncate)
         outputs = folder / f"outputs.{name}.txt"
         make_room(outputs)
         write_atomically(outputs, "".join(f"{' '.join(text.splitlines())}\n" for text in texts))
@@ -90,6 +91,7 @@ def decode(
     decoding: Decoding,
     file: Path,
     max_length: int | None = None,
+    truncate: Truncate | None = None,
 ) -> tuple[str, ...]:
     """Return one text a context, in their order; finished ones are in `file`, from which a later call resumes.
 
@@ -98,7 +100,8 @@ def decode(
     continued = max_length is not None
     room = room_for_context(model, decoding, max_length)
     distinct = list(dict.fromkeys(contexts))
-    ids = dict(zip(distinct, prompts(distinct, tokenizer, room, continued=continued), strict=True))
+    cut = prompts(distinct, tokenizer, room, continued=continued, truncate=truncate)
+    ids = dict(zip(distinct, cut, strict=True))
     longest_first = sorted(distinct, key=lambda context: -len(ids[context]))
     size = decoding.batch_size
     batches = [longest_first[at : at + size] for at in range(0, len(longest_first), size)]

@@ -2,7 +2,8 @@
 
 A prompt stands as it is tokenized alone, after the token that the tokenizer itself begins a text with, if any (as
 Llama's <s>). A space comes before the text, unless the prompt ends in white space; the end-of-text token comes after
-it. What is too long loses the middle of its prompt: the start says what to do, and the text goes on from the end.
+it. What is too long loses the middle of its prompt: the start says what to do, and the text goes on from the end. With
+task.truncate=tail it loses the start.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from dsee_bench.tasks.arrow import Columns
+from dsee_bench.tasks.example import Truncate
 from dsee_bench.tasks.generation import Completion
 
 NO_LOSS = -100  # the label of a token that is not learned, as torch's cross-entropy has it
@@ -18,7 +20,10 @@ Ids = list[int]
 
 
 def encode_continuations(
-    examples: Sequence[Completion], tokenizer: PreTrainedTokenizerBase, max_length: int
+    examples: Sequence[Completion],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+    truncate: Truncate | None = None,
 ) -> Columns:
     """Return rows of start, prompt, text and end, with labels on the text and its end; the prompt is cut to fit."""
     start = start_ids(tokenizer)
@@ -27,7 +32,7 @@ def encode_continuations(
     columns: dict[str, list[Any]] = {"input_ids": [], "attention_mask": [], "labels": [], "cut": []}
     for prompt, text in zip(prompts, texts, strict=True):
         learned = [*text, tokenizer.eos_token_id][: max_length - len(start) - 1]
-        before = [*start, *without_middle(prompt, max_length - len(start) - len(learned))]
+        before = [*start, *fitted(prompt, max_length - len(start) - len(learned), truncate)]
         columns["input_ids"].append([*before, *learned])
         columns["attention_mask"].append([1] * (len(before) + len(learned)))
         columns["labels"].append([NO_LOSS] * len(before) + learned)
@@ -35,15 +40,19 @@ def encode_continuations(
     return columns
 
 
-def continued_prompts(contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int) -> list[Ids]:
+def continued_prompts(
+    contexts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int, truncate: Truncate | None = None
+) -> list[Ids]:
     """Return the tokens of prompts, cut to fit."""
     start = start_ids(tokenizer)
     room = max_length - len(start)
-    return [[*start, *without_middle(ids, room)] for ids in plain_ids(contexts, tokenizer)]
+    return [[*start, *fitted(ids, room, truncate)] for ids in plain_ids(contexts, tokenizer)]
 
 
-def without_middle(ids: Sequence[int], room: int) -> Ids:
-    """Return `room` tokens at most: as many from the start as from the end."""
+def fitted(ids: Sequence[int], room: int, truncate: Truncate | None = None) -> Ids:
+    """Return `room` tokens at most: as many from the start as from the end, or with `tail` those at the end."""
+    if truncate == "tail":
+        return list(ids[max(len(ids) - room, 0) :])
     return list(ids) if len(ids) <= room else [*ids[: (room + 1) // 2], *ids[len(ids) - room // 2 :]]
 
 

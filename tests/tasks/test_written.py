@@ -57,6 +57,7 @@ WRONG = [
     (["task.labels=[a,b]"], "labels must be null for generation"),
     (["task.decode.splits=[train]"], "splits must name at least one, and not train"),
     (["task.decode=null"], "decode is not given"),
+    (["task.truncate=head"], "truncate=head does not go with generation: a text goes on from the end of its prompt"),
     (["task.decode.beams=0"], "task.decode.beams"),
     (["task.prompt={docment}"], "no column 'docment' for {docment}; there is document, summary, all"),
     (["task.target={all.x}"], "no field 'x'"),

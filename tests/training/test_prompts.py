@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dsee_bench.tasks.generation import Continuation
 from dsee_bench.training.batch import cut_prompts, encode, prompts
-from dsee_bench.training.prompts import NO_LOSS, start_ids, without_middle
+from dsee_bench.training.prompts import NO_LOSS, fitted, start_ids
 
 LETTERS = {"<end>": 0, "a": 1, "b": 2, "Ġ": 3, "c": 4, "d": 5, "<s>": 6, "Ċ": 7}  # Ġ is the space, Ċ a line feed
 N = NO_LOSS
@@ -55,10 +55,18 @@ def test_a_prompt_is_the_row_before_its_text(starts, max_length):
 
 
 def test_what_is_cut():
-    assert without_middle([1, 2, 3, 4, 5], 5) == [1, 2, 3, 4, 5]
-    assert without_middle([1, 2, 3, 4, 5], 4) == [1, 2, 4, 5]
-    assert without_middle([1, 2, 3, 4, 5], 3) == [1, 2, 5]
-    assert without_middle([1, 2, 3, 4, 5], 0) == []
+    assert fitted([1, 2, 3, 4, 5], 5) == [1, 2, 3, 4, 5]
+    assert fitted([1, 2, 3, 4, 5], 4) == [1, 2, 4, 5]
+    assert fitted([1, 2, 3, 4, 5], 3) == [1, 2, 5]
+    assert fitted([1, 2, 3, 4, 5], 0) == fitted([1, 2, 3, 4, 5], 0, "tail") == []
+    assert fitted([1, 2, 3, 4, 5], 3, "tail") == [3, 4, 5]
+    assert fitted([1, 2, 3, 4, 5], 9, "tail") == [1, 2, 3, 4, 5]
+    (row,) = encode([Continuation("abdd", "c")], made(), 5, "tail")
+    assert (
+        row["input_ids"]
+        == [*prompts(["abdd"], made(), 2, continued=True, truncate="tail")[0], 3, 4, 0]
+        == [5, 5, 3, 4, 0]
+    )
 
 
 def test_a_space_that_a_tokenizer_adds_itself_stands_once():
