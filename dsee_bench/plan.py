@@ -169,6 +169,7 @@ class Plan:
     tuning: Use  # the batch of a tuning's step
     answering: Use  # the batch of an evaluation
     inference: Memory  # of answering with the final model
+    passes: int | None  # forward passes of an example: one, or one a choice; None: rows have lists of choices
 
     @property
     def largest(self) -> Memory | None:
@@ -216,6 +217,8 @@ def plan(settings: Settings) -> Plan:
     device = settings.launch.device
     tuning = training_use(settings.recipe, device, adapter_dropout=any(map(_drops, settings.stages.values())))
     answering = answering_use(settings.recipe, device, causal=settings.labels is None)
+    passes = _passes(settings.task)
+    tuning, answering = (dataclasses.replace(use, rows=use.rows * (passes or 1)) for use in (tuning, answering))
     steps = []
     estimated: frozenset[str] = frozenset()
     for name, stage in settings.stages.items():
@@ -243,7 +246,16 @@ def plan(settings: Settings) -> Plan:
         tuning,
         answering,
         inference(spec, settings.backbone.dimensions, answering),
+        passes,
     )
+
+
+def _passes(task: Task) -> int | None:
+    """Return the forward passes of an example; None where it is the number of choices in a list of each row."""
+    if task.kind != "multiple_choice":
+        return 1
+    columns: tuple[str, ...] = task.choice_columns  # type: ignore[attr-defined]  # a table task
+    return len(columns) if len(columns) > 1 else None
 
 
 def _drops(stage: Stage) -> bool:
@@ -318,6 +330,7 @@ def as_json(planned: Plan) -> str:
         ],
         "parameters": _parameters(planned.final),
         "flops": _flops(planned, planned.final),
+        "passes": planned.passes,
         "estimates": list(planned.steps[-1].estimates) if planned.steps else [],
         "memory": {
             "training": None if planned.largest is None else dataclasses.asdict(planned.largest),
@@ -352,6 +365,12 @@ def as_text(planned: Plan) -> str:
         f"{planned.before.head:,} parameters.",
         *_memory_lines(planned),
     ]
+    if planned.passes is None:
+        lines.append("An example has a forward pass for each of its choices; the memory is that of one choice a row.")
+    elif planned.passes > 1:
+        lines.append(
+            f"An example has {planned.passes} forward passes, one for each choice, and as many rows in the memory above."
+        )
     if planned.dtype != "float32":
         lines.append(f"Weights that do not train are stored in {planned.dtype}, all others in float32.")
     if any(step.estimates for step in planned.steps):

@@ -71,10 +71,30 @@ def test_bert_base_head_total_and_dense_flops():
     assert said["flops"] == {"tokens": 128, "dense": 22_348_431_360, "final": 22_348_431_360, "saved": 0.0}
 
 
+CHOICES = ["task=custom", "task.kind=multiple_choice", "task.train=a.csv", "task.dev=a.csv", "task.labels=[a,b]"]
+
+
+@pytest.mark.parametrize(
+    ("choices", "passes", "line"),
+    [
+        ("[one,two,three]", 3, "An example has 3 forward passes"),
+        ("all", None, "a forward pass for each of its choices"),
+    ],
+)
+def test_a_question_costs_a_forward_pass_a_choice(choices, passes, line):
+    _, one = planned("method=lora")
+    _, found = planned("method=lora", *CHOICES, f"task.choices={choices}")
+    assert json.loads(plan.as_json(found))["passes"] == passes
+    assert line in plan.as_text(found)
+    assert found.answering.rows == one.answering.rows * (passes or 1)
+
+
 def test_plan_json_has_the_names_that_other_tools_rely_on():
     _, found = planned("method=dsee")
     said = json.loads(plan.as_json(found))
-    assert list(said) == ["run_id", "stages", "parameters", "flops", "estimates", "memory", "dtype", "recipe"]
+    assert list(said) == [
+        *("run_id", "stages", "parameters", "flops", "passes", "estimates", "memory", "dtype", "recipe")
+    ]
     assert [stage["name"] for stage in said["stages"]] == ["low_rank", "sparse", "tune", "prune", "retune"]
     assert all({"name", "sites", "parameters", "flops"} <= set(stage) for stage in said["stages"])
     assert said["stages"][0]["sites"][0] == "bert.encoder.layer.0.attention.self.query"
