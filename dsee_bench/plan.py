@@ -369,7 +369,7 @@ def as_text(planned: Plan) -> str:
         lines.append("An example has a forward pass for each of its choices; the memory is that of one choice a row.")
     elif planned.passes > 1:
         lines.append(
-            f"An example has {planned.passes} forward passes, one for each choice, and as many rows in the memory above."
+            f"An example has {planned.passes} forward passes, one a choice, and as many rows in the memory above."
         )
     if planned.dtype != "float32":
         lines.append(f"Weights that do not train are stored in {planned.dtype}, all others in float32.")

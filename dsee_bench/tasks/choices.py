@@ -114,6 +114,8 @@ def _parts(row: Row, column: str, cell: object) -> tuple[tuple[str, ...], list[o
         if labels and len(labels) != len(cell["text"]):
             raise ValueError(f"{row.where}: column {column!r} has {len(labels)} labels for {len(cell['text'])} texts")
         return tuple(labels), list(cell["text"])
+    if isinstance(cell, Mapping) and "text" in cell:
+        raise ValueError(f"{row.where}: expected a list of texts in column {column!r}, found {shown(cell['text'])}")
     if isinstance(cell, Mapping):
         named = {str(name): text for name, text in cell.items() if text is not None}
         return tuple(named), list(named.values())
@@ -146,30 +148,27 @@ def place_names(rows: Iterable[Row], how: Choosing) -> tuple[str, ...]:
 
     Digits count from 0, unless there is no 0 and a row whose answer is the number of its choices.
     """
-    most, found, from_one = 0, set(), False
+    most, from_one = 0, False
+    found: dict[str, Row] = {}
     for row in rows:
         check_columns(row, [how.label or ""])
         labels, texts = how.offered(row)
         name = answer_name(row.cells[how.label or ""])
-        if name is None or name in labels:
-            continue
-        if name in texts and not name.isdigit() and len(name) > 1:
+        if name is None or name in labels or (name in texts and not name.isdigit() and len(name) > 1):
             continue
         most = max(most, len(texts))
-        found.add(name)
+        found.setdefault(name, row)
         from_one |= name == str(len(texts))
     if not found:
         return ()
     start = int(from_one and "0" not in found)
-    for names in (
-        [str(number) for number in range(start, start + most)],
-        list(string.ascii_uppercase[:most]),
-        list(string.ascii_lowercase[:most]),
-    ):
-        if found <= {*names}:
-            return tuple(names)
-    odd = sorted(found)[:5]
+    if all(name.isdigit() for name in found):
+        return tuple(str(number) for number in range(start, start + most))
+    for letters in (string.ascii_uppercase, string.ascii_lowercase):
+        if all(len(name) == 1 and name in letters for name in found):
+            return tuple(letters[:most])
+    name, row = next((name, row) for name, row in found.items() if not name.isdigit())
     raise ValueError(
-        f"the answers {', '.join(map(shown, odd))} in column {how.label!r} name no place of {most} choices; give "
-        "task.labels=[A,B,...], the names of the places in order"
+        f"{row.where}: the answer {shown(name)} in column {how.label!r} is neither a choice nor the name of its place; "
+        "name the places in order by task.labels=[A,B,...]"
     )

@@ -1,6 +1,7 @@
 """Cells that hold a label: a class, a number, or several labels."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from dsee_bench.tasks.rows import Row
 LISTED = 30  # classes that an error names
 MOST_CLASSES = 1000  # that are found in rows; more are a text or a number
 YAML_WORDS = ("yes", "no", "on", "off", "y", "n")
+WHOLE = re.compile(r"-?\d+\.0")  # a whole number, as pandas writes it where other cells are empty
 SWITCHES = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}  # cells of a column for one label
 Label = int | float | tuple[int, ...]
 ReadLabel = Callable[[Row, Any], Label | None]  # None: the row has no label and is left out
@@ -19,14 +21,15 @@ def class_of(written: Sequence[str]) -> ReadLabel:
     """Return a reader of cells that hold one of `written`, the classes in order.
 
     A cell may hold the text, or the number, true or false that it spells; 1.0, which pandas makes of 1 where other
-    cells are empty, spells 1 too.
+    cells are empty, spells 1 too, and True spells true.
     """
     index: dict[Any, int] = {name: position for position, name in enumerate(written)}
 
     def read(row: Row, cell: object) -> int:
         name = spelled(cell)
-        if isinstance(cell, float) and cell.is_integer() and name not in index:
-            name = str(int(cell))
+        if isinstance(name, str) and name not in index:  # a list is no key
+            name = name.removesuffix(".0") if WHOLE.fullmatch(name) else name
+            name = name.lower() if name in ("True", "False") else name  # as pandas writes them
         if not isinstance(name, str) or name not in index:
             numbered = isinstance(cell, int) and not isinstance(cell, bool) and "0" not in index
             by_place = "; for classes by their number, task.label_as=index" if numbered else ""
@@ -129,6 +132,8 @@ def sorted_names(cells: Iterable[tuple[Row, object]], label: str) -> tuple[str, 
                 f"{row.where}: column {label!r} has more than {MOST_CLASSES} different values; name a column of "
                 "classes by task.label, or kind=regression for numbers"
             )
+    if all(map(WHOLE.fullmatch, found)):
+        found = {name.removesuffix(".0") for name in found}
     try:
         return tuple(sorted(found, key=float))
     except ValueError:
@@ -136,13 +141,15 @@ def sorted_names(cells: Iterable[tuple[Row, object]], label: str) -> tuple[str, 
 
 
 def _name(row: Row, cell: object, label: str) -> str:
-    name = str(int(cell)) if isinstance(cell, float) and cell.is_integer() else spelled(cell)
+    name = spelled(cell)
     if isinstance(name, list | tuple):
         raise ValueError(
             f"{row.where}: column {label!r} holds a list, {shown(cell)}; kind=multi_label takes several labels a row"
         )
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(f"{row.where}: expected a class in column {label!r}, found {shown(cell)}")
+        raise ValueError(
+            f"{row.where}: expected a class in column {label!r}, found {shown(cell)}; give the row one, or leave it out"
+        )
     return name
 
 

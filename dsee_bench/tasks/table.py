@@ -4,6 +4,7 @@ dsee-bench task=hub task.hub=OWNER/NAME task.texts=[premise,hypothesis]
 dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv task.texts=[review] task.label=mood
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -240,7 +241,19 @@ class Table:
             for row, cell in source.cells(rows, label)
             for item in (items_of(cell, separator) if several else [cell])
         )
-        return sorted_names(cells, label)
+        found = sorted_names(cells, label)
+        if len(found) == 1 and not several:
+            raise ValueError(
+                f"every training row has the class {found[0]!r} in column {label!r}; give the classes by task.labels, "
+                "another column by task.label, or other rows"
+            )
+        joined = [name for name in found if several and separator is None and re.search("[,;|]", name)]
+        if joined:
+            raise ValueError(
+                f"the cell {joined[0]!r} in column {label!r} seems to hold several labels; say by task.label_separator "
+                "what parts them, or name the labels by task.labels"
+            )
+        return found
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 

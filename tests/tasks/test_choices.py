@@ -153,6 +153,16 @@ def test_copa_as_published(real_data):
 
 WRONG = [
     # settings, row, part of the message
+    (
+        HELLASWAG,
+        {"ctx": "He", "endings": ["a", "b"], "label": 5},
+        "line 1: the answer 5 is none of the choices; expected",
+    ),
+    (
+        HELLASWAG,
+        {"ctx": "He", "endings": {"text": "a", "label": "A"}, "label": "A"},
+        "expected a list of texts in column",
+    ),
     (HELLASWAG, {"ctx": "He", "endings": "a, b", "label": 0}, "expected a list of choices in column 'endings'"),
     (HELLASWAG, {"ctx": "He", "endings": ["a"], "label": 0}, "line 1: expected two choices or more, found ['a']"),
     (HELLASWAG, {"ctx": "He", "endings": ["a", ""], "label": 0}, "line 1: expected a text in choice 2, found nothing"),
@@ -166,7 +176,7 @@ WRONG = [
     (
         HELLASWAG,
         {"ctx": "He", "endings": ["a", "b"], "label": "right"},
-        "the answers 'right' in column 'label' name",
+        "line 1: the answer 'right' in column 'label' is neither",
     ),
     (HELLASWAG, {"ctx": "He", "endings": ["a", "b"]}, "line 1: no column 'label'; the columns are ctx, endings"),
     (COPA, {"premise": "x", "question": "y", "choice1": "a", "label": 0}, "line 1: no column 'choice2'"),

@@ -96,6 +96,12 @@ WRONG = [
     ({"labels": NAMES}, "a.jsonl", '{"text": "a", "moods": {"joy": 1}}\n', "line 1: unknown label {'joy': 1}"),
     ({"kind": "classification"}, "a.jsonl", '{"text": "a", "moods": ["joy"]}\n', "kind=multi_label takes several"),
     ({"labels": NAMES}, "a.csv", "text,moods\n", "a.csv holds no row"),
+    (
+        {},
+        "a.csv",
+        "text,moods\na,joy|fear\n",
+        "'joy|fear' in column 'moods' seems to hold several labels; say by task.",
+    ),
 ]
 
 

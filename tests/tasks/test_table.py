@@ -188,6 +188,32 @@ def test_words_that_a_yaml_file_takes_for_true_and_false(tmp_path):
         task(train="a.csv", dev="a.csv", **given).load(tmp_path, 0)
 
 
+FOUND = [
+    # cells of the label column of a CSV file, classes, labels, why
+    (["1.0", "0.0", "10.0"], ("0", "1", "10"), [1, 0, 2], "whole numbers, as pandas writes them beside empty cells"),
+    (["0.5", "1.0"], ("0.5", "1.0"), [0, 1], "not all are whole"),
+    (["10", "9", "1"], ("1", "9", "10"), [2, 1, 0], "numbers by size"),
+    (["True", "False"], ("False", "True"), [1, 0], "words"),
+]
+
+
+@pytest.mark.parametrize(("cells", "labels", "places", "why"), FOUND)
+def test_classes_that_are_found_in_rows(cells, labels, places, why, tmp_path):
+    (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"x,{cell}\n" for cell in cells))
+    made = task(train="a.csv", dev="a.csv", labels=None).completed(tmp_path)
+    assert made.labels == labels, why
+    assert [example.label for example in made.load(tmp_path, 0)["dev"].examples] == places, why
+
+
+def test_cells_that_pandas_writes_spell_the_classes(tmp_path):
+    (tmp_path / "a.csv").write_text("text,label,bit\nx,1.0,True\nx,0.0,False\n")
+    for column, labels in (("label", [0, 1]), ("bit", [False, True])):
+        made = task(train="a.csv", dev="a.csv", label=column, labels=labels)
+        assert [example.label for example in made.load(tmp_path, 0)["dev"].examples] == [1, 0]
+    with pytest.raises(ValueError, match="every training row has the class 'x' in column 'text'"):
+        task(train="a.csv", dev="a.csv", label="text", texts=["bit"], labels=None).completed(tmp_path)
+
+
 def test_columns_that_are_numbers(tmp_path):
     (tmp_path / "a.tsv").write_text("fine\tyes\npoor\tno\n")
     made = task(train="a.tsv", dev="a.tsv", columns=[0, 1], texts=[0], label=1)
