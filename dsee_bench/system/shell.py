@@ -13,8 +13,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SPLITS = tuple(f"task.{name}{split}" for name in ("", "split.") for split in ("train", "dev", "test"))
-TEXTS = ("task.prompt", "task.target", "task.answer_pattern", "task.separator")
-TEXTS = ("task.label_separator", "task.blank")  # marks that Hydra takes for its own
+TEXTS = tuple(
+    f"task.{name}" for name in ("prompt", "target", "answer_pattern", "separator", "label_separator", "blank")
+)
 PATHS = ("data_dir", "results_dir", "export", "backbone.path", "task.hub", *SPLITS)
 
 
@@ -33,8 +34,6 @@ def _quoted(word: str) -> str:
     path = re.sub(r"(?<!\\)\$\{(?=[A-Z_][A-Z0-9_]*\})", r"\\${", bare)
     sliced = key.lstrip("+") in SPLITS and re.search(r"[^,\[]\[[^,\[\]]*:[^,\[\]]*\]", bare) is not None
     changed = path != bare or bare.startswith("~") or sliced
-    if key.lstrip("+") in TEXTS and bare == value and not re.search("['\"]|^null$", bare):
-        return f"{key}='{bare}'"
     if key.lstrip("+") not in PATHS or not changed or re.search("['\",]", bare):
         return word
     return f"{key}='{path}'"
