@@ -124,5 +124,5 @@ def test_dev_may_be_measured_on_its_first_rows(tmp_path):
 
 def test_label_smoothing_is_refused_for_numbers():
     settings = plan.read(sweep.resolved(["task=stsb", "train.label_smoothing=0.1"]))
-    with pytest.raises(config.ConfigError, match="stsb is a regression"):
+    with pytest.raises(config.ConfigError, match="stsb is of kind regression"):
         plan.plan(settings)
