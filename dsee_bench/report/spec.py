@@ -66,10 +66,11 @@ class Figure:
     """A figure drawn from the table's rows; `cost` is the horizontal axis where the kind needs one.
 
     tradeoff: scores against a cost, with the Pareto front; curve: scores along a cost, a line a method; dots: scores
-    of each row side by side; training: loss and dev score over steps; heatmap: sparsity by layer and weight.
+    of each row side by side; training: loss and dev score over steps; heatmap: sparsity by layer and weight; times:
+    time saved against FLOPs saved, of each shape of model that was timed.
     """
 
-    kind: Literal["tradeoff", "curve", "dots", "training", "heatmap"]
+    kind: Literal["tradeoff", "curve", "dots", "training", "heatmap", "times"]
     cost: str | None = None
     label: str | None = None  # of the axis
     scale: Literal["linear", "log"] | None = None

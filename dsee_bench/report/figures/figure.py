@@ -14,13 +14,16 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
+from dsee_bench.report.figures import labels
 from dsee_bench.system.files import write_atomically
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito 2008, no yellow
 MARKERS = "os^DvPX*<>"
 LINES = ("-", "--", "-.", ":")
 PANEL = (2.4, 2.1)  # inches
+COLOURS_KEPT = 128  # of a PNG
 LETTERS = 11  # of a title, on an inch of a panel
 LOOK = {
     "axes.grid": True,
@@ -28,11 +31,12 @@ LOOK = {
     "axes.spines.top": False,
     "axes.titlesize": 8,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.08,  # inches; letters are a little wider in SVG than in PNG
+    "figure.dpi": 300,  # print
     "font.size": 8,
     "grid.alpha": 0.3,
     "grid.linewidth": 0.5,
     "legend.frameon": False,
-    "savefig.dpi": 150,
     "svg.hashsalt": "dsee-bench",
 }
 
@@ -84,11 +88,26 @@ class Sheet:
 
     def save(self, path: Path) -> list[Path]:
         """Write `path`.svg and `path`.png, without a date in them."""
-        written = []
+        if any(map(labels.names, self.axes)):
+            for _ in range(2):  # names are arranged by the sizes of the panels, and these leave room for the names
+                self.figure.draw_without_rendering()
+                for axes in self.axes:
+                    labels.arrange(axes)
+            self.figure.set_layout_engine("none")
+        images: dict[Path, io.BytesIO] = {}
         for suffix, metadata in (("svg", {"Date": None}), ("png", {"Software": None})):
-            written.append(path.with_name(f"{path.name}.{suffix}"))
             image = io.BytesIO()
             self.figure.savefig(image, format=suffix, metadata=metadata)
-            write_atomically(written[-1], image.getvalue())
+            images[path.with_name(f"{path.name}.{suffix}")] = image
             self.figure.set_layout_engine("none")  # laid out by the first save: the second one need not do it again
-        return written
+        for target, image in images.items():
+            write_atomically(target, _small(image) if target.suffix == ".png" else image.getvalue())
+        return list(images)
+
+
+def _small(image: io.BytesIO) -> bytes:
+    """A PNG with a palette: a third of the bytes, and no difference to the eye."""
+    packed = io.BytesIO()
+    picture = Image.open(image)
+    picture.convert("RGB").quantize(COLOURS_KEPT).save(packed, "png", optimize=True, dpi=picture.info["dpi"])
+    return packed.getvalue()

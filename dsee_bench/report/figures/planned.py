@@ -9,11 +9,13 @@ from dsee_bench.system.files import file_name
 
 SHOWS = {
     "tradeoff": "Scores against the {label}. A point is a row of the table, its bar the standard deviation over seeds; "
-    "on the grey line no other row is both cheaper and better.",
+    "on the grey line no other row is both cheaper and better. Rows of one cost stand side by side.",
     "curve": "Scores along the {label}. A line is a method, its band the standard deviation over seeds; a dotted line "
     "continues a method that has one point.",
     "dots": "Scores side by side. A large point is a row's mean with its standard deviation, a small one a seed.",
     "heatmap": "Where the zeros are: per cent of each kind of weight in each layer, the mean over tasks and seeds.",
+    "times": "Time saved, measured, against FLOPs saved by the formula, one point for a shape of model. On the dashed "
+    "line what is saved in FLOPs is saved in time.",
     "training": "Training on {task}: the loss above, the score during training below, a line a seed; dotted lines mark "
     "where stages begin.",
 }

@@ -7,7 +7,8 @@ from dsee_bench.record import Record
 from dsee_bench.report.figures.planned import Planned, planned
 from dsee_bench.report.figures.scores import draw_scores
 from dsee_bench.report.figures.sparsity import draw_heatmaps
-from dsee_bench.report.figures.training import draw_training
+from dsee_bench.report.figures.times import draw_times
+from dsee_bench.report.figures.training import draw_training, trained
 from dsee_bench.report.tables import Table
 
 
@@ -19,8 +20,10 @@ def draw(table: Table, read: Callable[[str], Record], folder: Path) -> Iterator[
             case "heatmap":
                 yield from draw_heatmaps(_records(plan, read), path)
             case "training":
-                of_task = {label: runs for label, runs in _records(plan, read).items() if runs}
+                of_task = {label: runs for label, runs in _records(plan, read).items() if any(map(trained, runs))}
                 yield from draw_training(of_task, path) if of_task else ()
+            case "times":
+                yield from draw_times(plan.rows, table.spec.title, path)
             case _:
                 yield from draw_scores(table, plan.rows, plan.figure, path)
 

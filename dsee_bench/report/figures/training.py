@@ -53,6 +53,11 @@ def training(axes: tuple[Axes, Axes], records: Sequence[Record]) -> bool:
     return drawn
 
 
+def trained(record: Record) -> bool:
+    """Return whether a stage of the run has a curve."""
+    return any(facts.get("curve") or facts.get("dev") for _, facts in _stages(record))
+
+
 def curve_of(record: Record, key: str) -> tuple[list[int], list[float]]:
     """Return steps and values of a curve over the whole run: each tuning stage goes on where the last one ended."""
     points = [

@@ -4,12 +4,17 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
 
 from dsee_bench.record import Cost, StageLog
+from dsee_bench.report.figures import labels
 from dsee_bench.report.figures.figure import ink, panels
 from dsee_bench.report.figures.plots import draw
 from dsee_bench.report.figures.scores import Point, curve, pareto, tradeoff
 from dsee_bench.report.figures.sparsity import grid, mean_sparsity
+from dsee_bench.report.figures.times import shapes
 from dsee_bench.report.figures.training import curve_of, dev_metric, stage_starts, training
 from dsee_bench.report.record_check import check
 from dsee_bench.report.records import sparsity_by_site
@@ -237,3 +242,78 @@ def test_a_cost_that_is_not_known_leaves_the_point_out(make):
     with panels(["RTE"]) as sheet:
         assert tradeoff(sheet.axes[0], table.rows, 0, BY_COST)
         assert set(sheet.axes[0].get_legend_handles_labels()[1]) == {"Pareto front", "b"}
+
+
+def test_names_stand_beside_their_points_and_cover_nothing(make, tmp_path):
+    """Twelve rows, as good as each other but one: their names would lie on a heap."""
+    runs = [make(method=f"method_{place}", value=0.8 + place / 1e4 if place else 0.2) for place in range(12)]
+    table = build(frame(runs), spec(), "t")
+    titles = ["RTE", "RTE again"]
+    with panels(titles, across=2, size=(3.6, 2.1)) as sheet:
+        for axes in sheet.axes:
+            assert tradeoff(axes, table.rows, 0, BY_COST)
+        sheet.save(tmp_path / "figure")
+        renderer = FigureCanvasAgg(sheet.figure).get_renderer()
+        texts = [text for axes in sheet.axes for text in labels.names(axes)]
+        assert [text.get_text() for text in texts[:12]] == [row.label for row in table.rows]
+        boxes = [Text.get_window_extent(text, renderer) for text in texts]
+        panes = [axes.get_window_extent(renderer) for axes in sheet.axes]
+        assert not any(a.overlaps(b) for a, b in itertools.combinations([*boxes, *panes], 2))
+        assert all(box.x0 >= 0 and box.x1 <= sheet.figure.bbox.width for box in boxes)
+
+
+PLACES = [
+    # heights,         gap,  places,            why
+    ([0.2, 0.8], 0.1, [0.2, 0.8], "far apart: where they are"),
+    ([0.5, 0.5], 0.1, [0.45, 0.55], "in one place: half a gap each way, in their order"),
+    ([0.52, 0.5], 0.1, [0.56, 0.46], "too close: moved alike, the higher one stays above"),
+    ([0.0, 0.0], 0.1, [0.0, 0.1], "not below the panel"),
+    ([0.5, 1.0, 1.0], 0.25, [0.5, 0.75, 1.0], "not above it"),
+    ([0.5, 0.5, 0.5], 1.0, [-0.5, 0.5, 1.5], "no room: beyond both ends"),
+]
+
+
+@pytest.mark.parametrize(("heights", "gap", "places", "why"), PLACES)
+def test_names_are_spread(heights, gap, places, why):
+    assert labels.spread(heights, gap) == pytest.approx(places), why
+
+
+BARS = [
+    # (x, low, high),                                   shifts,        why
+    ([(0, 0, 1), (5, 0, 1)], [0, 0], "other costs"),
+    ([(0, 0, 1), (0, 2, 3)], [0, 0], "one cost, bars apart"),
+    ([(0, 0, 1), (0, 0.5, 2)], [-2.5, 2.5], "one cost, bars that touch: side by side"),
+    ([(0, 0, 3), (0.5, 1, 2), (0, 2.5, 4)], [-2.5, 2.5, 2.5], "the third finds room above the second"),
+]
+
+
+@pytest.mark.parametrize(("bars", "shifts", "why"), BARS)
+def test_bars_of_one_cost_are_drawn_side_by_side(bars, shifts, why):
+    assert labels.beside(bars, near=1) == shifts, why
+
+
+def test_a_png_has_300_dots_an_inch(runs, tmp_path):
+    (path,) = [path for path in draw(build(frame(runs), spec((BY_COST,)), "t"), by_id(runs), tmp_path)
+               if path.suffix == ".png"]  # fmt: skip
+    assert Image.open(path).info["dpi"] == pytest.approx((300, 300), abs=0.01)
+
+
+def test_time_saved_is_drawn_once_for_a_shape_of_model(make, tmp_path):
+    """Two tasks narrowed alike, timed apart: tables pool their times, and one point stands for both."""
+    times = (Cost("latency_ms", 75.0, "ms", "a clock"), Cost("latency_dense_ms", 100.0, "ms", "a clock"))
+    saved = (Cost("flops_saved", 0.3, "share", ""), *times)
+    runs = [replace(make(task, value=0.5), costs=saved) for task in ("rte", "sst2")]
+    columns = (ScoreColumn("rte", "accuracy", "RTE"), ScoreColumn("sst2", "accuracy", "SST-2"))
+    table = build(frame(runs), replace(spec((Figure("times"),)), columns=columns), "t")
+    assert shapes(table.rows[0]) == [pytest.approx((30, 25))]
+    assert {path.name for path in draw(table, by_id(runs), tmp_path)} == {"t-times-minilm.png", "t-times-minilm.svg"}
+    untimed = build(frame([make()]), spec((Figure("times"),)), "t")
+    assert list(draw(untimed, by_id(runs), tmp_path)) == []
+
+
+def test_a_cost_of_nothing_has_no_place_on_a_logarithmic_axis(make):
+    runs = [make(method="a", parameters=0), make(method="b")]
+    table = build(frame(runs), spec(), "t")
+    with panels(["RTE"]) as sheet:
+        assert tradeoff(sheet.axes[0], table.rows, 0, BY_COST)
+        assert [text.get_text() for text in labels.names(sheet.axes[0])] == ["b"]
