@@ -2,8 +2,9 @@
 
 import contextlib
 import json
+import pickle
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from dsee_bench.models.access import head_parameters
 from dsee_bench.models.packaged import is_exact, package_folder
 from dsee_bench.monitoring import console
 from dsee_bench.system.checksum import sha256
-from dsee_bench.system.errors import as_mistake, shown
+from dsee_bench.system.errors import UserError, as_mistake, shown
 from dsee_bench.system.shell import shell_path
 
 if TYPE_CHECKING:
@@ -89,16 +90,26 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
         return Loaded(_prepared(model, checkpoint, head), tokenizer, {"source": "random"})
     folder = find(checkpoint)
     check_numbers(checkpoint, folder)
+    weights = next((found for pattern in WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
+    _refuse_pointers(weights)
     # transformers and safetensors have errors of many kinds for files that are damaged or of another model.
     wants = f"{folder} cannot be loaded as {checkpoint.name}; it must be whole, as save_pretrained writes it: "
-    with as_mistake((Exception,), wants):
-        model, info = model_class.from_pretrained(
-            folder,
-            output_loading_info=True,
-            dtype=checkpoint.dtype or "float32",
-            ignore_mismatched_sizes=bool(head),
-            **head,
-        )
+    try:
+        with as_mistake((Exception,), wants):
+            model, info = model_class.from_pretrained(
+                folder,
+                output_loading_info=True,
+                dtype=checkpoint.dtype or "float32",
+                ignore_mismatched_sizes=bool(head),
+                **head,
+            )
+    except UserError as error:
+        if not isinstance(error.__cause__, pickle.UnpicklingError):
+            raise
+        raise ValueError(
+            f"{weights[0]} is damaged, or holds more than tensors, which are all that is read from a pickle; give "
+            "the checkpoint as safetensors"
+        ) from error
     _refuse_missing(checkpoint, folder, model, info, head)
     if head and not info["missing_keys"] and not info["mismatched_keys"]:
         console.info(f"the task head is that of {folder}: its outputs are taken for the task's, in order")
@@ -107,7 +118,6 @@ def _load(checkpoint: "Backbone", auto_class: str, **head: Any) -> Loaded:
     _refuse_unknown_tokens(folder, model, tokenizer)
     if checkpoint.generates:  # a classifier finds a text's last token by it
         model.config.pad_token_id = tokenizer.pad_token_id
-    weights = next((found for pattern in WEIGHTS if (found := sorted(folder.glob(pattern)))), [])
     files = {path.name: sha256(path) for path in weights}
     source = checkpoint.path or checkpoint.package or f"{checkpoint.hub}@{checkpoint.revision}"
     return Loaded(_prepared(model, checkpoint, head), tokenizer, {"source": source, **files})
@@ -181,9 +191,10 @@ def card_of(checkpoint: "Backbone") -> Path | None:
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the content of a checkpoint's config.json; ValueError where there is none or it is damaged."""
     path = folder / "config.json"
-    if (folder / "adapter_config.json").is_file() and not path.is_file():
+    if (folder / "adapter_config.json").is_file():
+        beside = "an adapter beside the weights, which would be attached" if path.is_file() else "an adapter alone"
         raise ValueError(
-            f"{folder} holds an adapter alone; give the checkpoint that it belongs to, or one with the adapter merged"
+            f"{folder} holds {beside}; give a folder with the checkpoint alone, or with the adapter merged"
         )
     if not path.is_file():
         raise ValueError(f"{folder} holds no config.json; give a folder that from_pretrained reads")
@@ -206,7 +217,7 @@ def weight_names(folder: Path) -> set[str]:
     if single.is_file():
         with single.open("rb") as file, contextlib.suppress(ValueError, struct.error):
             (size,) = struct.unpack("<Q", file.read(8))
-            names |= json.loads(file.read(size)).keys()
+            names |= json.loads(file.read(min(size, single.stat().st_size))).keys()
     return names
 
 
@@ -215,6 +226,14 @@ def check_numbers(checkpoint: "Backbone", folder: Path, way_out: str = AUTO) -> 
     wrong = checkpoint.differences(read_config(folder))
     if wrong:
         raise ValueError(f"{folder} is no {checkpoint.name}: {'; '.join(wrong)}; {way_out}")
+
+
+def _refuse_pointers(weights: Sequence[Path]) -> None:
+    """ValueError for a file that git left as a pointer to the weights."""
+    for path in weights:
+        with path.open("rb") as file:
+            if file.read(12) == b"version http":
+                raise ValueError(f"{path} is a pointer of Git LFS, not the weights; fetch them: git lfs pull")
 
 
 def _refuse_missing(

@@ -129,6 +129,29 @@ def test_weights_that_are_missing_or_of_another_shape_are_refused(tmp_path):
             loaded(tmp_path)
 
 
+class Code:
+    """Anything but a tensor."""
+
+    def __reduce__(self):
+        return print, ("this must not be run",)
+
+
+def test_files_that_are_no_weights_are_named(tmp_path, capsys):
+    saved(tmp_path, "bert", "AutoModel")
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 100\n")
+    with pytest.raises(ValueError, match=r"model\.safetensors is a pointer of Git LFS.*git lfs pull"):
+        loaded(tmp_path)
+    weights.unlink()
+    torch.save({"embeddings.word_embeddings.weight": Code()}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"pytorch_model\.bin is damaged, or holds more than tensors"):
+        loaded(tmp_path)
+    assert "must not be run" not in capsys.readouterr().out
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match="holds an adapter beside the weights, which would be attached"):
+        loaded(tmp_path)
+
+
 @pytest.mark.parametrize("lm", [False, True])
 @pytest.mark.parametrize("layout", ["shards", "pickle", "pickled shards", "no architectures"])
 def test_layouts_of_the_weights(layout, lm, tmp_path):
