@@ -6,6 +6,7 @@ then read by `rows`, which names file and row of a mistake. Scripts of a reposit
 """
 
 import functools
+import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -108,6 +109,7 @@ def _described(remote: HubFiles, root: Path, config: str | None) -> Repository:
     from datasets.info import DatasetInfosDict
     from datasets.utils.metadata import MetadataConfigs
 
+    logging.getLogger("datasets.info").setLevel(logging.ERROR)  # it warns of counts that a card does not state
     card = _card(root)
     configs = MetadataConfigs.from_dataset_card_data(card)
     infos = DatasetInfosDict.from_dataset_card_data(card)
