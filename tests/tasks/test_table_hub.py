@@ -124,6 +124,11 @@ PLAIN = {  # no card: splits are told by the names of files
     "train.jsonl": b'{"text": "a", "label": true}\n{"text": "b", "label": false}\n',
     "test.jsonl": b'{"text": "c", "label": true}\n',
 }
+CONVERTED = {  # the hub's own branch of parquet files: a folder for each configuration, and no card
+    "copa/train/0000.parquet": parquet(4),
+    "copa/validation/0000.parquet": parquet(2, first=50),
+    "boolq/train/0000.parquet": b"not asked for",
+}
 SCRIPT = {"README.md": b"---\nlicense: mit\n---\n", "data.py": b"raise SystemExit"}
 
 
@@ -131,6 +136,7 @@ def data_sets():
     return (
         Repo("some/nli", FILES, branches=("main", "v1")),
         Repo("some/plain", PLAIN, branches=("main",)),
+        Repo("some/converted", CONVERTED, branches=("refs/convert/parquet",)),
         Repo("some/script", SCRIPT, branches=("main",)),
     )
 
@@ -206,6 +212,16 @@ def test_layouts_of_repositories(tmp_path):
     assert parts["data"]["train"] == numbered(7, 8)
     assert parts["data"]["test"] == numbered(100)
     assert [len(split) for split in files["data"].values()] == [9, 3]
+
+
+def test_the_branch_of_converted_files(tmp_path):
+    words = ["task=hub", "task.hub=some/converted", "task.config=copa", "task.revision=refs/convert/parquet"]
+    with StandIn(*data_sets()) as hub:
+        (online,) = read_all([[*words, "task.texts=[premise]"]], hub.endpoint, tmp_path)
+    (offline,) = read_all([[*words, "task.texts=[premise]"]], "http://127.0.0.1:9", tmp_path, HF_HUB_OFFLINE="1")
+    assert online == offline
+    assert online["task"]["revision"] == COMMIT
+    assert {name: len(rows) for name, rows in online["data"].items()} == {"train": 4, "dev": 2}
 
 
 def test_mistakes(tmp_path):
