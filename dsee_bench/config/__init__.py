@@ -76,6 +76,8 @@ def option(group: str, name: str) -> dict[str, Any]:
 
 def check_overrides(overrides: Sequence[str]) -> None:
     """Raise ConfigError for an unknown option or key among the overrides; Hydra checks its own settings."""
+    from dsee_bench.config.shorthand import spelled_out, variants  # it reads options by this module
+
     parsed = [parse(override) for override in overrides]
     choices: dict[str, str] = {}
     keys: list[str] = []
@@ -86,12 +88,12 @@ def check_overrides(overrides: Sequence[str]) -> None:
         if name in GROUPS:
             values = _values(override)
             for value in values:
-                if (name, value) != ("experiment", "None"):
-                    _known(value, options(name), f"option of {name}")
+                if (name, value) != ("experiment", "None") and value not in options(name):
+                    _known(value, [*options(name), *(variants() if name == "task" else [])], f"option of {name}")
             choices[name] = values[0]
         else:
             keys.append(name)
-    config = compose([f"{group}={choice}" for group, choice in choices.items()])
+    config = compose(spelled_out([f"{group}={choice}" for group, choice in choices.items()]))
     for key in keys:
         _check_key(config, key)
 

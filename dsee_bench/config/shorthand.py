@@ -18,6 +18,11 @@ def spelled_out(words: Sequence[str]) -> list[str]:
     return made
 
 
+def variants() -> list[str]:
+    """Return the names of all variants, which `task` takes like options of its own."""
+    return sorted({name for family in options("task") for name in option("task", family).get("variants") or ()})
+
+
 def _families(variant: str) -> list[str]:
     """Return the families that have a variant of this name."""
     return [family for family in options("task") if variant in (option("task", family).get("variants") or ())]

@@ -15,6 +15,7 @@ from dsee_bench import config, plan
 from dsee_bench.config import ConfigError
 from dsee_bench.config.flags import check_composed
 from dsee_bench.config.launch import Launch
+from dsee_bench.config.shorthand import spelled_out
 from dsee_bench.models import auto
 from dsee_bench.runs import data_check
 from dsee_bench.runs.state import state_of
@@ -96,7 +97,10 @@ def _is_seed(word: str) -> bool:
 
 
 def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield the overrides of each cell in the order of Hydra's basic sweeper: the last swept key changes first."""
+    """Yield the overrides of each cell in the order of Hydra's basic sweeper: the last swept key changes first.
+
+    A variant of a family of tasks may stand among the tasks.
+    """
     values: dict[str, list[str]] = {}
     for word in (*(f"{key}={value}" for key, value in params.items()), *words):
         override = config.parse(word)
@@ -106,7 +110,7 @@ def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[t
         swept = override.is_sweep_override()
         options = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
         values[key] = [f"{key}={option}" for option in options]
-    return itertools.product(*values.values())
+    return (tuple(spelled_out(cell)) for cell in itertools.product(*values.values()))
 
 
 def unfinished(cells: Sequence[Cell]) -> list[Cell]:

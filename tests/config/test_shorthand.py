@@ -2,8 +2,9 @@
 
 import pytest
 
-from dsee_bench.config import ConfigError
+from dsee_bench.config import ConfigError, check_overrides
 from dsee_bench.config.shorthand import spelled_out
+from dsee_bench.runs import sweep
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,15 @@ def test_an_option_comes_before_a_variant_and_two_families_are_named(monkeypatch
     assert spelled_out(["task=rte"]) == ["task=rte"]
     with pytest.raises(ConfigError, match=r"task=one task.variant=mine or task=two task.variant=mine"):
         spelled_out(["task=mine"])
+
+
+def test_variants_stand_among_the_tasks_of_a_sweep():
+    cells = sweep.expand(["task=mr,rte,trec6", "backbone=tiny-bert", "method=lora"])
+    assert [cell.run_id.split("-")[0] for cell in cells] == ["mr", "rte", "trec6"]
+    (spelled,) = sweep.expand(["task=sentences", "task.variant=mr", "backbone=tiny-bert", "method=lora"])
+    assert cells[0].run_id == spelled.run_id
+
+
+def test_a_variant_is_proposed_for_a_name_that_is_near_it():
+    with pytest.raises(ConfigError, match="'trec' is no option of task; did you mean 'trec6'"):
+        check_overrides(["task=trec"])
