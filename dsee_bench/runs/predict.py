@@ -43,11 +43,13 @@ def exported(folder: Path, device: str) -> Model:
     # Of the settings only those below are read to answer; the others are the defaults.
     default = plan.read(config.resolve(config.compose(["task=toy_pairs"])))
     recipe = dataclasses.replace(default.recipe, max_length=outputs["max_length"], precision=outputs["precision"])
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = load(folder)
+    # With the model's configuration: transformers would warn of a config.json that `load` alone reads.
+    tokenizer = AutoTokenizer.from_pretrained(folder, config=model.config, local_files_only=True)
     if outputs["kind"] == "generation" and tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     setup = Setup(tokenizer, default.task, recipe, device, truncate=outputs.get("truncate"))
-    return Model(load(folder), setup, outputs)
+    return Model(model, setup, outputs)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,13 @@
 
 import copy
 import json
+import logging
 import os
 import pickle
 
 import pytest
 import torch
+import transformers
 from finished_runs import QUICK, FinishedRuns, logits, write
 from omegaconf import OmegaConf
 from peft import LoraConfig, get_peft_model
@@ -24,7 +26,7 @@ from dsee_bench import config
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.export import _put
 from dsee_bench.deploy.manifest import check_target
-from dsee_bench.runs import sweep
+from dsee_bench.runs import predict, sweep
 
 METHODS = config.options("method")
 ON_TINY = {"dsee_authors": ["method.stages.sparse.placement=decomposition"]}  # the authors' constants need 496 rows
@@ -204,6 +206,19 @@ def test_plain_transformers_names_the_loader_of_what_it_cannot_read(method, aske
     with pytest.raises((OSError, RuntimeError)):
         BertForSequenceClassification.from_pretrained(tmp_path / "out")
     assert AutoTokenizer.from_pretrained(tmp_path / "out")("ein Test") == run[1].setup.tokenizer("ein Test"), why
+
+
+def test_predict_is_told_nothing_of_a_form_that_it_reads(finished, tmp_path):
+    write(finished("dsee_structured"), tmp_path / "out")
+    messages = []
+    handler = logging.Handler()
+    handler.emit = messages.append
+    transformers.utils.logging.add_handler(handler)
+    try:
+        assert predict.exported(tmp_path / "out", "cpu").setup.tokenizer("a").input_ids
+    finally:
+        transformers.utils.logging.remove_handler(handler)
+    assert not messages
 
 
 def test_plain_transformers_does_not_give_half_a_model(finished, tmp_path):
