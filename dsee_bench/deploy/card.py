@@ -19,7 +19,10 @@ from dsee_bench.system import secrets
 from dsee_bench.tasks.example import CAUSAL
 
 # The hub's names of metrics, where they differ from ours.
-METRICS = {"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"}
+METRICS = {
+    **{"matthews": "matthews_correlation", "pearson": "pearsonr", "spearman": "spearmanr"},
+    **dict.fromkeys(("macro_f1", "micro_f1", "weighted_f1"), "f1"),
+}
 PIPELINES = {**dict.fromkeys(CAUSAL, "text-generation"), "multiple_choice": "multiple-choice"}
 # Of checkpoints in conf/backbone, as their cards on the hub say; a card beside the weights goes before.
 LICENSES = {
@@ -217,6 +220,7 @@ def _number(value: float | None) -> str:
 def _limits(exported: Manifest, base: Base) -> str:
     found = [
         f"Texts are cut after {exported.task['max_length']} tokens." if exported.task["texts"] else "",
+        "It gives one number a choice; the largest answers." if exported.task["kind"] == "multiple_choice" else "",
         "It was scored on the data named here alone; no bias or safety of its answers was measured.",
         "" if base.hub else "The checkpoint it began with is not on the hub, or not with the same weights.",
         "The checkpoint's license holds for this model, too.",
