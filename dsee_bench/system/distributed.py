@@ -10,9 +10,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
+FSDP = "ACCELERATE_USE_FSDP"  # "true" asks for it; `accelerate launch --use_fsdp` sets it
+_asked = {FSDP: False}
 PATIENCE = datetime.timedelta(days=7)  # workers wait while the main process generates texts or waits for another run
 # In the errors of gloo, NCCL and the store after a process has ended; gloo has no class of its own for that.
 ENDED = ("closed by peer", "reset by peer", "broken pipe", "remote process exited", "connection was likely closed")
+
+
+def uses_fsdp() -> bool:
+    """Return whether weights are shared out among the processes of the run while it tunes."""
+    return _asked[FSDP]
 
 
 def world_size() -> int:
@@ -47,6 +54,9 @@ def join_group(*, on_cpu: bool) -> None:
 
     if world_size() == 1 or distributed.is_initialized():
         return
+    # The tunings alone are sharded (training/sharded.py): each process loads and scores a whole model.
+    _asked[FSDP] = os.environ.get(FSDP, "false").lower() in ("1", "true")
+    os.environ[FSDP] = os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     if not on_cpu:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("gloo" if on_cpu else "cpu:gloo,cuda:nccl", timeout=PATIENCE)

@@ -31,6 +31,7 @@ from dsee_bench.training.class_weights import ClassWeights, class_weights
 from dsee_bench.training.evaluate import arguments, metrics_of, release
 from dsee_bench.training.job import EVAL_BATCH, Job, Setup, TuneReport
 from dsee_bench.training.prompts import NO_LOSS
+from dsee_bench.training.sharded import sharding
 from dsee_bench.training.trainer import HoldMasks, ResumingTrainer, SaveBetween
 
 CURVE_POINTS = 50  # of the training loss, in the record
@@ -56,31 +57,32 @@ def tune(job: Job) -> TuneReport:
     progress = Progress(job.name, job.dev.name, job.ranked_by, setup.curve)
     masks = HoldMasks(job.masks)
     weights = _weights(setup, rows)
-    trainer = ResumingTrainer(
-        job.penalties,
-        job.after_step,
-        job.best_after,
-        weights,
-        model=job.model,
-        args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
-        train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
-        eval_dataset=SortedByLength(dev_rows),
-        data_collator=collator(setup.tokenizer, rows, dev_rows),
-        compute_metrics=None if job.writes else metrics_of(setup.task, job.dev.name),
-        callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(setup.save_every)],
-    )
-    trainer.remove_callback(PrinterCallback)
-    start = distributed.from_main_process(lambda: checkpoint.newest(job.folder))
-    before = 0 if start is None else checkpoint.step_of(start)
-    if before:
-        info(f"  {job.name}: goes on from step {before}")
-    started = time.perf_counter()
-    try:
-        trainer.train(resume_from_checkpoint=None if start is None else str(start))
-    finally:
-        masks.release()
-        release(trainer, job.model)
-        progress.close()
+    with sharding(job) as model:
+        trainer = ResumingTrainer(
+            job.penalties,
+            job.after_step,
+            job.best_after,
+            weights,
+            model=model,
+            args=_arguments(job, recipe.steps(len(job.train), job.epochs)),
+            train_dataset=GroupedByLength(rows, recipe.batch_size, job.seed),
+            eval_dataset=SortedByLength(dev_rows),
+            data_collator=collator(setup.tokenizer, rows, dev_rows),
+            compute_metrics=None if job.writes else metrics_of(setup.task, job.dev.name),
+            callbacks=[progress, Answering(job.dev.name), masks, SaveBetween(setup.save_every)],
+        )
+        trainer.remove_callback(PrinterCallback)
+        start = distributed.from_main_process(lambda: checkpoint.newest(job.folder))
+        before = 0 if start is None else checkpoint.step_of(start)
+        if before:
+            info(f"  {job.name}: goes on from step {before}")
+        started = time.perf_counter()
+        try:
+            trainer.train(resume_from_checkpoint=None if start is None else str(start))
+        finally:
+            masks.release()
+            release(trainer, model)
+            progress.close()
     here = trainer.state.global_step - before
     seconds = (time.perf_counter() - started) / max(here, 1)
     return replace(_report(trainer, job, seconds), class_weights=None if weights is None else weights.values)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Trainer, TrainerCallback
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME
 from transformers.utils import SAFE_WEIGHTS_NAME
 
 from dsee_bench.system import distributed
@@ -16,6 +17,7 @@ from dsee_bench.system.folders import seal
 from dsee_bench.training import checkpoint
 from dsee_bench.training.class_weights import ClassWeights
 from dsee_bench.training.job import StepHook
+from dsee_bench.training.sharded import load_state, load_trained, reshard, use_fsdp_on_cpu, whole_state, whole_tensor
 
 CLOCK_EVERY = 10  # steps between two looks at the clock, where several processes train
 SAVING_SHARE = 20  # the next checkpoint waits at least this many times the seconds that the last one took
@@ -38,6 +40,12 @@ class ResumingTrainer(Trainer):
         self._penalties, self._hooks, self._best_after, self._weights = penalties, hooks, best_after, weights
         self._mean_amount = 1.0  # of the parts of the batch at hand
         self.add_callback(AfterStep(hooks))
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        if distributed.uses_fsdp() and self.args.use_cpu:
+            use_fsdp_on_cpu(self.accelerator)
+            self.is_fsdp_enabled = True
 
     def get_batch_samples(self, *arguments: Any, **more: Any) -> Any:
         parts, items = super().get_batch_samples(*arguments, **more)
@@ -73,16 +81,41 @@ class ResumingTrainer(Trainer):
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
         return self.state.global_step > self._best_after and bool(super()._determine_best_metric(metrics, trial))
 
-    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write what is trained; every process calls it, since sharded tensors are gathered from all."""
         # Frozen parameters are left out; positions of sparse entries are buffers.
-        folder = Path(output_dir or self.args.output_dir)
-        folder.mkdir(parents=True, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
+        reshard(model)
         trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
         persistent = model.state_dict().keys()
         buffers = {name: value for name, value in model.named_buffers() if name in persistent}
-        tensors = {name: value.detach().contiguous() for name, value in (trained | buffers).items()}
-        save_file(tensors, folder / SAFE_WEIGHTS_NAME)
+        tensors = {name: whole_tensor(value.detach()).contiguous() for name, value in (trained | buffers).items()}
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(tensors, folder / SAFE_WEIGHTS_NAME)
+
+    def _load_best_model(self) -> None:
+        if not distributed.uses_fsdp():
+            super()._load_best_model()
+            return
+        load_trained(self.model, load_file(Path(str(self.state.best_model_checkpoint)) / SAFE_WEIGHTS_NAME))
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not distributed.uses_fsdp():
+            super()._save_optimizer_and_scheduler(output_dir)
+            return
+        state = whole_state(self.optimizer.optimizer)
+        if self.args.should_save:
+            torch.save(state, Path(output_dir) / OPTIMIZER_NAME)
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if not distributed.uses_fsdp() or checkpoint is None:
+            super()._load_optimizer_and_scheduler(checkpoint)
+            return
+        load_state(self.optimizer.optimizer, torch.load(Path(checkpoint) / OPTIMIZER_NAME, weights_only=True))
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
@@ -112,7 +145,10 @@ class ResumingTrainer(Trainer):
             start = f"{index}."
             own = {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
             hook.load_state_dict(own)
-        super()._load_from_checkpoint(resume_from_checkpoint, model)  # after the hooks: masks are tensors of the model
+        if distributed.uses_fsdp():
+            load_trained(self.model, load_file(Path(resume_from_checkpoint) / SAFE_WEIGHTS_NAME))
+        else:  # after the hooks: masks are tensors of the model
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
 
 class HoldMasks(TrainerCallback):
