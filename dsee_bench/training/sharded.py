@@ -1,8 +1,8 @@
 """A tuning with weights, gradients and optimizer shared out among processes: FSDP2, by accelerate's own settings.
 
-`accelerate launch --use_fsdp --fsdp_version 2` or the variable ACCELERATE_USE_FSDP=true asks for it. A copy of the model
-is sharded and tuned, and its values are gathered into the model at the end: pruning, scores, exports and the record see
-whole weights. So a process holds the whole model between tunings, in one copy.
+`accelerate launch --use_fsdp --fsdp_version 2` or the variable ACCELERATE_USE_FSDP=true asks for it. A copy of the
+model is sharded and tuned, and its values are gathered into the model at the end: pruning, scores, exports and the
+record see whole weights. So a process holds the whole model, in a copy beside its part while it tunes.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""A run whose weights two processes share (FSDP2, gloo, CPU) is the run of one process: losses, masks, record, export."""
+"""A run whose weights two processes share (FSDP2, gloo, CPU) is that of one process: losses, masks, record, export."""
 
 import os
 import subprocess
