@@ -114,6 +114,15 @@ def recipes() -> str:
     return table(("recipe", "whose", "made for"), rows)
 
 
+def task_names() -> str:
+    """Every option of conf/task and every variant of a family, with the first sentence of its comment."""
+    from dsee_bench.cli import options as listed
+
+    rows = [(f"`task={name}`", listed.summary("task", name)) for name in config.options("task")]
+    rows += [(f"`task={name}`", text) for name, text in listed.variants("task")]
+    return table(("task", "what it is"), rows)
+
+
 def metric_names() -> str:
     """The metrics of classes, labels and numbers, with what each computes: the docstring of its function."""
     from dsee_bench import metrics
@@ -152,7 +161,7 @@ TABLES = {
     made.__name__: made
     for made in (
         *(methods, options, run_settings, stages, recipe, recipes),
-        *(metric_names, record_fields, report_fields, adapter_settings),
+        *(task_names, metric_names, record_fields, report_fields, adapter_settings),
     )
 }
 

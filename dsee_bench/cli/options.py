@@ -31,12 +31,19 @@ def main(words: Sequence[str]) -> int:
 
 
 def variants(group: str) -> list[list[str]]:
-    """Return a line for each variant of a family of tasks."""
+    """Return a line for each variant of a family of tasks: task=VARIANT, or task=FAMILY task.variant=VARIANT."""
     return [
-        [str(variant), f"of {family}: task={variant}, or task={family} task.variant={variant}"]
+        [str(variant), f"{family}: {variant_summary(family, str(variant))}"]
         for family in (config.options(group) if group == "task" else ())
         for variant in config.option(group, family).get("variants") or ()
     ]
+
+
+def variant_summary(family: str, variant: str) -> str:
+    """Return the first sentence of the comment above a variant, or its name."""
+    text = config.file_of("task", family).read_text(encoding="utf-8")
+    found = re.search(rf"((?:^  # .*\n)+)^  {re.escape(variant)}:", text, flags=re.MULTILINE)
+    return _first_sentence([line.strip("# ") for line in found[1].splitlines()]) if found else variant
 
 
 def summary(group: str, option: str) -> str:
@@ -48,5 +55,9 @@ def summary(group: str, option: str) -> str:
         if not line.startswith("#"):
             break
         lines.append(line.removeprefix("#").strip())
+    return _first_sentence(lines)
+
+
+def _first_sentence(lines: Sequence[str]) -> str:
     first = re.split(r"(?<!et al)[.:] (?=[A-Z])", " ".join(lines))[0]
     return shorten(first.rstrip(".:"), 110, placeholder=" ...")

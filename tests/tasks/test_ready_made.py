@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dsee_bench import plan
+from dsee_bench.config.shorthand import spelled_out
 from dsee_bench.runs import sweep
 
 ROOT = Path(os.environ.get("DSEE_BENCH_TEST_DATA", ""), "more")
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def load(words, folder):
-    settings = plan.read(sweep.resolved([*words, f"data_dir={folder}", "backbone=tiny-bert"]))
+    settings = plan.read(sweep.resolved([*spelled_out(words), f"data_dir={folder}", "backbone=tiny-bert"]))
     return settings.task, settings.task.load(settings.launch.data_dir, 0)
 
 
@@ -81,3 +82,61 @@ def test_counts(task, variant, folder, words, expected):
             assert len(data[split]) == counts, split
         else:
             assert names(made, data[split]) == counts, split
+
+
+ROWS = [
+    # task, variant, folder, overrides, split, row, texts and label (or labels) as read off the file
+    ("superglue", "wic", "superglue", [], "dev", 0,
+     ("class: An emerging professional *class*.",
+      "Apologizing for losing your temper, even though you were badly provoked, showed real *class*."), "no"),
+    ("superglue", "cb", "superglue", [], "dev", 1,
+     ("``Who knows? The point is, do we go with it or not?'' Do we assume there is a shipment?",
+      "there is a shipment"), "neutral"),
+    ("sentences", "trec6", "trec6", [], "train", 0, ("How did serfdom develop in and then leave Russia ?",), "DESC"),
+    ("sentences", "trec50", "trec6", [], "train", 1,
+     ("What films featured the character Popeye Doyle ?",), "ENTY:cremat"),
+    ("sentences", "subj", "subj", [], "dev", 0,
+     ("smart and alert , thirteen conversations about one thing is a small gem . ",), "subjective"),
+    ("sentences", "sst5", "sst5", [], "train", 0,
+     ("a stirring , funny and finally transporting re-imagining of beauty and the beast and 1930s horror films",),
+     "very positive"),
+    ("intents", "banking77", "banking77", [], "train", 0, ("I am still waiting on my card?",), "card_arrival"),
+    ("intents", "clinc150", "clinc150", [], "train", 15000,
+     ("how much is an overdraft fee for bank",), "oos"),
+    ("goemotions", "emotions", "goemotions", [], "dev", 1,
+     ("You know the answer man, you are programmed to capture those codes they send you, don’t avoid them!",),
+     ["approval", "neutral"]),
+    ("goemotions", "ekman", "goemotions", [], "dev", 1,
+     ("You know the answer man, you are programmed to capture those codes they send you, don’t avoid them!",),
+     ["joy", "neutral"]),
+    ("topics", "imdb_cad", "imdb-cad", [], "train", 0, None, "neg"),
+    ("sts", "sts15", "sts", [], "train", 0,
+     ("You'll need to check the particular policies of each publisher to see what is allowed and what is not allowed.",
+      "If you need to publish the book and you have found one publisher that allows it."), 3.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("task", "variant", "folder", "words", "split", "at", "texts", "label"), ROWS)
+def test_single_rows(task, variant, folder, words, split, at, texts, label):
+    made, data = load([f"task={task}", f"task.variant={variant}", *words], ROOT / folder)
+    row = data[split].examples[at]
+    assert texts is None or row.texts == texts
+    if isinstance(label, list):
+        assert [name for name, value in zip(made.labels, row.label, strict=True) if value] == label
+    else:
+        assert (made.labels[row.label] if isinstance(label, str) else row.label) == label
+
+
+def test_copa_is_a_question_with_two_choices():
+    _, data = load(["task=copa"], ROOT / "superglue")
+    row = data["dev"].examples[0]
+    assert row.contexts == ("The man turned on the faucet. What was the effect?",) * 2
+    assert row.choices == ("The toilet filled with water.", "Water flowed from the spout.")
+    assert row.label == 1
+
+
+def test_pairs_without_a_score_are_said(monkeypatch):
+    said = []
+    monkeypatch.setattr("dsee_bench.tasks.table.info", said.append)
+    load(["task=sts15"], ROOT / "sts")
+    assert any("answers-forums.test.tsv: 1,625 rows have no label ('') and are left out" in line for line in said)
