@@ -123,3 +123,17 @@ def test_a_run_that_does_not_exist_is_named(folder, moods, capsys):
 def test_the_manifest_says_how_the_rows_were_read(folder, moods):
     task = json.loads((folder / "moods-export" / "manifest.json").read_text())["task"]
     assert (task["texts"], task["max_length"], task["labels"]) == (["review"], 128, MOODS)
+
+
+@pytest.mark.parametrize("truncate", ["tail", "head_tail"])
+def test_long_texts_are_cut_as_in_the_run(folder, truncate):
+    """The texts differ at their end alone, behind more tokens than the model reads: by their head all would be alike."""
+    filler = "it was a long day and we went home"
+    frame = pd.DataFrame([(f"{filler} {text}", mood) for text, mood in ROWS], columns=["review", "mood"])
+    asked = ["task.texts=[review]", "task.label=mood", "task.labels=[bad,good]", f"task.truncate={truncate}"]
+    run_id, answers = tuned(folder, f"long_{truncate}", frame, *asked, "train.max_length=10")
+    frame[["review"]].to_csv(folder / "long.csv", index=False)
+    for model in ([run_id, "--data-dir", str(folder)], [str(folder / f"long_{truncate}-export")]):
+        table = pd.read_csv(answered(folder, *model, "--input", str(folder / "long.csv")))
+        assert list(table["answer"]) == [MOODS[int(answer)] for answer in answers]
+        assert table["probability of bad"].nunique() > 1
