@@ -78,7 +78,9 @@ def stop_tuning(monkeypatch):
 
 def stop_writing(monkeypatch):
     batches, write = iter(range(100)), decode.write
-    monkeypatch.setattr(decode, "write", lambda *a, **k: signals._stop(0, None) if next(batches) == 2 else write(*a, **k))
+    monkeypatch.setattr(
+        decode, "write", lambda *a, **k: signals._stop(0, None) if next(batches) == 2 else write(*a, **k)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ def test_the_manifest_says_how_the_rows_were_read(folder, moods):
 
 @pytest.mark.parametrize("truncate", ["tail", "head_tail"])
 def test_long_texts_are_cut_as_in_the_run(folder, truncate):
-    """The texts differ at their end alone, behind more tokens than the model reads: by their head all would be alike."""
+    """The texts differ at their end alone, behind more tokens than are read; by their head all would be alike."""
     filler = "it was a long day and we went home"
     frame = pd.DataFrame([(f"{filler} {text}", mood) for text, mood in ROWS], columns=["review", "mood"])
     asked = ["task.texts=[review]", "task.label=mood", "task.labels=[bad,good]", f"task.truncate={truncate}"]

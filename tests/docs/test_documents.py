@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import config, plan, record
 from dsee_bench.cli import cache, options, predict, push, report, score
+from dsee_bench.config.shorthand import spelled_out
 from dsee_bench.models import auto
 from dsee_bench.models.families import families
 from dsee_bench.system.shell import as_in_a_shell
@@ -107,7 +108,8 @@ def test_printed_commands_are_taken(line, tmp_path, monkeypatch, capsys):
         check_bench(words, tmp_path)
 
 
-CONTEXTS: tuple = ((), ("task=custom",), ("task=e2e",), ("backbone=auto",))  # which have keys of their own
+OWN_KEYS = ("task=custom", "task=e2e", "backbone=auto", "task=data_to_text")
+CONTEXTS: tuple = ((), *((word,) for word in OWN_KEYS))
 
 
 def settings_in(path):
@@ -126,7 +128,7 @@ def test_named_settings_are_there(word):
     errors = []
     for context in CONTEXTS:
         try:
-            return config.check_overrides(as_in_a_shell([*context, word]))
+            return config.check_overrides(as_in_a_shell([*context, *spelled_out([word])]))
         except config.ConfigError as error:
             errors.append(error)
     raise errors[0]
