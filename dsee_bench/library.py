@@ -187,8 +187,7 @@ def save(
     `storage` says how weights with zeros lie on disk: "dense", or smaller as "bitmask" or "csr". A folder that is there
     is replaced with `force` alone. The model stays as it is. ValueError for a model with another head.
     """
-    plain = copy.deepcopy(model)
-    plain = _merged(plain)
+    plain = _merged(copy.deepcopy(model))
     outputs = _outputs(plain, Path(folder).name)
     if not _is_split(plain):
         split(plain)

@@ -151,7 +151,7 @@ def test_an_adapter_that_lies_apart_is_merged_to_save_the_loaded_model(finished,
     write(run, tmp_path / "out", folding="apart")
     loaded = dsee_bench.load(tmp_path / "out")
     loaded.save_pretrained(tmp_path / "saved")
-    with pytest.raises(ValueError, match=r"has an adapter on .*; dsee_bench\.save\(model, DIR\) merges it"):
+    with pytest.raises(ValueError, match=r"has an adapter on .*; dsee_bench\.save\(model, DIR\) merges"):
         dsee_bench.load(tmp_path / "saved")
     dsee_bench.save(loaded, tmp_path / "merged")
     tokenizer = run[1].setup.tokenizer
