@@ -38,7 +38,12 @@ def sharding(job: Job) -> Iterator["PreTrainedModel"]:
 
 
 def _check(job: Job) -> None:
-    """UserError for a tuning that works on whole weights after each step."""
+    """UserError for another version of FSDP, and for a tuning that works on whole weights after each step."""
+    version = os.environ.get("FSDP_VERSION", "1")  # accelerate's own default
+    if version != "2":
+        raise UserError(
+            f"FSDP version {version} is asked for, and 2 is known here; add --fsdp_version 2 (FSDP_VERSION=2)"
+        )
     for what, asked in (
         ("masks in weights that train", job.masks),
         ("something to do after each step", job.after_step),

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from unittest.mock import Mock
 
 import psutil
 import pytest
@@ -12,7 +13,9 @@ from torch.distributed.tensor import DTensor
 from dsee_bench import load, record
 from dsee_bench.cli.bench import run
 from dsee_bench.runs import sweep
-from dsee_bench.training.sharded import whole_tensor
+from dsee_bench.system import distributed
+from dsee_bench.system.errors import UserError
+from dsee_bench.training.sharded import sharding, whole_tensor
 
 # A model without dropout, whose draws are other ones in each process; 96 rows are three whole batches.
 RUN = [
@@ -81,6 +84,14 @@ def test_a_method_that_needs_whole_weights_after_each_step_is_refused(tmp_path):
     done = sharded(*RUN, "method=omp", f"results_dir={tmp_path}")
     assert done.returncode != 0
     assert "has masks in weights that train, and FSDP shares the weights out" in done.stderr
+
+
+def test_another_version_of_fsdp_is_refused(monkeypatch):
+    """accelerate takes version 1 where none is given."""
+    monkeypatch.setitem(distributed._asked, distributed.FSDP, True)
+    monkeypatch.delenv("FSDP_VERSION", raising=False)
+    with pytest.raises(UserError, match=r"version 1 is asked for.*FSDP_VERSION=2"), sharding(Mock()):
+        pass
 
 
 def test_a_tensor_that_is_not_sharded_is_whole():
