@@ -51,7 +51,7 @@ def with_pooled_times(runs: pd.DataFrame) -> pd.DataFrame:
     Every task narrows a model to the same shape, so what differs between its runs is the machine's noise.
     """
     for cost in TIMES:
-        if cost in runs:
+        if cost in runs and runs[cost].notna().any():
             medians: dict[str, float] = {}
             for _, part in _by_shape(runs[runs[cost].notna()]):
                 medians |= dict.fromkeys(part["run_id"], float(part[cost].astype(float).median()))

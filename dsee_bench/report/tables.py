@@ -4,8 +4,9 @@ The runs of one cell must be comparable: the same examples to train and to score
 implementation of the metric. Where they are not, the table is refused with the names of the runs, never averaged.
 """
 
+import gc
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -75,6 +76,7 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
         raise ValueError(f"no record in {results_dir / 'runs'}; run an experiment first, or give --results DIR")
     result = Report(usable.records, usable.left_out)
     runs = frame(usable.records)
+    gc.freeze()  # statsmodels collects garbage at each correction, and would look at every record each time
     for path in spec_paths(CONF / "table", list(names)):
         try:
             made = by_selection(runs, read_spec(path), path.stem)
@@ -82,6 +84,7 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
             result.empty += [] if made else [path.stem]
         except ValueError as error:
             result.refused.append(str(error))
+    gc.unfreeze()
     return result
 
 
@@ -90,7 +93,8 @@ def by_selection(runs: pd.DataFrame, spec: TableSpec, name: str) -> list[Table]:
 
     What was never tuned stands in all of them, and in one of its own where nothing else was.
     """
-    ways = pd.Series([_selection(run) for run in runs.to_dict("records")], runs.index, object)
+    pairs = zip(runs["checkpoint"], runs["settings"], strict=True)
+    ways = pd.Series([_selection(checkpoint, settings) for checkpoint, settings in pairs], runs.index, object)
     tables = []
     for way, title in sorted(SELECTIONS.items(), key=lambda pair: pair[0] != spec.select_on):
         own = way == spec.select_on
@@ -105,11 +109,9 @@ def by_selection(runs: pd.DataFrame, spec: TableSpec, name: str) -> list[Table]:
     return tuned or tables[:1]
 
 
-def _selection(run: Result) -> str | None:
-    """The rows that chose the run's checkpoint (train.select_on); None for a model that was never tuned."""
-    if run["checkpoint"] is None:
-        return None
-    return str(run["settings"].get("train.select_on", run["checkpoint"].split()[-1]))
+def _selection(checkpoint: str | None, settings: Mapping[str, Any]) -> str | None:
+    """The rows that chose a run's checkpoint (train.select_on); None for a model that was never tuned."""
+    return None if checkpoint is None else str(settings.get("train.select_on", checkpoint.split()[-1]))
 
 
 def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
@@ -133,7 +135,7 @@ def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
 
 
 def _rows(runs: pd.DataFrame, columns: Sequence[ScoreColumn], spec: TableSpec, table: str) -> Iterator[Row]:
-    chance = chances(runs.to_dict("records"))
+    chance = chances(runs[runs["method"] == MAJORITY].to_dict("records"))
     for backbone in sorted(runs["backbone"].unique()):
         for method in methods(spec, runs):
             part = runs[(runs["backbone"] == backbone) & (runs["method"] == method.method)]
