@@ -170,6 +170,8 @@ def check(names: Sequence[str], *, kind: str, classes: int | None) -> None:
                 f"metric {name!r} scores {' and '.join(chosen.kinds)}, this task is {kind}; "
                 f"take from {', '.join(fitting)}"
             )
+        if kind == "multiple_choice" and chosen.takes == "probabilities":
+            raise ValueError(f"metric {name!r} takes the probability of each class, and choices are no classes")
         if chosen.classes is not None and chosen.classes != classes:
             raise ValueError(f"metric {name!r} is defined for {chosen.classes} classes, this task has {classes}")
     if len(set(names)) != len(names):

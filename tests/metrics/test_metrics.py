@@ -219,6 +219,7 @@ CHECKED = [
     (["roc_auc", "macro_f1"], "classification", 3, None),
     (["macro_f1", "exact_match", "roc_auc"], "multi_label", 3, None),
     (["accuracy"], "multiple_choice", None, None),
+    (["roc_auc"], "multiple_choice", None, "metric 'roc_auc' takes the probability of each class"),
     (["accuracy"], "multi_label", 3, "take from average_precision, exact_match, macro_f1"),
     (["precision"], "classification", 3, "metric 'precision' is defined for 2 classes"),
     (["spearmann"], "regression", None, "did you mean 'spearman'?"),
