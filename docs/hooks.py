@@ -66,9 +66,11 @@ def methods() -> str:
     """Every option of conf/method with its stages in order and the comment at the head of its file."""
     rows = []
     for name in config.options("method"):
-        stages = config.resolve(config.compose([f"method={name}"]))["method"]["stages"]
-        rows.append((f"`{name}`", ", ".join(f"`{stage}`" for stage in stages) or "none", head_of("method", name)))
-    return table(("method", "stages", "what it is"), rows)
+        method = config.resolve(config.compose([f"method={name}"]))["method"]
+        neighbour = f"`{method['neighbour']}`" if method["neighbour"] else "–"
+        stages = ", ".join(f"`{stage}`" for stage in method["stages"]) or "none"
+        rows.append((f"`{name}`", stages, neighbour, head_of("method", name)))
+    return table(("method", "stages", "neighbour", "what it is"), rows)
 
 
 def options() -> str:

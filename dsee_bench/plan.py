@@ -39,6 +39,7 @@ class Method:
     name: str
     stages: Mapping[str, Any]
     answers: Literal["most_frequent"] | None = None  # without any model; None: those of the tuned one
+    neighbour: str | None = None  # the method to compare with, tuned as long; changes no result
 
 
 @dataclass(frozen=True)

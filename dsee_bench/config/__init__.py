@@ -221,9 +221,13 @@ def _unresolved(content: Any, key: str) -> Any:
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resolved settings that change a result: all but the launch settings."""
+    """Return the resolved settings that change a result: all but the launch settings and a method's neighbour."""
     launch = {field.name for field in fields(Launch)}
-    return {key: value for key, value in config.items() if key not in launch}
+    settings = {key: value for key, value in config.items() if key not in launch}
+    method = settings.get("method")
+    if isinstance(method, Mapping):
+        settings["method"] = {key: value for key, value in method.items() if key != "neighbour"}
+    return settings
 
 
 def digest(content: object) -> str:

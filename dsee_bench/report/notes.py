@@ -54,6 +54,7 @@ def notes(
         counts = {counts[cost.cost].split(", quartiles ")[0] for counts in runs["counts"] if cost.cost in counts}
         if counts:
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
+    yield from _neighbours(rows)
     once = runs.drop_duplicates("run_id")
     shares = once.get("sparsity_masked", pd.Series())
     if any(is_theoretical(cost.cost, share) for cost in spec.costs for share in shares):
@@ -65,6 +66,25 @@ def notes(
     for number, row in enumerate(published, 1):
         yield f"[{number}] {row.label}, {row.backbone}: {row.source}"
     yield _provenance(once)
+
+
+def _neighbours(rows: Mapping[str, Variant]) -> Iterator[str]:
+    """Yield which method each is to be compared with (`neighbour` in conf/method)."""
+    methods = dict.fromkeys(variant.method for variant in rows.values())
+    pairs = [f"{method}: {other}" for method in methods if (other := neighbour(method))]
+    if pairs:
+        yield f"each method's neighbour, to compare it with: {', '.join(pairs)}"
+
+
+def neighbour(method: str) -> str | None:
+    """Return the neighbour that conf/method states for the method of a record; None for none or an unknown method."""
+    path = CONF / "method" / f"{method.replace('peft_', 'peft/', 1)}.yaml"
+    if not path.is_file():
+        return None
+    from omegaconf import OmegaConf
+
+    stated = OmegaConf.load(path).get("neighbour")
+    return None if stated is None else str(stated)
 
 
 def _recipes(runs: pd.DataFrame) -> Iterator[str]:

@@ -154,7 +154,7 @@ def test_every_method_is_typed_and_plans_on_every_kind_of_backbone(compose_run, 
                 plan.plan(settings)
             continue
         planned = plan.plan(settings)
-        assert method == "untuned" or planned.final.trainable > planned.final.head
+        assert method in ("untuned", "majority") or planned.final.trainable > planned.final.head
 
 
 @pytest.mark.parametrize("group", ["task", "train", "backbone"])
