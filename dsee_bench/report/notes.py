@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -83,8 +84,8 @@ def neighbour(method: str) -> str | None:
         return None
     from omegaconf import OmegaConf
 
-    stated = OmegaConf.load(path).get("neighbour")
-    return None if stated is None else str(stated)
+    stated: Any = OmegaConf.load(path)
+    return None if stated.get("neighbour") is None else str(stated["neighbour"])
 
 
 def _recipes(runs: pd.DataFrame) -> Iterator[str]:
