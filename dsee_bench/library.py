@@ -265,17 +265,21 @@ def _hold(weight: nn.Parameter, mask: Tensor) -> None:
 def _outputs(model: PreTrainedModel, name: str) -> TaskOutputs:
     """What an export says of a model's outputs, read off its configuration."""
     head, config = type(model).__name__, model.config
-    kind: Literal["classification", "regression", "generation"]
+    kind: Literal["classification", "regression", "multi_label", "generation"]
     if head.endswith(("ForCausalLM", "LMHeadModel")):
         kind = "generation"
     elif head.endswith("ForSequenceClassification"):
-        kind = "regression" if config.problem_type == "regression" else "classification"
+        kinds: dict[str, Literal["regression", "multi_label"]]
+        kinds = {"regression": "regression", "multi_label_classification": "multi_label"}
+        kind = kinds.get(config.problem_type, "classification")
     else:
         raise ValueError(f"sequence classifiers and causal language models can be saved, not {head}")
     return {
         "name": name,
         "kind": kind,
-        "labels": [str(label) for label in config.id2label.values()] if kind == "classification" else [],
+        "labels": [str(label) for label in config.id2label.values()]
+        if kind in ("classification", "multi_label")
+        else [],
         "texts": [],
         "max_length": config.max_position_embeddings,
         "precision": "auto",

@@ -1,12 +1,15 @@
 """Export of a finished classifier as an ONNX file, for runtimes without torch: any batch, any length.
 
 torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The adapter is merged
-into it, whatever `export_adapter` says. A language model is left out: it would need its cache among the inputs.
+into it, whatever `export_adapter` says. A model for multiple choice has a score for each pair of context and choice, to
+be compared by softmax; one of several labels has logits for the sigmoid. A language model is left out: it would need
+its cache among the inputs.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dsee_bench.models.heads import as_scorer
 from dsee_bench.system.extras import require
 from dsee_bench.tasks.example import CAUSAL
 
@@ -38,6 +41,7 @@ def write_onnx(
     # It warns of torchvision's operators and of expressions that it does not simplify; a user can change neither.
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    as_scorer(model)  # of multiple choice: a score a pair, as the number of choices varies
     model.config.use_cache = False  # else a decoder's keys and values are outputs too
     batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
     dynamic = torch.export.Dim.DYNAMIC

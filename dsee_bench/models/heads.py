@@ -19,6 +19,12 @@ def for_task(model: "PreTrainedModel", kind: str) -> None:
         _compare_choices(model)
 
 
+def as_scorer(model: "PreTrainedModel") -> None:
+    """Turn a model that compares choices back into one that scores single pairs, as transformers has it."""
+    if type(model).__module__ == __name__:
+        model.__class__ = type(model).__mro__[1]
+
+
 def _compare_choices(model: "PreTrainedModel") -> None:
     """Let the model score the choices of questions, as AutoModelForMultipleChoice does.
 

@@ -4,12 +4,15 @@ import json
 
 import pandas as pd
 import pytest
+import torch
+from transformers import AutoTokenizer
 
-from dsee_bench import config, record
+import dsee_bench
+from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
-from dsee_bench.runs import sweep
-from dsee_bench.system import jsonl
+from dsee_bench.runs import pipeline, sweep
+from dsee_bench.system import jsonl, signals
 
 MOODS = {"joy": "happy", "fear": "afraid", "anger": "furious"}
 SETS = [["joy"], ["fear"], ["anger"], ["joy", "fear"], []]
@@ -106,3 +109,48 @@ def test_choices_are_learned(tmp_path):
     assert run(resolved) == 0
     found = record.read(tmp_path / "results" / "runs" / f"{config.run_id(resolved)}.json")
     assert found.score("accuracy") > 0.9, "one in two to one in four by chance"
+
+
+def finish(folder, asked):
+    """Run the stages; return every tensor of the final model, and its scores."""
+    settings = plan.read(sweep.resolved(asked))
+    state, inputs = pipeline.prepare(settings, folder / "work")
+    pipeline.run_stages(settings, state, folder / "states", inputs)
+    return state.model.state_dict(), [score.value for score in pipeline._score(state, folder / "work")]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_onnx_file_has_the_logits(kind, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export = tmp_path / "export"
+    asked = words(tmp_path, kind, "backbone=tiny-bert", "method=lora", f"export={export}", "export_onnx=true")
+    assert run(sweep.resolved(asked)) == 0
+    model, tokenizer = dsee_bench.load(export), AutoTokenizer.from_pretrained(export)
+    inputs = tokenizer(["a red car", "a very blue car"], ["it is red", "so it is"], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs).logits
+    session = onnxruntime.InferenceSession(str(export / "model.onnx"))
+    (logits,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+    assert torch.allclose(torch.tensor(logits), expected, atol=1e-4)
+    assert logits.shape == (2, 3 if kind == "multi_label" else 1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tuning_that_is_stopped_goes_on_to_the_same_weights(kind, tmp_path, monkeypatch):
+    asked = words(tmp_path, kind, "backbone=tiny-bert", "method=dsee", "save_every=0")
+    expected, scores = finish(tmp_path / "whole", asked)
+    left = [5]  # of 6 steps in the first tuning
+
+    def stop():
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(signals, "raise_if_stopped", stop)
+        with pytest.raises(KeyboardInterrupt):
+            finish(tmp_path / "stopped", asked)
+    found, again = finish(tmp_path / "stopped", asked)
+    assert again == scores
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
