@@ -11,8 +11,8 @@ import dsee_bench
 from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
-from dsee_bench.runs import pipeline, sweep
-from dsee_bench.system import jsonl, signals
+from dsee_bench.runs import answers, pipeline, sweep
+from dsee_bench.system import signals
 
 MOODS = {"joy": "happy", "fear": "afraid", "anger": "furious"}
 SETS = [["joy"], ["fear"], ["anger"], ["joy", "fear"], []]
@@ -63,30 +63,29 @@ def test_a_whole_run(kind, backbone, method, tmp_path):
     run_id = config.run_id(resolved)
     found = record.read(tmp_path / "results" / "runs" / f"{run_id}.json")
     assert found.status == "finished"
-    (content,) = jsonl.read(tmp_path / "results" / "work" / run_id / "answers.json")
-    scored = content["dev"]["answers"]
+    scored = answers.of_split(answers.path_of(run_id, tmp_path / "results"), "dev")["answers"]
     assert len(scored) == 20
     for model in ([run_id, "--data-dir", str(tmp_path)], [str(tmp_path / "export")]):
         out = tmp_path / "answers.jsonl"
         arguments = ["--input", str(tmp_path / "rows.jsonl"), "--output", str(out), "--force"]
         assert main([*model, *arguments, "--results", str(tmp_path / "results")]) == 0
-        answers = [json.loads(line) for line in out.read_text().splitlines()]
+        given = [json.loads(line) for line in out.read_text().splitlines()]
         if kind == "multi_label":
             names = resolved["task"]["labels"]
-            assert [row["answer"] for row in answers] == [
+            assert [row["answer"] for row in given] == [
                 [name for name, has in zip(names, answer, strict=True) if has] for answer in scored
             ]
-            assert all((row["probability of joy"] > 0.5) == ("joy" in row["answer"]) for row in answers)
+            assert all((row["probability of joy"] > 0.5) == ("joy" in row["answer"]) for row in given)
         else:
-            assert [row["answer"] for row in answers] == list(map(str, scored))
-            assert [row["choice"] for row in answers] == [
+            assert [row["answer"] for row in given] == list(map(str, scored))
+            assert [row["choice"] for row in given] == [
                 question["endings"][answer] for question, answer in zip(QUESTIONS, scored, strict=True)
             ]
-            shares = [[row[f"probability of choice {n}"] for n in range(1, 5)] for row in answers]
+            shares = [[row[f"probability of choice {n}"] for n in range(1, 5)] for row in given]
             for row, question in zip(shares, QUESTIONS, strict=True):
-                given = row[: len(question["endings"])]
-                assert sum(given) == pytest.approx(1)
-                assert row[len(given) :] == [None] * (4 - len(given))
+                count = len(question["endings"])
+                assert sum(row[:count]) == pytest.approx(1)
+                assert row[count:] == [None] * (4 - count)
 
 
 def test_labels_are_learned_and_joined_in_a_table(tmp_path):
@@ -98,9 +97,9 @@ def test_labels_are_learned_and_joined_in_a_table(tmp_path):
     assert record.read(tmp_path / "results" / "runs" / f"{config.run_id(resolved)}.json").score("micro_f1") > 0.85
     out = tmp_path / "answers.csv"
     assert main([str(tmp_path / "export"), "--input", str(tmp_path / "rows.jsonl"), "--output", str(out)]) == 0
-    answers = pd.read_csv(out, keep_default_na=False)["answer"]
+    found = pd.read_csv(out, keep_default_na=False)["answer"]
     expected = [",".join(sorted(row["label"])) for row in LABELLED]
-    assert sum(answers == expected) >= 15
+    assert sum(found == expected) >= 15
 
 
 def test_choices_are_learned(tmp_path):
