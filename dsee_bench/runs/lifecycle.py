@@ -16,6 +16,7 @@ from dsee_bench.config import ConfigError
 from dsee_bench.monitoring import console
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import Settings
+from dsee_bench.plan import text as plan_text
 from dsee_bench.record import Record
 from dsee_bench.runs import data_check, state, worker
 from dsee_bench.system import distributed, errors, secrets, signals
@@ -40,7 +41,7 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
     planned = plan.plan(settings)
     if settings.launch.plan:
         if distributed.is_main_process():
-            console.output(plan.as_json(planned) if settings.launch.plan == "json" else plan.as_text(planned))
+            console.output(plan_text.as_json(planned) if settings.launch.plan == "json" else plan_text.as_text(planned))
         return 0
     before_imports()
     if distributed.world_size() > 1:
@@ -108,7 +109,7 @@ def _check_export(settings: Settings) -> None:
 
 def _run(settings: Settings, planned: plan.Plan, overrides: Sequence[str]) -> int:
     """Run, write the record however the run ends, and print the result."""
-    console.info(plan.as_text(planned))
+    console.info(plan_text.as_text(planned))
     tracker = Tracker(settings.launch.tracking, settings.run_id, settings.work)
     errors.forget(settings.work)
     try:

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
 from dsee_bench.config import recipes
+from dsee_bench.plan import text as plan_text
 from dsee_bench.runs import sweep
 
 OPTIONS = [name for name in config.options("train") if name != "auto"]
@@ -144,8 +145,8 @@ def settings_of(words):
 
 def test_the_plan_says_whose_recipe_it_is():
     planned = plan.plan(settings_of("method=full task=mnli backbone=bert-large"))
-    assert planned.source.line() in plan.as_text(planned).splitlines()
-    told = json.loads(plan.as_json(planned))["recipe"]
+    assert planned.source.line() in plan_text.as_text(planned).splitlines()
+    told = json.loads(plan_text.as_json(planned))["recipe"]
     assert (told["name"], told["whose"], told["nearest"]) == ("dsee_sst2", "DSEE's authors", True)
     assert told["not_made_for"] == ["bert-large", "mnli", "full"]
 

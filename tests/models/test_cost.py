@@ -15,6 +15,7 @@ from dsee_bench.models import cost
 from dsee_bench.models.families import families
 from dsee_bench.models.fused import split
 from dsee_bench.models.spec import Site, dense
+from dsee_bench.plan import text as plan_text
 from dsee_bench.runs import sweep
 
 
@@ -42,7 +43,7 @@ ADAPTER = [
 def test_adapter_parameters(overrides, adapter, origin):
     backbone = [] if any("backbone=" in item for item in overrides) else ["backbone=bert-base"]
     _, found = planned("task=rte", *backbone, *overrides)
-    assert json.loads(plan.as_json(found))["parameters"]["adapter"] == adapter, origin
+    assert json.loads(plan_text.as_json(found))["parameters"]["adapter"] == adapter, origin
 
 
 def test_the_structured_update_of_bert_base_is_half_a_percent_of_it():
@@ -60,7 +61,7 @@ def test_the_structured_update_of_bert_base_is_half_a_percent_of_it():
 
 def test_bert_base_head_total_and_dense_flops():
     _, found = planned("task=rte", "backbone=bert-base", "method=full")
-    said = json.loads(plan.as_json(found))
+    said = json.loads(plan_text.as_json(found))
     assert said["parameters"] == {
         "adapter": 0,
         "head": 1_538,  # 2 x 768 + 2
@@ -84,14 +85,14 @@ CHOICES = ["task=custom", "task.kind=multiple_choice", "task.train=a.csv", "task
 def test_a_question_costs_a_forward_pass_a_choice(choices, passes, line):
     _, one = planned("method=lora")
     _, found = planned("method=lora", *CHOICES, f"task.choices={choices}")
-    assert json.loads(plan.as_json(found))["passes"] == passes
-    assert line in plan.as_text(found)
+    assert json.loads(plan_text.as_json(found))["passes"] == passes
+    assert line in plan_text.as_text(found)
     assert found.answering.rows == one.answering.rows * (passes or 1)
 
 
 def test_plan_json_has_the_names_that_other_tools_rely_on():
     _, found = planned("method=dsee")
-    said = json.loads(plan.as_json(found))
+    said = json.loads(plan_text.as_json(found))
     assert list(said) == [
         *("run_id", "stages", "parameters", "flops", "passes", "estimates", "memory", "dtype", "recipe")
     ]
@@ -223,9 +224,9 @@ ESTIMATES = [
 def test_a_plan_marks_what_is_an_estimate(words, names, why):
     defaults = [] if "task=" in words else ["backbone=bert-base", "task=rte"]
     _, found = planned(*defaults, *words.split())
-    said = json.loads(plan.as_json(found))
+    said = json.loads(plan_text.as_json(found))
     assert said["estimates"] == said["stages"][-1]["estimates"] == names, why
     assert said["stages"][0]["estimates"] == [], "nothing before the stage that makes it one"
-    last = plan.as_text(found).splitlines()[1 + len(found.steps) + 2]
+    last = plan_text.as_text(found).splitlines()[1 + len(found.steps) + 2]
     assert last.count("~") == sum(2 if name == "flops" else 1 for name in names), "GFLOPs and the share saved"
-    assert ("~ is an estimate" in plan.as_text(found)) == bool(names)
+    assert ("~ is an estimate" in plan_text.as_text(found)) == bool(names)

@@ -16,6 +16,7 @@ from dsee_bench.deploy.export import detached, export, outputs_of
 from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.access import head_parameters, weight_of
 from dsee_bench.models.low_precision import store
+from dsee_bench.plan import text as plan_text
 from dsee_bench.runs import pipeline, sweep
 
 TINY = [name for name in config.options("backbone") if name.startswith("tiny-")]
@@ -193,7 +194,7 @@ def test_methods_that_change_the_weights_are_refused(method, message, compose_ru
 
 def test_the_plan_names_it_and_null_keeps_the_run(compose_run):
     stored = plan.plan(compose_run("method=lora", "backbone.dtype=bfloat16"))
-    assert "stored in bfloat16" in plan.as_text(stored)
-    assert '"dtype": "bfloat16"' in plan.as_json(stored)
+    assert "stored in bfloat16" in plan_text.as_text(stored)
+    assert '"dtype": "bfloat16"' in plan_text.as_json(stored)
     ids = [config.run_id(sweep.resolved(["method=lora", *words])) for words in ([], ["backbone.dtype=null"])]
     assert ids[0] == ids[1] != stored.run_id

@@ -9,6 +9,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from dsee_bench import plan
 from dsee_bench.models.memory import Use, inference, training
+from dsee_bench.plan import text as plan_text
 from dsee_bench.runs import pipeline
 from dsee_bench.stages.attach import SparseEntries
 from dsee_bench.stages.tune import Tune, choose_trainable
@@ -92,7 +93,7 @@ def cases():
                     yield family, task, method, bf16, dtype, checkpointing
 
 
-@pytest.mark.parametrize(("family", "task", "method", "bf16", "dtype", "checkpointing"), cases())
+@pytest.mark.parametrize(("family", "task", "method", "bf16", "dtype", "checkpointing"), [*cases()])
 def test_a_step_takes_what_the_formula_says(family, task, method, bf16, dtype, checkpointing, compose_run, tmp_path):
     words = [f"backbone={family}", f"task={task}", f"method={method}", f"backbone.dtype={dtype}"]
     settings, state = tuned(compose_run, tmp_path, *words)
@@ -142,12 +143,12 @@ def test_answering_takes_what_the_formula_says(family, task, method, bf16, compo
 
 def test_the_plan_has_the_tuning_that_needs_the_most(compose_run):
     planned = plan.plan(compose_run("method=dsee_structured", "backbone=minilm", "task=toy_pairs", "device=cpu"))
-    found = json.loads(plan.as_json(planned))
+    found = json.loads(plan_text.as_json(planned))
     peaks = [stage["memory"]["peak"] for stage in found["stages"] if stage["memory"]]
     assert len(peaks) == 2
     assert found["memory"]["training"]["peak"] == max(peaks) == peaks[0], "before heads and neurons are removed"
     assert found["memory"]["inference"]["peak"] > found["memory"]["inference"]["weights"]
-    assert "Memory, by formula" in plan.as_text(planned)
+    assert "Memory, by formula" in plan_text.as_text(planned)
     half = plan.plan(compose_run("method=lora", "backbone=minilm", "backbone.dtype=bfloat16", "device=cpu"))
     whole = plan.plan(compose_run("method=lora", "backbone=minilm", "device=cpu"))
     assert half.inference.weights == pytest.approx(whole.inference.weights / 2, rel=0.02)

@@ -10,6 +10,7 @@ from transformers import GenerationConfig
 
 from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import INTERRUPTED, run
+from dsee_bench.plan import text as plan_text
 from dsee_bench.report.compare import compare_text
 from dsee_bench.runs import answers, sweep
 from dsee_bench.tasks.generation import Decoding, completions
@@ -319,7 +320,7 @@ def test_plans_of_the_published_recipe(backbone, rank_4_on_query_and_value):
     assert planned.final.trainable == rank_4_on_query_and_value
     assert planned.steps[-1].steps == 26_290
     assert settings.stages["lora"].settings["lora_dropout"] == 0.1, "the recipe's"
-    content = json.loads(plan.as_json(planned))
+    content = json.loads(plan_text.as_json(planned))
     assert content["parameters"]["head"] == 0
     if backbone == "gpt2":
         assert content["flops"]["dense"] == 32_228_179_968  # science: counted by torch's FlopCounterMode
