@@ -2,10 +2,11 @@
 
 import random
 import string
+import subprocess
+import sys
 
 import pytest
 import sacrebleu
-from rouge_score.rouge_scorer import RougeScorer
 
 from dsee_bench.metrics import load, nlg
 from dsee_bench.tasks.generation import Prompt
@@ -89,6 +90,8 @@ def test_rouge_takes_the_best_reference(name, best):
 def test_rouge_by_its_package():
     predictions = ["Police killed the gunman.", "The gunman was running in the police station"]
     references = [["The gunman was killed by the police."], ["Running the station", "the police ran"]]
+    from rouge_score.rouge_scorer import RougeScorer  # late: absl, which it needs, keeps standard error as it then is
+
     scorer = RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=True)
     for name in ("rouge1", "rouge2", "rougeL"):
         each = [
@@ -171,3 +174,18 @@ def test_only_what_the_metrics_need_must_be_installed(monkeypatch):
         nlg.check_installed("text", ["exact_match", "rouge2"])
     with pytest.raises(ValueError, match="scoring e2e texts needs nltk"):
         nlg.check_installed("e2e", ["BLEU"])
+
+
+def test_rouge_closes_no_stream_of_the_program_around_it():
+    """Hydra's logging of a sweep closes all handlers, absl's too, whose stream another one has replaced since."""
+    program = """
+import io, logging, sys
+from dsee_bench.metrics import load
+sys.stderr = before = io.StringIO()
+assert load("nlg.rouge1")(["a"], [["a"]]).value == 1
+sys.stderr = io.StringIO()
+logging.shutdown()
+print(before.closed)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
