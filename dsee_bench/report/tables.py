@@ -142,15 +142,17 @@ def _rows(runs: pd.DataFrame, columns: Sequence[ScoreColumn], spec: TableSpec, t
             part = matching(part, method.where or {}, f"row {method.label!r} of table {table}")
             for variant in variants(part) if len(part) else []:
                 label = f"{method.label} ({variant.label})" if variant.label else method.label
-                cells = _cells(variant, columns, spec, chance, f"cell ({label}, {{}}) of table {table}")
+                cells = _cells(variant, columns, spec, chance, (label, table))
                 costs = tuple(texts([cell.costs for cell in cells if cell is not None], spec.costs))
                 checkpoints = sorted({show(checkpoint) for checkpoint in variant.runs["checkpoint"]})
                 yield Row(backbone, method.label, label, cells, costs, " and ".join(checkpoints), variant)
 
 
 def _cells(
-    variant: Variant, columns: Sequence[ScoreColumn], spec: TableSpec, chance: dict[Any, float], place: str
+    variant: Variant, columns: Sequence[ScoreColumn], spec: TableSpec, chance: dict[Any, float], names: tuple[str, str]
 ) -> tuple[Cell | None, ...]:
+    """Return the cells of a row; `names` are those of the row and the table, for errors."""
+    row, table = names
     by_column: dict[str, list[Result]] = defaultdict(list)
     for result in with_pooled_times(variant.runs).to_dict("records"):
         by_column[result["column"]].append(result)
@@ -161,7 +163,7 @@ def _cells(
         first = results[0] if results else {}
         key = tuple(first.get(name) for name in ("task", "split", "sha256"))
         guess = chance.get(key) if column.score == "accuracy" and first.get("method") != MAJORITY else None
-        cells.append(cell_of(results, digits, place.format(column.label), guess))
+        cells.append(cell_of(results, digits, f"cell ({row}, {column.label}) of table {table}", guess))
     return tuple(cells)
 
 

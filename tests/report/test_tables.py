@@ -454,3 +454,14 @@ def test_the_latex_compiles(results, tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "t.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_a_setting_may_hold_braces(make):
+    """It stands in the row's name, and so in what an error would say of its cells."""
+    runs = []
+    for score in ("{1}", "plain"):
+        found = make(method="lora", value=0.6)
+        stages = {**found.config["method"]["stages"], "prune": {"score": score}}
+        config = {**found.config, "method": {**found.config["method"], "stages": stages}}
+        runs.append(replace(found, run_id=f"{found.run_id}-{score.strip('{}')}", config=config))
+    assert any("{1}" in row.label for row in build(frame(runs), SPEC, "made-up").rows)
