@@ -111,7 +111,7 @@ def by_selection(runs: pd.DataFrame, spec: TableSpec, name: str) -> list[Table]:
 
 def _selection(checkpoint: str | None, settings: Mapping[str, Any]) -> str | None:
     """The rows that chose a run's checkpoint (train.select_on); None for a model that was never tuned."""
-    return None if checkpoint is None else str(settings.get("train.select_on", checkpoint.split()[-1]))
+    return None if checkpoint is None else str(settings.get("train.select_on", checkpoint.rpartition(" ")[2]))
 
 
 def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
