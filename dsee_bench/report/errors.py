@@ -12,7 +12,6 @@ from tabulate import tabulate
 from dsee_bench import config, plan
 from dsee_bench.record import Record
 from dsee_bench.runs import answers
-from dsee_bench.system.errors import UserError
 
 CLASSES = 12  # of a confusion table that fits a screen; of more, the pairs that are confused most are listed
 Row = Mapping[str, Any]
@@ -53,7 +52,8 @@ def errors_text(record: Record, results_dir: Path, split: str | None, count: int
         key=lambda pair: (-pair[0], pair[1]["row"]),
     )
     listed = wrong[:count]
-    texts, why = _texts(record, results_dir, data_dir, chosen, [row for _, row in listed])
+    blocks = kind == "language_modeling"  # of tokens: they have no text of their own
+    texts, why = ({}, None) if blocks else _texts(record, results_dir, data_dir, chosen, [row for _, row in listed])
     parts = [f"{record.run_id}, {chosen}: {_total(kind, rows, len(wrong))}"]
     if listed:
         parts.append(_listed(listed, ranking, texts))
@@ -124,9 +124,12 @@ def _texts(
     launch = {"results_dir": str(results_dir), "data_dir": data_dir}
     try:
         settings = plan.read({**config.resolve(config.compose([])), **record.config, **launch})
-        examples = settings.load_data()[split].examples
-    except (UserError, ValueError, OSError, KeyError) as error:
+        data = settings.load_data()
+    except (ValueError, OSError) as error:
         return {}, f"texts are not shown, since the data cannot be read: {error}"
+    if split not in data:
+        return {}, f"texts are not shown, since the data at hand have no split {split}"
+    examples = data[split].examples
     found = {}
     for row in rows:
         example = examples[row["row"]] if row["row"] < len(examples) else None
@@ -157,11 +160,16 @@ def _words_off(row: Row) -> float | None:
     return 1 - nearest if nearest < 1 else None
 
 
+def _loss_per_token(row: Row) -> float | None:
+    """None for a block of one token, which predicts nothing."""
+    return row["answer"] / row["reference"][0] if row["reference"][0] else None
+
+
 RANKINGS = {
     "classification": Ranking("probability", _sure),
     "multiple_choice": Ranking("probability", _sure, note="answers and references are places of choices, from 0"),
     "multi_label": Ranking("labels off", _labels_off, "{:.0f}"),
     "regression": Ranking("off by", lambda row: abs(row["answer"] - row["reference"])),
     "generation": Ranking("1 - F1", _words_off, note="F1 of the words shared with the nearest reference"),
-    "language_modeling": Ranking("loss", lambda row: row["answer"] / row["reference"][0], note="nats a token"),
+    "language_modeling": Ranking("loss", _loss_per_token, note="nats a token"),
 }

@@ -61,6 +61,14 @@ def test_numbers_labels_choices_and_texts_have_their_own_order(tmp_path):
     assert [line[:2] for line in table_of(text, "row")[1:2]] == [["1", "0.3333"]]
 
 
+def test_blocks_of_running_text_are_listed_by_their_loss_a_token(tmp_path):
+    """Two nats over one token, three over six, and a last block of one token, which predicts nothing."""
+    keep_answers(tmp_path, "r", "language_modeling", "dev", [3.0, 2.0, 0.0], [[6.0, 5.0], [1.0, 1.0], [0.0, 0.0]])
+    text = errors_text(RUN, tmp_path, None, 9, None)
+    assert [line[:2] for line in table_of(text, "row")[1:3]] == [["1", "2.0000"], ["0", "0.5000"]]
+    assert "not shown" not in text
+
+
 def test_what_is_not_there_is_named_with_the_way_out(tmp_path):
     with pytest.raises(ValueError, match=r"is missing or damaged.* dsee-bench task=x force=true"):
         errors_text(RUN, tmp_path, None, 5, None)
