@@ -39,6 +39,7 @@ def synthetic(
         "prune": {"sparsity": sparsity, "pools": {"qv": sparsity, "rest": sparsity}},
     }
     settings = hashlib.sha256(repr((sparsity, learning_rate, checkpoint)).encode()).hexdigest()[:8]
+    pruned = {"zeroed_entries": round(1e6 * sparsity)} if sparsity else {}
     return Record(
         run_id=f"{task}-{backbone}-{method}-s{seed}-{settings}",
         status=status,
@@ -59,7 +60,7 @@ def synthetic(
             Cost("flops_final", 2e9, "FLOPs", "forward at 128 tokens"),
             Cost("flops_saved", saved, "share", "of the dense forward at 128 tokens"),
         ),
-        stages=(StageLog("tune", 12.5, 2**20, facts or {"steps": 234}), StageLog("prune", 0.5, None, {})),
+        stages=(StageLog("tune", 12.5, 2**20, facts or {"steps": 234}), StageLog("prune", 0.5, None, pruned)),
         data={"train": {"n": 2490, "sha256": "bb"}, split: {"n": 277, "sha256": sha256}},
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsee_bench.record import Record
 from dsee_bench.report.rows import Variant
 from dsee_bench.report.spec import CostColumn
 
@@ -16,6 +17,7 @@ TEXTS = {  # how it is shown -> factor and pattern
     "plain": (1, "{:.1f}"),
 }
 TIMES = ("latency_ms", "latency_dense_ms", "latency_saved", "tokens_per_second")
+MASKED = "masked_entries"
 THEORETICAL = ("flops_final", "flops_saved")  # where zeros are scattered: no kernel here skips them
 WHY_THEORETICAL = "theoretical: no kernel here skips scattered zeros; what they save in time is in the column of times"
 
@@ -26,15 +28,20 @@ def cost_text(value: float, how: str) -> str:
     return pattern.format(scale * value)
 
 
-def is_theoretical(cost: str, sparsity: object) -> bool:
-    """Return whether a run's cost counts scattered zeros as saved; `sparsity` is its share of them."""
-    return cost in THEORETICAL and isinstance(sparsity, int | float) and sparsity > 0
+def masked_entries(record: Record) -> int:
+    """Return how many entries of W the last mask of a run set to zero; zeros that the weights had are none of them."""
+    return int(next((s.facts["zeroed_entries"] for s in reversed(record.stages) if "zeroed_entries" in s.facts), 0))
+
+
+def is_theoretical(cost: str, masked: object) -> bool:
+    """Return whether a run's cost counts scattered zeros as saved; `masked` is how many entries its mask zeroed."""
+    return cost in THEORETICAL and isinstance(masked, int | float) and masked > 0
 
 
 def texts(values: Sequence[Mapping[str, float | None]], columns: Sequence[CostColumn]) -> Iterator[str | None]:
     """Yield for each column the least and the most of a row's costs, one mapping a cell, as text."""
     for column in columns:
-        word = any(is_theoretical(column.cost, costs.get("sparsity_masked")) for costs in values)
+        word = any(is_theoretical(column.cost, costs.get(MASKED)) for costs in values)
         text = _range((costs.get(column.cost) for costs in values), column)
         yield f"{text} theoretical" if text and word else text
 

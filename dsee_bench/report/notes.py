@@ -8,7 +8,7 @@ import pandas as pd
 
 from dsee_bench.config import CONF, recipes
 from dsee_bench.report.cells import MAJORITY
-from dsee_bench.report.costs import TIMES, WHY_THEORETICAL, is_theoretical, spread_of_times
+from dsee_bench.report.costs import MASKED, TIMES, WHY_THEORETICAL, is_theoretical, spread_of_times
 from dsee_bench.report.rows import Variant, short, show
 from dsee_bench.report.spec import Average, Published, ScoreColumn, TableSpec
 
@@ -57,8 +57,8 @@ def notes(
             yield f"{cost.label}: {' or '.join(sorted(counts))}"
     yield from _neighbours(rows)
     once = runs.drop_duplicates("run_id")
-    shares = once.get("sparsity_masked", pd.Series())
-    if any(is_theoretical(cost.cost, share) for cost in spec.costs for share in shares):
+    masked = once.get(MASKED, pd.Series())
+    if any(is_theoretical(cost.cost, count) for cost in spec.costs for count in masked):
         yield WHY_THEORETICAL
     if any(cost.cost in TIMES for cost in spec.costs):
         yield from spread_of_times(rows)

@@ -12,6 +12,7 @@ import pandas as pd
 from dsee_bench.config.validate import TARGET
 from dsee_bench.pruning.surgery import neurons
 from dsee_bench.record import Cost, Record
+from dsee_bench.report.costs import MASKED, masked_entries
 from dsee_bench.report.records import model_spec
 
 COLUMNS = [  # besides the costs
@@ -24,9 +25,10 @@ COLUMNS = [  # besides the costs
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row for each (run, score) of the finished runs; costs are columns by their names, None where missing.
 
-    `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Three costs are
-    derived from the record: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed; `heads` and
-    `neurons`, how many are left in all layers.
+    `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Four costs are
+    derived from the record: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed;
+    `masked_entries`, how many entries of W the last mask set to zero; `heads` and `neurons`, how many are left in all
+    layers.
     """
     finished = [record for record in records if record.status == "finished"]
     settings = _settings(finished)
@@ -90,6 +92,7 @@ def _derived(record: Record) -> Iterator[Cost]:
         yield Cost("latency_saved", 1 - final / dense, "share", counts)
     if record.config["method"].get("answers"):  # it has no model
         return
+    yield Cost(MASKED, masked_entries(record), "entries", "entries of W that the last mask set to zero")
     try:
         spec = model_spec(record)
     except ValueError:  # settings of another release: the table prints a dash

@@ -128,6 +128,17 @@ def test_flops_that_scattered_zeros_save_are_theoretical(make):
     assert not any("theoretical" in note for note in table.notes)
 
 
+def test_flops_saved_without_a_mask_are_none_of_theory(make):
+    """SmolLM2's published weights have zeros of their own: 0.03 % of W, which no FLOP is saved for."""
+    own_zeros = make(method="dsee_structured", sparsity=0.0).with_costs(
+        (Cost("sparsity_masked", 3e-4, "share", "zeros"),)
+    )
+    table = build(frame([own_zeros]), SPEC, "t")
+    (row,) = render.grid(table, PLAIN).to_dict("records")
+    assert row["Saved"] == "25.0 %"
+    assert not any("theoretical" in note for note in table.notes)
+
+
 def test_runs_that_differ_in_a_setting_are_rows_of_their_own(make):
     runs = [make(task, sparsity=share, value=share) for task in ("rte", "sst2") for share in (0.5, 0.2)]
     rows = grid(runs)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, MaxNLocator, NullFormatter
 
-from dsee_bench.report.costs import is_theoretical
+from dsee_bench.report.costs import MASKED, is_theoretical
 from dsee_bench.report.figures import labels
 from dsee_bench.report.figures.figure import Ink, ink, panels
 from dsee_bench.report.figures.labels import LINE
@@ -123,8 +123,8 @@ def _points(rows: Sequence[Row], place: int, figure: Figure, groups: Sequence[st
 
 def _with_word(row: Row, figure: Figure) -> str:
     """The row's label; FLOPs that scattered zeros save are theoretical, and the legend says so."""
-    sparsity = (cell.costs.get("sparsity_masked") for cell in row.cells if cell is not None)
-    word = any(is_theoretical(figure.cost or "", share) for share in sparsity)
+    masked = (cell.costs.get(MASKED) for cell in row.cells if cell is not None)
+    word = any(is_theoretical(figure.cost or "", count) for count in masked)
     return f"{row.label}, theoretical" if word else row.label
 
 

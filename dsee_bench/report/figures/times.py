@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dsee_bench.report.costs import is_theoretical
+from dsee_bench.report.costs import MASKED, is_theoretical
 from dsee_bench.report.figures import labels
 from dsee_bench.report.figures.figure import ink, panels
 from dsee_bench.report.tables import Row
@@ -42,7 +42,5 @@ def shapes(row: Row) -> list[Shape]:
 
 
 def _name(row: Row) -> str:
-    word = any(
-        cell is not None and is_theoretical("flops_saved", cell.costs.get("sparsity_masked")) for cell in row.cells
-    )
+    word = any(cell is not None and is_theoretical("flops_saved", cell.costs.get(MASKED)) for cell in row.cells)
     return f"{row.label}, theoretical FLOPs" if word else row.label

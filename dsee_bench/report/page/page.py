@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from dsee_bench.record import Record
 from dsee_bench.report import render
-from dsee_bench.report.costs import cost_text, is_theoretical
+from dsee_bench.report.costs import cost_text, is_theoretical, masked_entries
 from dsee_bench.report.figures.planned import planned
 from dsee_bench.report.page import details
 from dsee_bench.report.records import GROUPS
@@ -94,15 +94,15 @@ def _run(record: Record, settings: str) -> list[Any]:
         record.status,
         "" if score is None else f"{score.name} {score.split}",
         _number(None if score is None else score.value, "{:.4f}".format),
-        *(_number(costs.get(name), partial(_cost, costs, name)) for name in COSTS),
+        *(_number(costs.get(name), partial(_cost, masked_entries(record), name)) for name in COSTS),
         _number(record.made_by.get("seconds"), "{:,.0f}".format),
         record.checkpoint or "",
         record.run_id,
     ]
 
 
-def _cost(costs: Mapping[str, Any], name: str, value: float) -> str:
-    word = " theoretical" if is_theoretical(name, costs.get("sparsity_masked")) else ""
+def _cost(masked: int, name: str, value: float) -> str:
+    word = " theoretical" if is_theoretical(name, masked) else ""
     return f"{cost_text(value, COSTS[name])}{word}"
 
 
