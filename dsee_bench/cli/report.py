@@ -85,9 +85,11 @@ def claims(options: argparse.Namespace) -> int:
     import json
 
     from dsee_bench.report.claims import judge_all
-    from dsee_bench.report.claims_text import as_json, markdown
+    from dsee_bench.report.claims_text import as_json, fill_in, markdown
 
     judged = judge_all(options.names, options.results)
+    if options.into is not None:
+        fill_in(options.into, judged)
     print(json.dumps(as_json(judged), indent=1, ensure_ascii=False) if options.json else markdown(judged))
     return 1 if any(each.missing for each in judged) else 0
 
@@ -231,9 +233,11 @@ def _parser() -> argparse.ArgumentParser:
     text = "write DIR/page.html: all runs to sort, filter and open, the tables, and the figures that `plots` drew"
     add("page", text, "page", "page --results ~/sweep/results")
     text = "judge the claims of conf/claim: confirmed, refuted or undecided; exit code 1 where runs are missing"
-    command = add("claims", text, "claims", "claims comparable_to_full_minilm --json")
+    command = add("claims", text, "claims", "claims comparable_to_full_minilm --json", "claims --into README.md")
     command.add_argument("names", nargs="*", metavar="CLAIM", help="only these; default: all in conf/claim")
     command.add_argument("--json", action="store_true", help="print a JSON list")
+    help_text = "write them as a table into a Markdown file, between <!-- claims --> and <!-- end of claims -->"
+    command.add_argument("--into", type=argument_path, metavar="FILE", help=help_text)
     text = "list finished, running, interrupted, failed and missing runs, and the commands that resume them"
     sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]
     command = add("status", text, "status", *sweep)

@@ -152,7 +152,7 @@ def source(config: Mapping[str, Any], conf: Path) -> Source:
         return Source(name, None, {}, (), nearest=False, changed={})
     names = {group: str(config[group]["name"]) for group in NAMED}
     made_for = _made_for(entry)
-    own = read(name, names["task"], conf)
+    own = read(name, names["task"], names["method"], conf)
     changed = {key: value for key, value in config["train"].items() if value != own.get(key)}
     return Source(
         name,
@@ -181,7 +181,7 @@ def belonging(config: Mapping[str, Any], conf: Path) -> str:
 
 def settings(config: Mapping[str, Any], conf: Path) -> dict[str, Any]:
     """Return the settings of the recipe for a configuration."""
-    return read(belonging(config, conf), str(_at(config, "task.name")), conf)
+    return read(belonging(config, conf), str(_at(config, "task.name")), str(_at(config, "method.name")), conf)
 
 
 @functools.cache
@@ -215,11 +215,27 @@ def _at(config: Any, key: str) -> object:
     return config
 
 
+def read(name: str, task: str, method: str, conf: Path) -> dict[str, Any]:
+    """Return the settings of a recipe for a task and a method; it may read their names, and nothing else of a run."""
+    return _resolved(name, task, method if _asks_for_the_method(name, conf) else "any", conf)
+
+
 @functools.cache
-def read(name: str, task: str, conf: Path) -> dict[str, Any]:
-    """Return the settings of a recipe for a task."""
+def _unresolved(name: str, conf: Path) -> Any:
     of_all = OmegaConf.load(conf / "config.yaml").train  # settings of every recipe
-    composed = OmegaConf.create({"task": {"name": task}, "train": OmegaConf.merge(of_all, option("train", name, conf))})
+    return OmegaConf.merge(of_all, option("train", name, conf))
+
+
+@functools.cache
+def _asks_for_the_method(name: str, conf: Path) -> bool:
+    return "${method.name}" in str(_unresolved(name, conf))
+
+
+@functools.cache
+def _resolved(name: str, task: str, method: str, conf: Path) -> dict[str, Any]:
+    """The settings for a task and a method, made once: there are many methods, and few recipes ask for theirs."""
+    names = {"task": {"name": task}, "method": {"name": method}}
+    composed = OmegaConf.create({**names, "train": _unresolved(name, conf)})
     return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
 
 

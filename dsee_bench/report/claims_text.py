@@ -1,12 +1,15 @@
 """Claims and their verdicts as Markdown, JSON and HTML."""
 
 import html as html_text
+import re
 import shlex
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from dsee_bench.report.claims import Judged, Side
 from dsee_bench.report.statistics import CONFIDENCE, SIGNIFICANT
+from dsee_bench.system.files import write_atomically
 
 RULE = (
     f"A score or time is confirmed or refuted where both the {CONFIDENCE:.0%} interval over tasks and seeds (bootstrap "
@@ -14,13 +17,36 @@ RULE = (
     "so. Everything else is undecided, which is not the same as wrong."
 )
 OPTIMISTIC = 'Scores "best dev" are optimistic: their checkpoints were chosen on the rows that are reported.'
+HEADS = ("Verdict", "Claim", "Source", "A - B, points", "Records")
+BEGINS, ENDS = "<!-- claims -->", "<!-- end of claims -->"  # what `fill_in` writes between
 EXACTLY = {"higher": "A - B above {margin}", "not_lower": "A - B above -{margin}", "equal": "A - B within ±{margin}"}
 
 
 def markdown(judged: Sequence[Judged]) -> str:
     """Return a paragraph a claim: its verdict, the sentence, the numbers, the records, and what is missing."""
-    rules = [RULE, *([OPTIMISTIC] if any(each.checkpoint == "best dev" for each in judged) else [])]
-    return "\n\n".join(["# Claims", *map(_paragraph, judged), *rules])
+    return "\n\n".join(["# Claims", *map(_paragraph, judged), *_rules(judged)])
+
+
+def _rules(judged: Sequence[Judged]) -> list[str]:
+    return [RULE, *([OPTIMISTIC] if any(each.checkpoint == "best dev" for each in judged) else [])]
+
+
+def summary(judged: Sequence[Judged]) -> str:
+    """Return a Markdown table with a row a claim, and the rules of the verdicts below it."""
+    rows = [HEADS, ["---"] * len(HEADS), *(list(_cells(each)) for each in judged)]
+    lines = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
+    return "\n\n".join(["\n".join(lines), *_rules(judged)])
+
+
+def fill_in(path: Path, judged: Sequence[Judged]) -> None:
+    """Write the summary between the two marks of a Markdown file; ValueError where it has not each of them once."""
+    before, begins, rest = (text := path.read_text(encoding="utf-8")).partition(BEGINS)
+    _, ends, after = rest.partition(ENDS)
+    if not begins or not ends or len(re.findall(f"{BEGINS}|{ENDS}", text)) != 2:
+        raise ValueError(
+            f"{path} has no place for the claims: put the lines {BEGINS} and {ENDS} where they belong, once"
+        )
+    write_atomically(path, f"{before}{BEGINS}\n\n{summary(judged)}\n\n{ENDS}{after}")
 
 
 def _paragraph(judged: Judged) -> str:
@@ -105,7 +131,7 @@ def html(judged: Sequence[Judged]) -> str:
     rows = "\n".join(
         "<tr>" + "".join(f"<td>{html_text.escape(cell)}</td>" for cell in _cells(each)) + "</tr>" for each in known
     )
-    heads = "".join(f"<th>{head}</th>" for head in ("Verdict", "Claim", "Source", "A - B, points", "Records"))
+    heads = "".join(f"<th>{head}</th>" for head in HEADS)
     return f'<table class="paper">\n<tr>{heads}</tr>\n{rows}\n</table>\n<p class="notes">{html_text.escape(RULE)}</p>\n'
 
 

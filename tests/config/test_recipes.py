@@ -188,9 +188,9 @@ def option(group, name):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_recipe_is_read_as_hydra_composes_it(name):
-    for task in ("rte", "mnli"):
-        composed = resolved(f"train={name} task={task}")["train"]
-        assert recipes.read(name, task, config.CONF) == composed
+    for task, method in (("rte", "lora_all_twice"), ("mnli", "dsee")):
+        composed = resolved(f"train={name} task={task} method={method}")["train"]
+        assert recipes.read(name, task, method, config.CONF) == composed
 
 
 def test_the_default_asks_for_every_setting():

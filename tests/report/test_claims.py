@@ -15,7 +15,7 @@ from dsee_bench.config import CONF, ConfigError
 from dsee_bench.config.validate import typed
 from dsee_bench.record import Cost
 from dsee_bench.report.claims import Claim, judge, read_claim
-from dsee_bench.report.claims_text import as_json, html, markdown
+from dsee_bench.report.claims_text import as_json, fill_in, html, markdown, summary
 from dsee_bench.runs import sweep
 
 WORDS = ("task=rte,mrpc", "method=lora,full", "seed=0,1,2", "backbone=tiny-bert")
@@ -219,3 +219,30 @@ def test_the_table_for_a_page(tmp_path):
     text = html([judge("made_up", claim(sentence="A < B"), tmp_path)])
     assert "<td>confirmed</td><td>A &lt; B</td>" in text
     assert "12 (best dev)" in text
+
+
+def test_a_table_of_claims_goes_between_the_marks_of_a_file(tmp_path):
+    leave(tmp_path, {"full": FULL, "lora": plus(0.1, 0.2, 0.0)})
+    judged = [judge("equal", claim(), tmp_path)]
+    page = tmp_path / "page.md"
+    page.write_text("# Ours\n\n<!-- claims -->\nold\n<!-- end of claims -->\n\nThe end.\n")
+    fill_in(page, judged)
+    text = page.read_text()
+    assert text.startswith("# Ours\n\n<!-- claims -->\n\n| Verdict | Claim |")
+    assert text.endswith("<!-- end of claims -->\n\nThe end.\n")
+    assert "| confirmed | LoRA scores as full fine-tuning does. | somebody | +0.10, 95% interval" in text
+    assert "old" not in text
+    assert summary(judged) in text
+    fill_in(page, judged)
+    assert page.read_text() == text, "a second time changes nothing"
+
+
+@pytest.mark.parametrize(
+    "text", ["none", "<!-- claims -->", "<!-- end of claims --> <!-- claims -->", "<!-- claims -->" * 2]
+)
+def test_a_file_without_a_place_for_claims_is_refused(tmp_path, text):
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(ValueError, match=r"page\.md has no place for the claims"):
+        fill_in(page, [])
+    assert page.read_text() == text
