@@ -54,6 +54,31 @@ class Cost:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """The final model on one engine: timed in turn with the untouched model there, and scored again."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    engine: str
+    reason: str | None = None  # why the engine could not take the model; None: it did, and all numbers are there
+    machine: dict[str, Any] = field(default_factory=dict)  # device, isa, threads, packages
+    precision: str | None = None  # what it multiplies in: fp32, fp16, int8
+    note: str | None = None  # how the model was prepared
+    batch: int | None = None
+    tokens: int | None = None  # of each row
+    latency_ms: float | None = None  # median of one forward pass
+    latency_dense_ms: float | None = None  # of the untouched model
+    ratio: float | None = None  # median over the rounds of the final model's time / the untouched one's
+    interval: tuple[float, float] | None = None  # 95 %, of the ratio
+    rounds: int | None = None
+    seconds: float | None = None  # that the timing took
+    noisy: str | None = None  # why the interval is wider than ± 2 %
+    bytes: int | None = None  # of the weights as the engine takes them
+    dense_bytes: int | None = None
+    scores: tuple[Score, ...] = ()  # of the model on this engine
+    unscored: str | None = None  # why it has none
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Base of what stages report: each stage has its own, with fields of plain values."""
 
@@ -91,6 +116,7 @@ class Record:
     checkpoint: str | None = None  # which weights the scores are of: "best dev", "best validation" or "last"
     scores: tuple[Score, ...] = ()
     costs: tuple[Cost, ...] = ()
+    engines: tuple[Deployment, ...] = ()  # of measure_engines; a record without them has no such key
     stages: tuple[StageLog, ...] = ()
     data: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {n, sha256}
     not_finite: list[str] | None = None  # "place: value" of every number that is null because it was NaN or infinite
@@ -100,6 +126,11 @@ class Record:
         """Return the record with these costs, in the place of those of the same names."""
         names = {cost.name for cost in measured}
         return replace(self, costs=(*(cost for cost in self.costs if cost.name not in names), *measured))
+
+    def with_engines(self, measured: tuple[Deployment, ...]) -> "Record":
+        """Return the record with these engines, in the place of those of the same names."""
+        names = {deployment.engine for deployment in measured}
+        return replace(self, engines=(*(old for old in self.engines if old.engine not in names), *measured))
 
     def score(self, name: str, split: str = "dev") -> float | None:
         """Return the value of one score, None where it is undefined; KeyError if no such score is recorded."""
@@ -129,6 +160,8 @@ def write(record: Record, results_dir: Path) -> Path:
     A NaN or infinity is written as null, and `not_finite` has its place and value.
     """
     content = asdict(record)
+    if not record.engines:
+        del content["engines"]
     odd = [f"{place}: {shown(value)}" for place, value in leaves(content) if _is_odd(value)]
     content = _finite(content) | {"not_finite": [*(record.not_finite or []), *sorted(odd)] or None}
     path = path_of(record.run_id, results_dir)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dsee_bench.config.limits import Limits, NotNegative
+from dsee_bench.config.limits import Limits, NotNegative, Positive
 
 Folding = Literal["merged", "auto", "apart"]  # of an adapter into its weight; auto: where that fills no zeros
 Storage = Literal["dense", "bitmask", "csr"]
@@ -41,13 +41,22 @@ class Launch:
     export_adapter: Folding
     export_storage: Storage
     export_onnx: bool
+    export_quantize: Literal["int8"] | None
     measure: Literal["again"] | bool
+    measure_engines: tuple[str, ...]  # files of deploy/engines/
+    measure_energy: bool
+    measure_seconds: Positive
     quiet: bool
     tracking: Tracking
 
     def __post_init__(self) -> None:
         if self.export_onnx and self.export is None:
             raise ValueError("export_onnx=true writes into the folder of export=DIR; name one")
+        if self.export_quantize and not self.export_onnx:
+            raise ValueError(f"export_quantize={self.export_quantize} is of the ONNX file; add export_onnx=true")
+        for name in ("measure_engines", "measure_energy"):
+            if getattr(self, name) and not self.measure:
+                raise ValueError(f"{name} says what measure=true times; add measure=true, or measure=again")
 
     @property
     def results(self) -> Path:

@@ -23,7 +23,8 @@ from dsee_bench.config.launch import Folding, Storage
 from dsee_bench.deploy import manifest
 from dsee_bench.deploy.card import About, write_card
 from dsee_bench.deploy.manifest import Manifest, TaskOutputs, check_target
-from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
+from dsee_bench.deploy.onnx_file import ONNX_FILE, QUANTIZED_FILE, write_onnx
+from dsee_bench.deploy.onnx_file import quantize as quantize_onnx
 from dsee_bench.deploy.own_config import Widths, mark, widths_of
 from dsee_bench.deploy.peft_form import Base, adapter_form
 from dsee_bench.deploy.storage import compress, size
@@ -54,11 +55,13 @@ def export(
     force: bool,
     run_id: str | None = None,
     onnx: bool = False,
+    quantize: bool = False,
     about: About | None = None,
 ) -> Manifest:
     """Write the model to `folder`, whole or not at all, with `onnx` as ONNX too; `model` itself is not changed.
 
-    `about` is what the model card says of its run.
+    With `quantize` there is a second ONNX file with linear weights in 8 bits. `about` is what the model card says of
+    the run.
     """
     folder = Path(os.path.abspath(folder))
     check_target(folder, force, run_id)
@@ -89,7 +92,9 @@ def export(
         save_file(tensors, making / weights, metadata={"format": "pt"})
         if onnx:
             assert tokenizer is not None  # its inputs are traced
-            write_onnx(plain if apart is None else _merged(model, adapters, spec), tokenizer, making / ONNX_FILE)
+            write_onnx(plain if apart is None else merged(model, adapters, spec), tokenizer, making / ONNX_FILE)
+            if quantize:
+                quantize_onnx(making / ONNX_FILE, making / QUANTIZED_FILE)
         share(making)
         written = Manifest(
             backbone=base.name,
@@ -163,8 +168,8 @@ def _merge(adapters: Any) -> PreTrainedModel:
     return merged
 
 
-def _merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTrainedModel:
-    """A copy with the adapter merged, in transformers' own modules."""
+def merged(model: PreTrainedModel, adapters: Any, spec: ModelSpec) -> PreTrainedModel:
+    """Return a copy with the adapter merged, in transformers' own modules."""
     plain, _ = detached(model, adapters, spec, "merged")
     join(plain)
     return plain

@@ -1,12 +1,8 @@
 """The costs of a run's final model: counted in the model itself where possible, by formula elsewhere."""
 
-import statistics
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -70,51 +66,6 @@ def _zeros(model: nn.Module, spec: ModelSpec) -> tuple[int, int]:
         zeros += stored.numel() - int(stored.count_nonzero())
         entries += stored.numel()
     return zeros, entries
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Settings of timing a forward pass: rounds of both models in turn, so that a slow moment hits both."""
-
-    batch: int = 32
-    tokens: int = 128
-    rounds: int = 7
-
-
-def latencies(model: PreTrainedModel, untouched: PreTrainedModel, clock: Clock) -> tuple[Cost, ...]:
-    """Return median milliseconds of one forward pass without gradients, of the final model and of the untouched one."""
-    models = {"latency_ms": model.eval(), "latency_dense_ms": untouched.eval()}
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(model.config.vocab_size, (clock.batch, clock.tokens), generator=generator).to(model.device)
-    times: dict[str, list[float]] = {name: [] for name in models}
-    with torch.inference_mode():
-        for turn in range(clock.rounds + 1):
-            for name, timed in models.items():
-                milliseconds = _milliseconds(timed, ids)
-                if turn > 0:  # the first warms up
-                    times[name].append(milliseconds)
-    setting = f"{model.device.type}, {torch.get_num_threads()} threads, {clock.batch} x {clock.tokens} tokens, fp32"
-    costs = [
-        Cost(name, statistics.median(values), "ms", f"one forward pass, {setting}; {_spread(values)}")
-        for name, values in times.items()
-    ]
-    rate = clock.batch * clock.tokens / statistics.median(times["latency_ms"]) * 1000
-    return (*costs, Cost("tokens_per_second", rate, "tokens/s", f"of the final model's forward pass, {setting}"))
-
-
-def _milliseconds(model: PreTrainedModel, ids: Tensor) -> float:
-    if ids.is_cuda:
-        torch.cuda.synchronize()
-    started = time.perf_counter()
-    model(input_ids=ids, attention_mask=torch.ones_like(ids))
-    if ids.is_cuda:
-        torch.cuda.synchronize()
-    return 1000 * (time.perf_counter() - started)
-
-
-def _spread(times: Sequence[float]) -> str:
-    low, _, high = statistics.quantiles(times, n=4)
-    return f"median of {len(times)}, quartiles {low:.1f} and {high:.1f}, fastest {min(times):.1f}"
 
 
 def disk_bytes(exported: Manifest) -> Cost:

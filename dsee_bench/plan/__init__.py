@@ -12,6 +12,7 @@ from dsee_bench.config import ConfigError, recipes, validate
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.limits import Seed
 from dsee_bench.config.recipes import Recipe
+from dsee_bench.deploy import engines
 from dsee_bench.models import cost
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.memory import Memory, Use, inference, training
@@ -123,6 +124,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
     except ValueError as error:
         raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
     validate.check_numbers(resolved)
+    engines.check(checked.measure_engines)
     return Settings(
         run_id=config.run_id(resolved),
         seed=checked.seed,

@@ -12,12 +12,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from dsee_bench import record
-from dsee_bench.record import Cost, Record, Score, StageLog
+from dsee_bench.record import Cost, Deployment, Record, Score, StageLog
 from dsee_bench.report.records import GROUPS, read_usable
 from dsee_bench.system.files import kind
 
@@ -75,6 +75,7 @@ class RecordCache:
             shared[field] = {key: self._value(value) for key, value in content[field].items()}
         shared["recipe"] = self._value(content["recipe"])
         shared["scores"] = tuple(Score(**score) for score in content["scores"])
+        shared["engines"] = tuple(map(_deployment, content["engines"]))
         shared["stages"] = tuple(StageLog(*stage) for stage in content["stages"])
         return Record(**shared)
 
@@ -279,6 +280,12 @@ def _number(text: str) -> int:
     return int.from_bytes(_checksum(text.encode()), "big", signed=True)  # SQLite's integers have a sign
 
 
+def _deployment(content: dict[str, Any]) -> Deployment:
+    interval = content["interval"]
+    scores = tuple(Score(**score) for score in content["scores"])
+    return Deployment(**content | {"interval": interval and tuple(interval), "scores": scores})
+
+
 def _summary(read: Record) -> dict[str, Any]:
     """The fields of a Record that `dsee-report status` looks at."""
     config: dict[str, Any] = {
@@ -304,6 +311,7 @@ def _rest(read: Record, share: Callable[[object], int]) -> dict[str, Any]:
     fields["recipe"] = once(read.recipe)
     fields["scores"] = [vars(score) for score in read.scores]
     fields["costs"] = [share(vars(cost)) for cost in read.costs]
+    fields["engines"] = [asdict(deployment) for deployment in read.engines]
     fields["stages"] = [list(vars(stage).values()) for stage in map(_short, read.stages)]
     return fields
 

@@ -19,6 +19,7 @@ from dsee_bench.plan import Settings
 from dsee_bench.plan import text as plan_text
 from dsee_bench.record import Record
 from dsee_bench.runs import data_check, state, worker
+from dsee_bench.runs.asked import asked
 from dsee_bench.system import distributed, errors, secrets, signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.signals import INTERRUPTED
@@ -80,17 +81,11 @@ def _to_do(settings: Settings) -> worker.Task:
         return "run"
     if data_check.doubtful(settings.work, settings.launch.data_dir, earlier):
         data_check.check_rows(settings, earlier)
-    if settings.launch.export is not None or _to_measure(settings, earlier):
+    if settings.launch.export is not None or asked(settings.launch, earlier):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""
     console.output(f"{settings.run_id} is done already: {path}\nforce=true runs it again{again}.")
     return None
-
-
-def _to_measure(settings: Settings, earlier: Record) -> bool:
-    """Return whether the model of a finished run is to be timed: its record has no time, or measure=again."""
-    timed = any(cost.name == "latency_ms" for cost in earlier.costs)
-    return settings.launch.measure == "again" or bool(settings.launch.measure and not timed)
 
 
 def _check_export(settings: Settings) -> None:
@@ -102,7 +97,7 @@ def _check_export(settings: Settings) -> None:
         try:
             check_target(settings.launch.export, settings.launch.force, settings.run_id)
             if settings.launch.export_onnx:
-                check_onnx(settings.task.kind)
+                check_onnx(settings.task.kind, settings.launch.export_quantize)
         except ValueError as error:
             raise ConfigError(str(error)) from error
 
@@ -210,13 +205,14 @@ def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
         from dsee_bench.runs.pipeline import rebuild
 
         console.capture_libraries()
-        measured = rebuild(settings, earlier, measure=_to_measure(settings, earlier))
-        if measured:
+        measured = rebuild(settings, earlier)
+        if measured != earlier:
             signals.defer()
             made_by = {**earlier.made_by, "measured": _made_by(settings, overrides, started)}
-            record.write(replace(earlier.with_costs(measured), made_by=made_by), settings.results_dir)
-            values = ", ".join(f"{cost.name} {cost.value:,.1f}" for cost in measured)
-            console.output(f"{settings.run_id}: {values}\nrecord: {settings.record}")
+            record.write(replace(measured, made_by=made_by), settings.results_dir)
+            new = [cost for cost in measured.costs if cost not in earlier.costs]
+            values = ", ".join(f"{cost.name} {'–' if cost.value is None else f'{cost.value:,.4g}'}" for cost in new)
+            console.output(f"{settings.run_id}: {values or 'measured'}\nrecord: {settings.record}")
         return earlier
 
     try:

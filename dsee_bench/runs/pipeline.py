@@ -21,9 +21,9 @@ from dsee_bench.cache.listing import about
 from dsee_bench.cache.store import Cache, keys
 from dsee_bench.cache.warm_start import start_from
 from dsee_bench.deploy.card import LICENSES, About, license_of
-from dsee_bench.deploy.export import detached, export, outputs_of
+from dsee_bench.deploy.export import export, outputs_of
 from dsee_bench.deploy.manifest import Manifest
-from dsee_bench.deploy.measure import Clock, costs, disk_bytes, latencies
+from dsee_bench.deploy.measure import costs, disk_bytes
 from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.heads import for_task
 from dsee_bench.models.load import Loaded, card_of, published
@@ -31,9 +31,11 @@ from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
-from dsee_bench.record import Cost, Record, Score, StageLog
+from dsee_bench.record import Cost, Deployment, Record, Score, StageLog
 from dsee_bench.runs import answers, notices
+from dsee_bench.runs.asked import Asked, asked
 from dsee_bench.runs.data_check import note, other_rows
+from dsee_bench.runs.measuring import measure_model
 from dsee_bench.runs.state import set_record_aside
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
@@ -62,14 +64,20 @@ def execute(settings: Settings, tracker: Tracker, overrides: Sequence[str] = (),
         _start_over(settings, inputs)
     state.setup = replace(state.setup, curve=_curve(settings, state, tracker))
     logs = run_stages(settings, state, settings.states, inputs)
+    counted = costs(
+        state.model, state.adapters, state.spec, settings.backbone.spec(settings.labels), state.masks, TOKENS
+    )
+    scores = _score(state, settings.work)
+    timed, engines = _measured(settings, state, asked(settings.launch))
     finished = Record(
         run_id=settings.run_id,
         status="finished",
         config=settings.config,
         made_by={},
         checkpoint=_checkpoint(settings, logs),
-        scores=_score(state, settings.work),
-        costs=_costs(settings, state),
+        scores=scores,
+        costs=(*counted, *timed),
+        engines=engines,
         stages=tuple(logs),
         data={
             name: {"n": len(split), "sha256": split.sha256} | ({"cut": cut[name]} if name in cut else {})
@@ -81,14 +89,14 @@ def execute(settings: Settings, tracker: Tracker, overrides: Sequence[str] = (),
     return finished
 
 
-def rebuild(settings: Settings, earlier: Record, *, measure: bool) -> tuple[Cost, ...]:
-    """Build the model of a finished run again, export it if asked for, and return what was measured of it."""
+def rebuild(settings: Settings, earlier: Record) -> Record:
+    """Build the model of a finished run again, export and measure it as asked; return the record with what was new."""
     state = rebuilt(settings, earlier)
-    measured = _measured(settings, state) if measure else ()
+    timed, engines = _measured(settings, state, asked(settings.launch, earlier))
+    record = earlier.with_costs(timed).with_engines(engines)
     if settings.launch.export is not None:
-        record = earlier.with_costs(measured)
         _export(settings, state, settings.launch.export, record, earlier.made_by["command"])
-    return measured
+    return record
 
 
 def rebuilt(settings: Settings, earlier: Record) -> RunState:
@@ -172,25 +180,21 @@ def _write(
         force=launch.force,
         run_id=settings.run_id,
         onnx=onnx,
+        quantize=onnx and launch.export_quantize is not None,
         about=about,
     )
 
 
-def _costs(settings: Settings, state: RunState) -> tuple[Cost, ...]:
-    dense = settings.backbone.spec(settings.labels)
-    counted = costs(state.model, state.adapters, state.spec, dense, state.masks, TOKENS)
-    return (*counted, *_measured(settings, state)) if settings.launch.measure else counted
-
-
-def _measured(settings: Settings, state: RunState) -> tuple[Cost, ...]:
-    """Return latency and size on disk of the model in the form that `export` gives it."""
-    final, form = detached(state.model, state.adapters, state.spec, settings.launch.export_adapter)
-    clocked = latencies(
-        state.model if form == "apart" else final, _load(settings).model.to(state.model.device), Clock(tokens=TOKENS)
-    )
+def _measured(settings: Settings, state: RunState, wanted: Asked) -> tuple[tuple[Cost, ...], tuple[Deployment, ...]]:
+    """Return what is measured of the final model: times, bytes on disk in the form that `export` gives it, engines."""
+    if not wanted:
+        return (), ()
+    timed, engines = measure_model(settings, state, _load(settings).model, wanted)
+    if not wanted.times:
+        return timed, engines
     with tempfile.TemporaryDirectory() as folder:
         written = _write(settings, state, Path(folder) / "model", Base(settings.backbone.name), onnx=False)
-    return (*clocked, disk_bytes(written))
+    return (*timed, disk_bytes(written)), engines
 
 
 def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:

@@ -35,6 +35,7 @@ def made_by(overrides: Sequence[str], device: str, threads: int) -> dict[str, An
         "packages": {name: version(name) for name in PACKAGES},
         "python": platform.python_version(),
         "device": device,
+        "isa": isa(),
         "threads": threads,
         "processes": distributed.world_size(),
     }
@@ -77,3 +78,23 @@ def device_name(device: str) -> str:
         return torch.cuda.get_device_name()
     name = torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine()
     return f"CPU {name}, {os.cpu_count()} cores"
+
+
+def isa() -> str:
+    """The widest instruction set that torch uses on this processor, and what multiplies 8 and 16 bits: "AVX2"."""
+    import torch
+
+    has = torch.cpu.get_capabilities()
+    more = {
+        "VNNI": ("avx512_vnni", "avx_vnni"),
+        "BF16": ("avx512_bf16",),
+        "AMX": ("amx_int8", "amx_bf16"),
+        "DOTPROD": ("neon_dotprod", "dotprod"),
+    }
+    names = [name for name, flags in more.items() if any(has.get(flag) for flag in flags)]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *names])
+
+
+def machine(device: str, threads: int) -> dict[str, Any]:
+    """What a time depends on, besides the model and the engine."""
+    return {"device": device, "isa": isa(), "threads": threads}
