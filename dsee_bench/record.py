@@ -67,6 +67,8 @@ class Deployment:
     tokens: int | None = None  # of each row
     latency_ms: float | None = None  # median of one forward pass
     latency_dense_ms: float | None = None  # of the untouched model
+    quartiles_ms: tuple[float, float] | None = None
+    quartiles_dense_ms: tuple[float, float] | None = None
     ratio: float | None = None  # median over the rounds of the final model's time / the untouched one's
     interval: tuple[float, float] | None = None  # 95 %, of the ratio
     rounds: int | None = None
@@ -76,6 +78,16 @@ class Deployment:
     dense_bytes: int | None = None
     scores: tuple[Score, ...] = ()  # of the model on this engine
     unscored: str | None = None  # why it has none
+
+    @property
+    def setting(self) -> str:
+        """What a time is of, in words: the same text for what may be compared."""
+        where = self.machine
+        packages = ", ".join(f"{package} {release}" for package, release in where["packages"].items())
+        return (
+            f"{where['device']} ({where['isa']}), {where['threads']} threads, {self.batch} x {self.tokens} tokens, "
+            f"{self.precision}, {packages}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

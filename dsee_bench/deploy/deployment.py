@@ -2,7 +2,7 @@
 
 import statistics
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -91,6 +91,8 @@ def _deployment(
         tokens=clock.tokens,
         latency_ms=statistics.median(timed.first),
         latency_dense_ms=statistics.median(timed.second),
+        quartiles_ms=_quartiles(timed.first),
+        quartiles_dense_ms=_quartiles(timed.second),
         ratio=timed.ratio,
         interval=timed.interval,
         rounds=len(timed.first),
@@ -103,41 +105,36 @@ def _deployment(
     )
 
 
+def _quartiles(times: Sequence[float]) -> tuple[float, float]:
+    low, _, high = statistics.quantiles(times, n=4)
+    return low, high
+
+
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or "no message").splitlines()[0][:200]
 
 
-def setting_of(deployment: Deployment) -> str:
-    """Return what a time is of, in words: the same text for what may be compared."""
-    where = deployment.machine
-    packages = ", ".join(f"{package} {release}" for package, release in where["packages"].items())
-    return (
-        f"{where['device']} ({where['isa']}), {where['threads']} threads, {deployment.batch} x {deployment.tokens} "
-        f"tokens, {deployment.precision}, {packages}"
-    )
-
-
 def time_costs(deployment: Deployment) -> tuple[Cost, ...]:
     """Return what was timed as costs of a record; ValueError where the engine refused the model."""
-    final, dense, ratio = deployment.latency_ms, deployment.latency_dense_ms, deployment.ratio
-    if final is None or dense is None or ratio is None or deployment.interval is None:
+    if deployment.latency_ms is None or deployment.ratio is None or deployment.interval is None:
         raise ValueError(f"{deployment.engine} was not timed: {deployment.reason}")
-    setting = setting_of(deployment)
+    setting = deployment.setting
     low, high = deployment.interval
-    how = f"in turn, median of {deployment.rounds} rounds"
     sure = f"95 % interval {low:.4f} to {high:.4f}, {deployment.rounds} rounds in {deployment.seconds:.0f} s"
-    tokens = (deployment.batch or 0) * (deployment.tokens or 0)
+    compared = f"latency_ms / latency_dense_ms, {setting}; median over the rounds, {deployment.noisy or sure}"
+    rate = 1000 * (deployment.batch or 0) * (deployment.tokens or 0) / deployment.latency_ms
     return (
-        Cost("latency_ms", final, "ms", f"one forward pass, {setting}; {how}"),
-        Cost("latency_dense_ms", dense, "ms", f"one forward pass, {setting}; {how}"),
-        Cost(
-            "latency_ratio",
-            ratio,
-            "ratio",
-            f"latency_ms / latency_dense_ms, {setting}; median over the rounds, {deployment.noisy or sure}",
-        ),
-        Cost("tokens_per_second", tokens / final * 1000, "tokens/s", f"of the final model's forward pass, {setting}"),
+        _time("latency_ms", deployment.latency_ms, deployment.quartiles_ms, deployment),
+        _time("latency_dense_ms", deployment.latency_dense_ms, deployment.quartiles_dense_ms, deployment),
+        Cost("latency_ratio", deployment.ratio, "ratio", compared),
+        Cost("tokens_per_second", rate, "tokens/s", f"of the final model's forward pass, {setting}"),
     )
+
+
+def _time(name: str, value: float | None, quartiles: tuple[float, float] | None, deployment: Deployment) -> Cost:
+    low, high = quartiles or (0.0, 0.0)
+    spread = f"quartiles {low:.1f} and {high:.1f} of {deployment.rounds} rounds"
+    return Cost(name, value, "ms", f"one forward pass, {deployment.setting}; median in turn, {spread}")
 
 
 def energy_costs(final: Source, dense: Source, batch: Mapping[str, Tensor]) -> tuple[Cost, ...]:

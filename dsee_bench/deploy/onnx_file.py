@@ -7,6 +7,7 @@ its cache among the inputs.
 """
 
 import logging
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,15 +53,17 @@ def write_onnx(
     model.config.use_cache = False  # else a decoder's keys and values are outputs too
     batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
     dynamic = torch.export.Dim.DYNAMIC
-    program: Any = torch.onnx.export(
-        model.cpu().float().eval(),
-        kwargs=dict(batch),
-        dynamo=True,
-        input_names=list(batch),
-        output_names=[OUTPUT],
-        dynamic_shapes={name: {0: dynamic, 1: dynamic} for name in batch},
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch
+        program: Any = torch.onnx.export(
+            model.cpu().float().eval(),
+            kwargs=dict(batch),
+            dynamo=True,
+            input_names=list(batch),
+            output_names=[OUTPUT],
+            dynamic_shapes={name: {0: dynamic, 1: dynamic} for name in batch},
+            verbose=False,
+        )
     program.save(file)
 
 
@@ -115,7 +118,8 @@ def calibrate(source: Path, file: Path, rows: "Iterable[Mapping[str, Tensor]]") 
             reduce_range=narrow,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
+            # Outputs would be cut to what the calibration saw, logits too.
+            extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": LINEAR},
         )
     return f"static by ONNX Runtime's quantizer (not NNCF), weights of {7 if narrow else 8} bits by output"
 

@@ -46,8 +46,9 @@ def notes(
             size = f"{part['n'].iloc[0]:,} examples of {part['split'].iloc[0]}"
             yield f"{column.label}: {column.score} on {size}; {signatures}"
             undefined = part[part["value"].isna()]
-            if len(undefined):
+            if len(undefined) and not spec.engines:
                 yield f"{column.label}: no value, and so left out, in {', '.join(undefined['run_id'])}"
+    yield from _refused(runs) if spec.engines else ()
     for average in averages:
         yield f"{average.label}: mean over {', '.join(average.over)}, of the seeds that all of them have"
     for cost in spec.costs:
@@ -67,6 +68,15 @@ def notes(
     for number, row in enumerate(published, 1):
         yield f"[{number}] {row.label}, {row.backbone}: {row.source}"
     yield _provenance(once)
+
+
+def _refused(runs: pd.DataFrame) -> Iterator[str]:
+    """Yield which engine had no score, why, and of how many runs."""
+    undefined = runs[runs["value"].isna()]
+    names = undefined["settings"].map(lambda settings: settings["engine"])
+    for (engine, reason), part in undefined.groupby([names, undefined["reason"]]):
+        runs_of = sorted({run.partition(" on ")[0] for run in part["run_id"]})
+        yield f"{engine}: {reason} ({', '.join(runs_of)})"
 
 
 def _neighbours(rows: Mapping[str, Variant]) -> Iterator[str]:

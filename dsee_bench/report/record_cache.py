@@ -281,9 +281,8 @@ def _number(text: str) -> int:
 
 
 def _deployment(content: dict[str, Any]) -> Deployment:
-    interval = content["interval"]
-    scores = tuple(Score(**score) for score in content["scores"])
-    return Deployment(**content | {"interval": interval and tuple(interval), "scores": scores})
+    pairs = {name: tuple(value) for name, value in content.items() if isinstance(value, list)}
+    return Deployment(**content | pairs | {"scores": tuple(Score(**score) for score in content["scores"])})
 
 
 def _summary(read: Record) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class TableSpec:
     columns: tuple[ScoreColumn, ...] | None = None  # None: the first score of every task
     filters: Where | None = None  # runs that do not match are left out
     average: Average | None = None
+    engines: bool = False  # each row stands once for each engine that its model was measured on, with its scores there
     select_on: Literal["validation", "dev", "last"] = "dev"  # the table of this name; other runs get one of their own
     published: tuple[Published, ...] = ()
     figures: tuple[Figure, ...] = ()

@@ -18,6 +18,7 @@ from dsee_bench.config import CONF
 from dsee_bench.record import Record
 from dsee_bench.report.cells import MAJORITY, Cell, Result, average_of, cell_of, chances, marked, refuse_mixed
 from dsee_bench.report.costs import texts, with_pooled_times
+from dsee_bench.report.engines import on_engines
 from dsee_bench.report.notes import notes
 from dsee_bench.report.records import read_all
 from dsee_bench.report.results import frame
@@ -76,10 +77,12 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
         raise ValueError(f"no record in {results_dir / 'runs'}; run an experiment first, or give --results DIR")
     result = Report(usable.records, usable.left_out)
     runs = frame(usable.records)
+    measured = frame(on_engines(usable.records))
     gc.freeze()  # statsmodels collects garbage at each correction, and would look at every record each time
     for path in spec_paths(CONF / "table", list(names)):
         try:
-            made = by_selection(runs, read_spec(path), path.stem)
+            spec = read_spec(path)
+            made = by_selection(measured if spec.engines else runs, spec, path.stem)
             result.tables += made
             result.empty += [] if made else [path.stem]
         except ValueError as error:

@@ -50,8 +50,7 @@ def test_equal_rounds_end_after_the_fewest_and_the_models_take_turns(monkeypatch
 
 
 def test_noise_is_timed_for_longer(monkeypatch):
-    """Every ninth of the rounds of `a` takes 3 or 5 in the place of 4; the median is sure once few of its neighbours are
-    far."""
+    """The first eight rounds of `a` take 3 or 5, the others 4: these are in the middle once there are enough."""
     noisy = [4.0, 4.0] + [3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 4.0] + [4.0] * 50
     a, b, _ = clocked(monkeypatch, {"a": noisy, "b": [4.0] * 99})
     timed = in_turn(a, b, seconds=1000)
@@ -68,9 +67,8 @@ def test_a_machine_that_is_too_noisy_is_named(monkeypatch):
     rounds = len(timed.first)
     assert 100 < timed.seconds < 110
     assert timed.interval == (1.0, 2.0)
-    assert timed.noisy == (
-        f"too noisy: after {rounds} rounds in {timed.seconds:.0f} s the ratio is known to ± {50 / timed.ratio:.1f}%, not 2%"
-    )
+    known = f"after {rounds} rounds in {timed.seconds:.0f} s the ratio is known to ± {50 / timed.ratio:.1f}%, not 2%"
+    assert timed.noisy == f"too noisy: {known}"
 
 
 def test_short_passes_are_repeated_within_a_sample(monkeypatch):

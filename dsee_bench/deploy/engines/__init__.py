@@ -5,6 +5,7 @@ A file NAME.py has
     NEEDED: tuple[str, ...]                    modules that the extra `engines` installs
     deploy(source, folder) -> Deployed         the model, ready to run; what it writes goes into `folder`
     deploy_dense(source, folder) -> Deployed   optional: the untouched model to compare with, where `deploy` refuses it
+    SKIPS: tuple[str, ...]                     optional: the patterns of the atlas whose zeros it skips
 
 Both raise Refused with the reason where the engine cannot take the model. A file with a "_" in front is no engine.
 """
@@ -82,6 +83,12 @@ def deploy_dense(name: str, source: Source, folder: Path) -> Deployed:
     """Return the untouched model that this engine's time is compared with."""
     engine: Any = _engine(name)
     return cast(Deployed, getattr(engine, "deploy_dense", engine.deploy)(source, folder))
+
+
+def skips(name: str) -> tuple[str, ...]:
+    """Return the patterns of zeros that an engine skips; () for one that computes with zeros as with other entries."""
+    engine: Any = importlib.import_module(f"{__name__}.{name}")
+    return tuple(getattr(engine, "SKIPS", ()))
 
 
 def _engine(name: str) -> Engine:

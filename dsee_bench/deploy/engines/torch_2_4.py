@@ -11,6 +11,7 @@ from dsee_bench.deploy.engines import Deployed, Refused, Source
 from dsee_bench.deploy.engines._torch import bytes_of, on_torch, with_sparse
 
 NEEDED: tuple[str, ...] = ()
+SKIPS = ("2:4",)
 CAPABILITY = (8, 0)  # Ampere
 NO_PATTERN = "no linear weight has 2 zeros in each 4 neighbouring inputs; method=omp_2_4 prunes so"
 

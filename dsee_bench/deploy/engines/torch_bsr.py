@@ -11,6 +11,7 @@ from dsee_bench.deploy.engines.torch import deploy as deploy_dense
 
 __all__ = ["deploy", "deploy_dense"]
 NEEDED: tuple[str, ...] = ()
+SKIPS = ("blocks",)
 SIDES = (64, 32, 16, 8, 4)  # of the blocks, the largest that fits the zeros is taken
 HALF = 0.5  # of a weight's zeros that must lie in whole blocks
 NO_BLOCKS = f"no linear weight has half of its zeros in blocks of {SIDES[-1]} x {SIDES[-1]} or larger"

@@ -11,6 +11,7 @@ from dsee_bench.deploy.engines.torch import deploy as deploy_dense
 
 __all__ = ["deploy", "deploy_dense"]
 NEEDED: tuple[str, ...] = ()
+SKIPS = ("single", "2:4", "blocks")
 NO_ZEROS = "no linear weight has zeros; where an adapter was merged over them, export_adapter=apart keeps them"
 
 
