@@ -32,6 +32,7 @@ class Smoothing:
     tolerance: float  # a round ends when the residual's norm changed by less than this share
 
 
+GROUP = 64  # entries whose largest is compared first
 AUTHORS = Smoothing(ranks=tuple(range(1, 497, 5)), passes=2, threshold=0.01, tolerance=0.0)
 
 
@@ -123,26 +124,33 @@ def sparse_part(
     generator: torch.Generator,
 ) -> Tensor:  # (O, I), float32, most entries zero
     """S of W ≈ U V + S by greedy bilateral smoothing, from a random V."""
-    w = weight.detach().float()
+    w = weight.detach().float().contiguous()
     # Below this a residual is rounding, not content: W is then of low rank to the last digit.
     rounding = 16 * torch.finfo(w.dtype).eps * float(w.abs().max())
     v = torch.randn(constants.ranks[0], w.shape[1], generator=generator, device=generator.device).to(w.device)
-    left = w
+    # Few entries of S are not zero, and most time goes into memory: S is its places, and W - S, W - U V stay in place.
+    rest, left, size_of = w.clone(), w.clone(), torch.empty_like(w)
+    places = torch.empty(0, dtype=torch.int64, device=w.device)
+    values = torch.empty(0, device=w.device)
     for step, rank in enumerate(constants.ranks):
         if step > 0:
             v = torch.cat([v, _rows_of(left, rank - constants.ranks[step - 1])])
-        s = torch.zeros_like(w)
-        size = float(left.norm())
+        rest.view(-1)[places] = w.view(-1)[places]
+        norm = float(left.norm())
         for _ in range(constants.passes):
-            rest = w - s
             u = torch.linalg.qr(rest @ v.T).Q
             v = u.T @ rest
-            residual = w - u @ v
-            s = _sparsify(residual, count, constants.threshold, rounding)
-            left = residual - s
-            before, size = size, float(left.norm())
-            if abs(before - size) <= constants.tolerance * before:
+            torch.sub(w, torch.mm(u, v, out=left), out=left)
+            rest.view(-1)[places] = w.view(-1)[places]
+            places = _standing_out(torch.abs(left, out=size_of), count, constants.threshold, rounding)
+            values = left.view(-1)[places]
+            rest.view(-1)[places] -= values
+            left.view(-1)[places] = 0
+            before, norm = norm, float(left.norm())
+            if abs(before - norm) <= constants.tolerance * before:
                 break
+    s = torch.zeros_like(w)
+    s.view(-1)[places] = values
     return s
 
 
@@ -154,14 +162,25 @@ def _rows_of(
     return torch.linalg.qr(left[:, :rows]).Q.T @ left
 
 
-def _sparsify(
-    residual: Tensor,  # (O, I)
+def _standing_out(
+    size: Tensor,  # (O, I), |residual|
     count: int,
     threshold: float | None,
     rounding: float,
-) -> Tensor:  # (O, I)
-    """`residual` where it reaches the threshold (None: where it is among the `count` largest), else 0."""
-    size = residual.abs()
-    if threshold is None:
-        threshold = float(size.flatten().topk(count).values[-1])
-    return residual.where(size >= max(threshold, rounding), 0.0)
+) -> Tensor:  # int64
+    """The flat positions of the entries that reach the threshold; None: that are among the `count` largest."""
+    if threshold is not None:
+        return (size.view(-1) >= max(threshold, rounding)).nonzero().view(-1)
+    columns = size.numel() // GROUP
+    if size.numel() % GROUP or count > columns // 4:
+        smallest = float(size.view(-1).topk(count).values[-1])
+        return (size.view(-1) >= max(smallest, rounding)).nonzero().view(-1)
+    # The `count` largest entries lie in the columns whose own largest is no smaller than the `count` largest of these:
+    # a look at a few columns in place of a sort of all entries.
+    table = size.view(GROUP, columns)
+    largest = table.amax(0)
+    chosen = (largest >= largest.topk(count).values[-1]).nonzero().view(-1)
+    few = table[:, chosen]
+    smallest = float(few.flatten().topk(count).values[-1])
+    row, column = (few >= max(smallest, rounding)).nonzero(as_tuple=True)
+    return row * columns + chosen[column]
