@@ -5,18 +5,16 @@ Nothing heavy is imported before the settings are checked, so help, plans and mi
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from textwrap import fill
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from dsee_bench import config
 from dsee_bench.cli import options
 from dsee_bench.config import ConfigError, flags, shorthand
-from dsee_bench.models import auto
 from dsee_bench.monitoring import console
-from dsee_bench.runs.launching import threads_per_run
-from dsee_bench.runs.lifecycle import run
 from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
@@ -50,12 +48,25 @@ def main() -> None:
             return
         if any(config.parse(word).key_or_group.startswith("hydra") for word in overrides):
             flags.check_hydra(overrides)
-        code = run(auto.resolve(config.compose(overrides)), overrides)
+        code = run(_resolved(config.compose(overrides)), overrides)
     except ConfigError as error:
         sys.exit(f"dsee-bench: {error}" if distributed.is_main_process() else 1)
     if code == 0:
         distributed.leave_group()
     sys.exit(code)
+
+
+def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
+    """Do what `lifecycle.run` does; it is imported here, so that help and a misspelt name answer without it."""
+    from dsee_bench.runs import lifecycle
+
+    return lifecycle.run(resolved, overrides)
+
+
+def _resolved(composed: DictConfig) -> dict[str, Any]:
+    from dsee_bench.models import auto
+
+    return auto.resolve(composed)
 
 
 def _help() -> str:
@@ -98,8 +109,10 @@ def _job(composed: DictConfig) -> None:
     overrides = list(launched.overrides.task)
     terminal.prepare(overrides)  # here too: the process may be a launcher's
     try:
-        resolved = auto.resolve(composed)
+        resolved = _resolved(composed)
         if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:
+            from dsee_bench.runs.launching import threads_per_run
+
             resolved["threads"] = threads_per_run(launched.launcher)
         code = run(resolved, overrides)
     except ConfigError as error:

@@ -5,8 +5,6 @@ import re
 from collections.abc import Sequence
 from textwrap import shorten
 
-from tabulate import tabulate
-
 from dsee_bench import config
 from dsee_bench.monitoring import console
 
@@ -21,6 +19,8 @@ GROUPS = {  # command -> group of conf/
 
 def main(words: Sequence[str]) -> int:
     """Print the options of the group that the first word names, with the first sentence of each file."""
+    from tabulate import tabulate
+
     name = words[0]
     parser = argparse.ArgumentParser(prog=f"dsee-bench {name}", description=f"List the {name} there are.")
     parser.parse_args(words[1:])

@@ -74,6 +74,19 @@ def option(group: str, name: str) -> dict[str, Any]:
     return OmegaConf.to_container(recipes.option(group, name, CONF))  # type: ignore[return-value]
 
 
+def as_composed(group: str, name: str) -> "DictConfig":
+    """Return what `compose([f"{group}={name}"])` has in the group, for an option of conf/, without Hydra."""
+    settings: DictConfig = OmegaConf.merge(  # type: ignore[assignment]
+        _of_every_option().get(group, {}), recipes.option(group, name, CONF)
+    )
+    return settings
+
+
+@functools.cache
+def _of_every_option() -> Any:
+    return OmegaConf.load(CONF / "config.yaml")
+
+
 def check_overrides(overrides: Sequence[str]) -> None:
     """Raise ConfigError for an unknown option or key among the overrides; Hydra checks its own settings."""
     from dsee_bench.config.shorthand import spelled_out, variants  # it reads options by this module
@@ -93,6 +106,9 @@ def check_overrides(overrides: Sequence[str]) -> None:
             choices[name] = values[0]
         else:
             keys.append(name)
+    known = {"seed", *(field.name for field in fields(Launch))}
+    if set(keys) <= known:
+        return
     config = compose(spelled_out([f"{group}={choice}" for group, choice in choices.items()]))
     for key in keys:
         _check_key(config, key)

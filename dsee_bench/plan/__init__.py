@@ -24,8 +24,7 @@ from dsee_bench.system import distributed
 from dsee_bench.system.files import file_name
 from dsee_bench.system.shell import shell_path
 from dsee_bench.tasks.example import CAUSAL, Split, Task
-from dsee_bench.tasks.holdout import hold_out
-from dsee_bench.tasks.table import TWO_WAYS, Table
+from dsee_bench.tasks.holdout import TWO_WAYS, hold_out
 from dsee_bench.training.memory import answering_use, training_use
 
 COUNTS = ("adapter", "trainable", "nnz", "total")
@@ -213,7 +212,8 @@ def plan(settings: Settings) -> Plan:
         settings.recipe.check_classes(settings.task.kind, settings.task.labels)
     except ValueError as error:
         raise ConfigError(f"task {settings.task.name}: {error}") from error
-    if isinstance(settings.task, Table) and settings.task.lacks_dev and settings.recipe.validation_seed is None:
+    lacks_dev = getattr(settings.task, "lacks_dev", False)  # of a table task
+    if lacks_dev and settings.recipe.validation_seed is None:
         raise ConfigError(f"task {settings.task.name} has no dev split; {TWO_WAYS}")
     _refuse_stored(settings)
     device = settings.launch.device

@@ -4,11 +4,12 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
-_GPU_LOCKS: list[FileLock] = []  # this worker's GPU, held until its process ends
+_GPU_LOCKS: "list[FileLock]" = []  # this worker's GPU, held until its process ends
 
 
 def threads_per_run(launcher: Mapping[str, Any]) -> int | None:
@@ -30,6 +31,7 @@ def take_gpu() -> None:
     Does nothing without GPUs, and nothing the second time.
     """
     import torch
+    from filelock import FileLock, Timeout
 
     if _GPU_LOCKS or not torch.cuda.device_count():
         return

@@ -4,9 +4,9 @@ Composing a configuration costs a tenth of a second, a thousand of them two minu
 composed once and put together for every cell, and single settings are set on that, as Hydra itself does in the end.
 """
 
-import copy
 import functools
 import itertools
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -101,7 +101,7 @@ def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[t
 
     A variant of a family of tasks may stand among the tasks.
     """
-    values: dict[str, list[str]] = {}
+    values: dict[str, list[list[str]]] = {}
     for word in (*(f"{key}={value}" for key, value in params.items()), *words):
         override = config.parse(word)
         key = override.get_key_element()
@@ -109,8 +109,8 @@ def _combinations(words: Sequence[str], params: Mapping[str, Any]) -> Iterator[t
             raise ConfigError(f"{word} has no list of values to sweep over; write {key}=A,B or {key}=range(N)")
         swept = override.is_sweep_override()
         options = override.sweep_string_iterator() if swept else [override.get_value_element_as_str()]
-        values[key] = [f"{key}={option}" for option in options]
-    return (tuple(spelled_out(cell)) for cell in itertools.product(*values.values()))
+        values[key] = [spelled_out([f"{key}={option}"]) for option in options]
+    return (tuple(itertools.chain(*cell)) for cell in itertools.product(*values.values()))
 
 
 def unfinished(cells: Sequence[Cell]) -> list[Cell]:
@@ -150,10 +150,10 @@ def composed(overrides: Sequence[str]) -> "DictConfig":
     options = {word: config.parse(word).key_or_group for word in overrides if word not in values}
     whole = not (set(options.values()) <= set(config.GROUPS) and all(map(_plain, options)))
     start = tuple(word for word, group in options.items() if whole or group == "experiment")
-    composition = copy.deepcopy(_composed_once(start))
+    composition: DictConfig = pickle.loads(_composed_once(start))  # a deep copy, in a fifth of the time
     for word, group in options.items():
         if word not in start:
-            composition[group] = _composed_once((*start, word))[group]
+            composition[group] = _option(start, word, group)
     for word in values:
         override = config.parse(word)
         try:
@@ -165,8 +165,20 @@ def composed(overrides: Sequence[str]) -> "DictConfig":
 
 
 @functools.cache
-def _composed_once(words: tuple[str, ...]) -> "DictConfig":
-    return config.compose(words)
+def _composed_once(words: tuple[str, ...]) -> bytes:
+    return pickle.dumps(config.compose(words))
+
+
+@functools.cache
+def _option(start: tuple[str, ...], word: str, group: str) -> "DictConfig":
+    """Return the settings of a group as `config.compose((*start, word))` has them."""
+    name = str(config.parse(word).value())
+    own = name in config.options(group) and config.file_of(group, name).is_relative_to(config.CONF)
+    if own and not start:
+        return config.as_composed(group, name)
+    composition: DictConfig = pickle.loads(_composed_once((*start, word)))
+    settings: DictConfig = composition[group]
+    return settings
 
 
 def _sets_one_value(word: str) -> bool:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from dsee_bench import config
 from dsee_bench.config import ConfigError, validate
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks.table import Table
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-TARGET = f"{Table.__module__}.{Table.__name__}"
+TARGET = "dsee_bench.tasks.table.Table"  # its module is imported for a table alone
 
 
 def filled(composed: "DictConfig") -> "DictConfig":

@@ -10,6 +10,10 @@ from typing import Any
 from dsee_bench.tasks.example import Split, split_of
 
 VALIDATION = "validation"
+TWO_WAYS = (  # where a task has no dev split
+    "two ways out: task.split.dev=EXPRESSION, such as train[90%:], whose rows train then leaves out; or "
+    "train.select_on=validation train.validation=0.1 train.validation_seed=0, which holds out training rows"
+)
 
 
 def hold_out(data: Mapping[str, Split[Any]], count: int, seed: int) -> dict[str, Split[Any]]:

@@ -52,10 +52,6 @@ OF_KIND = {
 }  # settings of one kind of task
 DEV = ("validation", "dev", "valid", "val")  # names of the split that is dev, where none is given
 COMMIT = 40  # hex digits of a commit
-TWO_WAYS = (
-    "two ways out: task.split.dev=EXPRESSION, such as train[90%:], whose rows train then leaves out; or "
-    "train.select_on=validation train.validation=0.1 train.validation_seed=0, which holds out training rows"
-)
 
 
 @dataclass(frozen=True)

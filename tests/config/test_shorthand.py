@@ -25,7 +25,7 @@ def test_what_a_name_is_short_for(words, meant):
 
 def test_an_option_comes_before_a_variant_and_two_families_are_named(monkeypatch):
     monkeypatch.setattr("dsee_bench.config.shorthand.option", lambda group, name: {"variants": {"mine": {}, "rte": {}}})
-    monkeypatch.setattr("dsee_bench.config.shorthand.options", lambda group: ["one", "two", "rte"])
+    monkeypatch.setattr("dsee_bench.config.shorthand._families", lambda: ["one", "two"])
     assert spelled_out(["task=rte"]) == ["task=rte"]
     with pytest.raises(ConfigError, match=r"task=one task.variant=mine or task=two task.variant=mine"):
         spelled_out(["task=mine"])

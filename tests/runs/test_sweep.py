@@ -1,6 +1,7 @@
 """The cells of a sweep are the runs that Hydra would make, and those that are done cost nothing."""
 
 import contextlib
+import itertools
 import subprocess
 import sys
 from concurrent.futures.process import BrokenProcessPool
@@ -51,6 +52,20 @@ def test_an_option_says_nothing_outside_its_group():
         text = path.read_text(encoding="utf-8")
         assert "@package" not in text, path
         assert "override /" not in text, path
+
+
+@pytest.mark.slow
+def test_an_option_is_composed_without_hydra_as_with_it():
+    groups = [group for group in config.GROUPS if group != "experiment"]
+    for names in itertools.zip_longest(*map(config.options, groups)):
+        chosen = {group: name for group, name in zip(groups, names, strict=True) if name is not None}
+        composed = config.compose([f"{group}={name}" for group, name in chosen.items()])
+        for group, name in chosen.items():
+            with_hydra, without = (
+                OmegaConf.to_container(node, resolve=False)
+                for node in (composed[group], config.as_composed(group, name))
+            )
+            assert without == with_hydra, f"{group}={name}"
 
 
 def test_a_large_sweep_composes_each_option_once(monkeypatch):
