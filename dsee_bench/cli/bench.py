@@ -30,6 +30,8 @@ def main() -> None:
     """
     terminal.prepare(sys.argv[1:])
     words = sys.argv[1:] = shell.as_in_a_shell(sys.argv[1:])
+    if words[:1] == ["plan"]:
+        words = sys.argv[1:] = [*words[1:], "plan=true"]
     if "--version" in words:
         console.output(terminal.version_text("dsee-bench"))
         return
@@ -64,9 +66,9 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
 
 
 def _resolved(composed: DictConfig) -> dict[str, Any]:
-    from dsee_bench.models import auto
+    from dsee_bench.plan import budget
 
-    return auto.resolve(composed)
+    return budget.resolve(composed)
 
 
 def _help() -> str:

@@ -27,6 +27,21 @@ class Tracking:
 
 
 @dataclass(frozen=True)
+class Budget:
+    """What the final model may cost. It chooses settings of the method (plan/budget.py), and these identify a run."""
+
+    saved: Annotated[float, Limits(gt=0, lt=1, hint="it is a share of the FLOPs")] | None
+    megabytes: Positive | None  # of the weights in a file
+    latency_ms: Positive | None  # of a forward pass on this machine
+    trained: Annotated[float, Limits(gt=0, lt=1, hint="it is the adapter's share of the model")] | None
+
+    def __post_init__(self) -> None:
+        asked = [key for key in ("saved", "megabytes", "latency_ms") if getattr(self, key) is not None]
+        if len(asked) > 1:
+            raise ValueError(f"budget.{asked[0]} and budget.{asked[1]} choose the same heads and neurons; give one")
+
+
+@dataclass(frozen=True)
 class Launch:
     """All launch settings. A setting that is not one of these fields is part of a run's identity."""
 
@@ -46,6 +61,7 @@ class Launch:
     measure_engines: tuple[str, ...]  # files of deploy/engines/
     measure_energy: bool
     measure_seconds: Positive
+    budget: Budget
     quiet: bool
     tracking: Tracking
 

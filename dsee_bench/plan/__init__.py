@@ -171,6 +171,7 @@ class Plan:
     answering: Use  # the batch of an evaluation
     inference: Memory  # of answering with the final model
     passes: int | None  # forward passes of an example: one, or one a choice; None: rows have lists of choices
+    chosen: tuple[str, ...] = ()  # words that set what a budget chose
 
     @property
     def largest(self) -> Memory | None:

@@ -27,6 +27,7 @@ def as_json(planned: Plan) -> str:
         "parameters": _parameters(planned.final),
         "flops": _flops(planned, planned.final),
         "passes": planned.passes,
+        "chosen": list(planned.chosen),
         "estimates": list(planned.steps[-1].estimates) if planned.steps else [],
         "memory": {
             "training": None if planned.largest is None else dataclasses.asdict(planned.largest),
@@ -61,6 +62,8 @@ def as_text(planned: Plan) -> str:
         f"{planned.before.head:,} parameters.",
         *_memory_lines(planned),
     ]
+    if planned.chosen:
+        lines.append(f"The budget is met by {' '.join(planned.chosen)}.")
     if planned.passes is None:
         lines.append("An example has a forward pass for each of its choices; the memory is that of one choice a row.")
     elif planned.passes > 1:

@@ -69,8 +69,10 @@ def input_losses(model: nn.Module, groups: Mapping[Site, int], losses: Iterable[
         def see_input(_: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             x = args[0] if args[0].requires_grad else args[0].detach().requires_grad_(True)
 
+            value = x.detach()  # the hook must not hold x, which holds the hook: such rings keep a whole batch alive
+
             def see_gradient(gradient: Tensor) -> None:
-                by_group = (x.detach() * gradient).float().reshape(-1, groups[site], x.shape[-1] // groups[site])
+                by_group = (value * gradient).float().reshape(-1, groups[site], value.shape[-1] // groups[site])
                 sums[site] = sums.get(site, 0) + by_group.sum(-1).abs().sum(0).cpu()
 
             x.register_hook(see_gradient)

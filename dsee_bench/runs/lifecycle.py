@@ -15,7 +15,7 @@ from dsee_bench import plan, record
 from dsee_bench.config import ConfigError
 from dsee_bench.monitoring import console
 from dsee_bench.monitoring.tracking import Tracker
-from dsee_bench.plan import Settings
+from dsee_bench.plan import Settings, budget
 from dsee_bench.plan import text as plan_text
 from dsee_bench.record import Record
 from dsee_bench.runs import data_check, state, worker
@@ -39,7 +39,7 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
             f"a secret, or a value of the environment, would stand in the name of the run: {settings.run_id}; write "
             "the names of task, backbone and method out"
         )
-    planned = plan.plan(settings)
+    planned = replace(plan.plan(settings), chosen=tuple(budget.words(settings)))
     if settings.launch.plan:
         if distributed.is_main_process():
             console.output(plan_text.as_json(planned) if settings.launch.plan == "json" else plan_text.as_text(planned))

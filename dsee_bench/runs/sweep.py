@@ -16,7 +16,7 @@ from dsee_bench.config import ConfigError
 from dsee_bench.config.flags import check_composed
 from dsee_bench.config.launch import Launch
 from dsee_bench.config.shorthand import spelled_out
-from dsee_bench.models import auto
+from dsee_bench.plan import budget
 from dsee_bench.runs import data_check
 from dsee_bench.runs.state import state_of
 
@@ -79,7 +79,7 @@ def runnable(words: Sequence[str], params: Mapping[str, Any]) -> tuple[list[Cell
         except ConfigError as error:
             raise ConfigError(f"{in_cell}{error}") from error
         try:
-            values = auto.resolve(composition)
+            values = budget.resolve(composition)
             settings = plan.read(values)
             cells.append(Cell(overrides, settings.run_id, settings.launch))
         except ConfigError as error:
@@ -135,7 +135,7 @@ def unfinished(cells: Sequence[Cell]) -> list[Cell]:
 
 def resolved(overrides: Sequence[str]) -> dict[str, Any]:
     """Return what `config.compose(overrides)` resolves to."""
-    return auto.resolve(composed(overrides))
+    return budget.resolve(composed(overrides))
 
 
 def composed(overrides: Sequence[str]) -> "DictConfig":

@@ -16,8 +16,8 @@ from omegaconf import OmegaConf
 from dsee_bench import config, plan, record
 from dsee_bench.cli import cache, options, predict, push, report, score
 from dsee_bench.config.shorthand import spelled_out
-from dsee_bench.models import auto
 from dsee_bench.models.families import families
+from dsee_bench.plan import budget
 from dsee_bench.system.shell import as_in_a_shell
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def check_bench(words, results):
         words = as_in_a_shell(word for word in words if word not in ("fetch", "--multirun", "--cfg", "job"))
         config.check_overrides(words)
         first = [first_value(config.parse(word)) for word in words if not word.startswith("hydra")]
-        plan.read(auto.resolve(config.compose([word.replace("=my-model", f"={MODEL_DIR}") for word in first])))
+        plan.read(budget.resolve(config.compose([word.replace("=my-model", f"={MODEL_DIR}") for word in first])))
 
 
 def first_value(override):
