@@ -206,9 +206,11 @@ def _timed(settings: Settings, heads: float, ffn: float) -> tuple[float, float]:
     ids = torch.randint(model.config.vocab_size, (ROWS, TOKENS), generator=torch.Generator().manual_seed(0))
     ids = ids.to(model.device)
 
-    def answer(of: Any) -> Any:
+    def answer(of: Any) -> None:
         with torch.inference_mode():
-            return of(input_ids=ids, attention_mask=torch.ones_like(ids))
+            of(input_ids=ids, attention_mask=torch.ones_like(ids))
+        if ids.device.type != "cpu":
+            torch.accelerator.synchronize()
 
     timed = in_turn(lambda: answer(model.eval()), lambda: answer(whole.eval()), seconds=settings.launch.measure_seconds)
     return statistics.median(timed.first), statistics.median(timed.second)
