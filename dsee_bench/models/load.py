@@ -166,6 +166,13 @@ def hub_files(checkpoint: "Backbone") -> HubFiles | None:
     )
 
 
+def fetch_missing(checkpoint: "Backbone") -> None:
+    """Download what the hub's cache lacks of the weights, if anything; raise as `find` where they cannot be had."""
+    remote = hub_files(checkpoint)
+    if remote is not None and remote.local_copy is None and cached(remote) is None:
+        get(remote)
+
+
 def published(checkpoint: "Backbone") -> tuple[str, str | None] | None:
     """Return repository and revision on the hub that hold the same weights; None where none is known to.
 

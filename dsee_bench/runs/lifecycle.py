@@ -13,6 +13,7 @@ from typing import Any
 
 from dsee_bench import plan, record
 from dsee_bench.config import ConfigError
+from dsee_bench.models.load import fetch_missing
 from dsee_bench.monitoring import console
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import Settings, budget
@@ -23,6 +24,7 @@ from dsee_bench.runs.asked import asked
 from dsee_bench.system import distributed, errors, secrets, signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.signals import INTERRUPTED
+from dsee_bench.tasks.example import Split
 
 CODES = {"finished": 0, "failed": 1, "interrupted": INTERRUPTED}
 UNCHANGED = "its record stays as it was"
@@ -90,16 +92,17 @@ def _to_do(settings: Settings) -> worker.Task:
 
 def _check_export(settings: Settings) -> None:
     """ConfigError before anything is trained if the folder for the export is taken, or ONNX cannot be written."""
+    if settings.launch.export is None:
+        return
     from dsee_bench.deploy.manifest import check_target
-    from dsee_bench.deploy.onnx_file import check_onnx
+    from dsee_bench.deploy.onnx_file import check_onnx  # which imports torch
 
-    if settings.launch.export is not None:
-        try:
-            check_target(settings.launch.export, settings.launch.force, settings.run_id)
-            if settings.launch.export_onnx:
-                check_onnx(settings.task.kind, settings.launch.export_quantize)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+    try:
+        check_target(settings.launch.export, settings.launch.force, settings.run_id)
+        if settings.launch.export_onnx:
+            check_onnx(settings.task.kind, settings.launch.export_quantize)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _run(settings: Settings, planned: plan.Plan, overrides: Sequence[str]) -> int:
@@ -142,7 +145,8 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
     repeat = settings.launch.force and before in ("finished", "unreadable")
 
     def work() -> Record:
-        from dsee_bench.runs import majority
+        data = None if settings.answers is not None else _inputs(settings)
+        from dsee_bench.runs import majority  # torch and transformers take seconds, which no mistake should cost
         from dsee_bench.runs.pipeline import execute
 
         console.capture_libraries()
@@ -150,7 +154,7 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
         tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
         if settings.answers is not None:
             return majority.execute(settings)
-        return execute(settings, tracker, overrides, repeat=repeat)
+        return execute(settings, tracker, overrides, repeat=repeat, data=data)
 
     outcome = _outcome(settings, work)
     outcome = replace(outcome, recipe=asdict(settings.source), made_by=_made_by(settings, overrides, started))
@@ -163,6 +167,14 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
     if outcome.status == "finished":
         state.earlier(settings.record, settings.work).unlink(missing_ok=True)
     return outcome
+
+
+def _inputs(settings: Settings) -> dict[str, Split[Any]]:
+    """Return the rows, and see that the weights can be had; UserError where a file is missing or cannot be read."""
+    with errors.as_mistake():
+        data = settings.load_data()
+        fetch_missing(settings.backbone)
+    return data
 
 
 def _written(outcome: Record, results_dir: Path) -> Record:

@@ -6,6 +6,7 @@ from typing import Any
 from dsee_bench.record import Score
 from dsee_bench.stages.stage import RunState
 from dsee_bench.system.errors import shown
+from dsee_bench.system.hardware import multiplies_bf16
 
 LISTED = 5  # classes that a line names
 
@@ -63,6 +64,15 @@ def of_data(state: RunState, cut: Mapping[str, int]) -> Iterator[str]:
             yield f"train: no row is of the class {_listed(lacking)}, so it is not learned; check task.labels"
         elif len(present) == 1 and state.setup.task.kind == "classification":
             yield f"{name}: every row is of the class {_listed(sorted(present))}; scores on it tell little"
+
+
+def of_precision(precision: str, *, on_cpu: bool) -> Iterator[str]:
+    """Yield a line where bfloat16 is asked for on a processor that only emulates it; `auto` takes float32 there."""
+    if precision == "bf16" and on_cpu and not multiplies_bf16():
+        yield (
+            "train.precision=bf16: this processor has no bfloat16 instructions (AVX512_BF16, AMX) and emulates them, "
+            "many times slower than float32; train.precision=auto or fp32 is faster here"
+        )
 
 
 def _places(label: Any) -> Iterable[int]:

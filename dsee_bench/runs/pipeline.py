@@ -51,14 +51,22 @@ from dsee_bench.training.job import Setup
 from dsee_bench.training.perplexity import measure
 
 
-def execute(settings: Settings, tracker: Tracker, overrides: Sequence[str] = (), *, repeat: bool) -> Record:
+def execute(
+    settings: Settings,
+    tracker: Tracker,
+    overrides: Sequence[str] = (),
+    *,
+    repeat: bool,
+    data: dict[str, Split[Any]] | None = None,
+) -> Record:
     """Return the record of the run, without `made_by`; with `repeat`, nothing of the earlier run is reused.
 
-    `overrides` are the command's, for the model card of an export.
+    `overrides` are the command's, for the model card of an export; `data` are the rows, where they were loaded before.
     """
-    state, inputs = prepare(settings, settings.work)
+    state, inputs = prepare(settings, settings.work, data)
     cut = notices.cut_rows(state, tuned=any(isinstance(stage, Tune) for stage in settings.stages.values()))
-    for line in notices.of_data(state, cut):
+    of_precision = notices.of_precision(settings.recipe.precision, on_cpu=on_cpu(settings.launch.device))
+    for line in (*notices.of_data(state, cut), *of_precision):
         warn(line)
     if repeat:
         _start_over(settings, inputs)
@@ -197,10 +205,12 @@ def _measured(settings: Settings, state: RunState, wanted: Asked) -> tuple[tuple
     return (*timed, disk_bytes(written)), engines
 
 
-def prepare(settings: Settings, work: Path) -> tuple[RunState, dict[str, Any]]:
+def prepare(
+    settings: Settings, work: Path, data: dict[str, Split[Any]] | None = None
+) -> tuple[RunState, dict[str, Any]]:
     """Return the state before the first stage, and what it was made from: checksums of weights and data."""
     with as_mistake():
-        data = settings.load_data()
+        data = settings.load_data() if data is None else data
         if settings.task.kind == "generation":
             check_splits(settings.task, data)
     inputs = {name: split.sha256 for name, split in data.items()}

@@ -444,6 +444,34 @@ def test_no_weights_and_no_network_is_told_within_seconds(tmp_path, capsys):
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "heavy", "said"),
+    [
+        (["--help"], {"pydantic", "torch"}, ""),
+        (["method=dseee"], {"pydantic", "torch"}, "did you mean 'dsee'"),
+        (["train.epochs=-1"], {"torch", "transformers", "datasets", "numpy"}, "train.epochs must be above 0"),
+        (["task=rte", "data_dir=/nowhere"], {"torch", "transformers"}, "there is no folder /nowhere"),
+        (["backbone=bert-base"], {"torch", "transformers"}, "is not in the cache"),
+    ],
+)
+def test_a_mistake_is_told_before_anything_heavy_is_imported(tmp_path, words, heavy, said):
+    """Imports are what such a command takes its time for: torch and transformers seconds, pydantic a tenth of one."""
+    script = (
+        "import sys; from dsee_bench.cli.bench import main\n"
+        "try: main()\nexcept SystemExit as error: print(error, file=sys.stderr)\n"
+        "print('modules:', *sys.modules)"
+    )
+    more = [] if words == ["--help"] else [f"results_dir={tmp_path}"]
+    command = [sys.executable, "-c", script, *words, *more]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "HF_HOME": "/nowhere"}
+    )
+    assert said in done.stderr
+    imported = done.stdout.rpartition("modules:")[2].split()
+    assert "omegaconf" in imported
+    assert not heavy & set(imported)
+
+
 def test_what_is_written_lies_in_the_results_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_tiny(tmp_path / "results", "method=full")

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from dsee_bench import config, record
 from dsee_bench.cli.bench import run
 from dsee_bench.metrics import score
+from dsee_bench.runs import notices
 from dsee_bench.runs.notices import of_scores
 
 LONG = "fine " * 40
@@ -83,3 +84,20 @@ SCORES = [
 @pytest.mark.parametrize(("name", "answers", "references", "expected"), SCORES)
 def test_a_score_of_nothing_is_said(name, answers, references, expected):
     assert list(of_scores(score([name], answers, references, "dev"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "on_cpu", "native", "lines"),
+    [
+        ("bf16", True, False, 1),
+        ("auto", True, False, 0),
+        ("fp32", True, False, 0),
+        ("bf16", True, True, 0),
+        ("bf16", False, False, 0),
+    ],
+)
+def test_bf16_that_the_processor_emulates_is_told(monkeypatch, precision, on_cpu, native, lines):
+    monkeypatch.setattr(notices, "multiplies_bf16", lambda: native)
+    said = list(notices.of_precision(precision, on_cpu=on_cpu))
+    assert len(said) == lines
+    assert all(line.startswith("train.precision=bf16: ") and "train.precision=auto" in line for line in said)
