@@ -140,7 +140,7 @@ def metric_names() -> str:
 
 def record_fields() -> str:
     """The fields of a record and of its parts."""
-    return sections([record.Record, record.Score, record.Cost, record.Deployment, record.StageLog])
+    return sections([record.Record, record.Score, record.Retained, record.Cost, record.Deployment, record.StageLog])
 
 
 def report_fields() -> str:

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -40,6 +40,24 @@ class Score:
     n: int  # examples scored
     signature: str  # implementation, version and settings
     reason: str | None = None  # why value is None, or why it is 0 whatever the output
+
+
+@dataclass(frozen=True)
+class Retained:
+    """The score of a run's model on another task (`evaluate_on`), at one moment of the run."""
+
+    __pydantic_config__: ClassVar[Any] = STRICT
+    task: str
+    after: str | None  # the stage; None: the untouched model
+    split: str
+    name: str  # of the metric
+    value: int | float | None
+    unit: str
+    better: Literal["higher", "lower"]
+    n: int  # examples scored
+    signature: str
+    sha256: str  # over the examples
+    reason: str | None = None  # why value is None
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,7 @@ class Record:
     scores: tuple[Score, ...] = ()
     costs: tuple[Cost, ...] = ()
     engines: tuple[Deployment, ...] = ()  # of measure_engines; a record without them has no such key
+    retention: tuple[Retained, ...] = ()  # of evaluate_on, in the order of the run; the same
     stages: tuple[StageLog, ...] = ()
     data: dict[str, dict[str, Any]] = field(default_factory=dict)  # split -> {n, sha256}
     not_finite: list[str] | None = None  # "place: value" of every number that is null because it was NaN or infinite
@@ -143,6 +162,12 @@ class Record:
         """Return the record with these engines, in the place of those of the same names."""
         names = {deployment.engine for deployment in measured}
         return replace(self, engines=(*(old for old in self.engines if old.engine not in names), *measured))
+
+    def with_retention(self, found: Iterable[Retained]) -> "Record":
+        """Return the record with these scores on other tasks, in the place of those on the same tasks."""
+        scores = tuple(found)
+        tasks = {score.task for score in scores}
+        return replace(self, retention=(*(score for score in self.retention if score.task not in tasks), *scores))
 
     def score(self, name: str, split: str = "dev") -> float | None:
         """Return the value of one score, None where it is undefined; KeyError if no such score is recorded."""
@@ -172,8 +197,9 @@ def write(record: Record, results_dir: Path) -> Path:
     A NaN or infinity is written as null, and `not_finite` has its place and value.
     """
     content = asdict(record)
-    if not record.engines:
-        del content["engines"]
+    for name in ("engines", "retention"):
+        if not content[name]:
+            del content[name]
     odd = [f"{place}: {shown(value)}" for place, value in leaves(content) if _is_odd(value)]
     content = _finite(content) | {"not_finite": [*(record.not_finite or []), *sorted(odd)] or None}
     path = path_of(record.run_id, results_dir)

@@ -108,7 +108,8 @@ class Table:
         if record["config"]["task"]["name"] != column["task"]:
             return None
         wanted = (column["score"], column["split"])
-        return next((score for score in record["scores"] if (score["name"], score["split"]) == wanted), None)
+        scores = [*record["scores"], *_retained(record)]
+        return next((score for score in scores if (score["name"], score["split"]) == wanted), None)
 
     def _runs(self, backbone: str, label: str) -> list[dict]:
         """The runs of a row: those of its method in the YAML, with the settings that its label names."""
@@ -226,6 +227,20 @@ class Table:
             word = " theoretical" if scattered and cost["cost"].startswith("flops_") else ""
             texts.append(text + word)
         return texts
+
+
+def _retained(record: dict) -> list[dict]:
+    """The scores on other tasks, by split: the last of a run, the first, and how much the last is more."""
+    series = defaultdict(list)
+    for score in record.get("retention", ()):
+        series[score["task"], score["split"], score["name"]].append(score)
+    scores = []
+    for (task, split, _), (first, *_, last) in ((key, [*kept, kept[-1]]) for key, kept in series.items()):
+        values = {"last": last["value"]}
+        if first is not last:
+            values |= {"first": first["value"], "change": last["value"] - first["value"]}
+        scores += [last | {"split": f"{task}/{split} {when}", "value": value} for when, value in values.items()]
+    return scores
 
 
 def flat(config: dict, prefix: str = "") -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from dsee_bench.config.limits import Limits, NotNegative, Positive
+from dsee_bench.config.limits import Count, Limits, NotNegative, Positive
 
 Folding = Literal["merged", "auto", "apart"]  # of an adapter into its weight; auto: where that fills no zeros
 Storage = Literal["dense", "bitmask", "csr"]
@@ -62,6 +62,9 @@ class Launch:
     measure_energy: bool
     measure_seconds: Positive
     budget: Budget
+    evaluate_on: tuple[str, ...]  # other tasks that the model is scored on before, between and after its tunings
+    evaluate_rows: Count | None  # of each of them the first ones; None: all
+    evaluate_data_dir: Path | None  # of their files; None: data_dir
     quiet: bool
     tracking: Tracking
 

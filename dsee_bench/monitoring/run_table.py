@@ -24,7 +24,18 @@ def run_table(record: Record) -> str:
         | {"checkpoint": record.checkpoint or "–"}
         for split in dict.fromkeys(score.split for score in record.scores)
     ]
-    return tabulate(lines, headers="keys", tablefmt="simple", disable_numparse=True, missingval="–")
+    table = tabulate(lines, headers="keys", tablefmt="simple", disable_numparse=True, missingval="–")
+    return "\n".join([table, *(f"also {text}" for text in retained(record))])
+
+
+def retained(record: Record) -> list[str]:
+    """Return the scores on each other task, in the order of the run."""
+    scores: dict[str, list[str]] = {}
+    for score in record.retention:
+        place = f"after {score.after}" if score.after else "untouched"
+        text = f"{_text(score.value, '{:.4f}')} {place}"
+        scores.setdefault(f"{score.task} {score.split} {score.name}", []).append(text)
+    return [f"{name} {', '.join(texts)}" for name, texts in scores.items()]
 
 
 def _text(value: float | None, pattern: str) -> str:

@@ -17,6 +17,7 @@ from dsee_bench.models import cost
 from dsee_bench.models.backbone import Backbone
 from dsee_bench.models.memory import Memory, Use, inference, training
 from dsee_bench.models.spec import Dtype, ModelSpec
+from dsee_bench.plan import retention
 from dsee_bench.stages.attach import Peft
 from dsee_bench.stages.stage import Stage
 from dsee_bench.stages.tune import Tune
@@ -69,6 +70,7 @@ class Settings:
     source: recipes.Source  # whose recipe it is, and what it was made for
     launch: Launch
     config: dict[str, Any]  # the resolved settings that change a result, for the record
+    others: dict[str, Task] = dataclasses.field(default_factory=dict)  # that evaluate_on names
 
     @property
     def results_dir(self) -> Path:
@@ -112,7 +114,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
     try:
         paths = {
             name: shell_path(resolved[name], name)
-            for name in ("data_dir", "results_dir", "export")
+            for name in ("data_dir", "results_dir", "export", "evaluate_data_dir")
             if isinstance(resolved.get(name), str)
         }
         checked = validate.typed(Composition, {**resolved, **paths}, "")
@@ -124,6 +126,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
         raise error if isinstance(error, ConfigError) else ConfigError(str(error)) from error
     validate.check_numbers(resolved)
     engines.check(checked.measure_engines)
+    others = retention.read_others(checked.evaluate_on, checked.evaluate_data_dir or checked.data_dir)
     return Settings(
         run_id=config.run_id(resolved),
         seed=checked.seed,
@@ -137,6 +140,7 @@ def read(resolved: Mapping[str, Any]) -> Settings:
         source=recipes.source(resolved, config.CONF),
         launch=Launch(**{field.name: getattr(checked, field.name) for field in dataclasses.fields(Launch)}),
         config=config.identity(resolved),
+        others=others,
     )
 
 
@@ -172,6 +176,8 @@ class Plan:
     inference: Memory  # of answering with the final model
     passes: int | None  # forward passes of an example: one, or one a choice; None: rows have lists of choices
     chosen: tuple[str, ...] = ()  # words that set what a budget chose
+    others: tuple[str, ...] = ()  # tasks that evaluate_on names
+    others_after: tuple[str | None, ...] = ()  # stages after which they are scored; None: before the first
 
     @property
     def largest(self) -> Memory | None:
@@ -217,6 +223,7 @@ def plan(settings: Settings) -> Plan:
     if lacks_dev and settings.recipe.validation_seed is None:
         raise ConfigError(f"task {settings.task.name} has no dev split; {TWO_WAYS}")
     _refuse_stored(settings)
+    retention.check_others(settings)
     device = settings.launch.device
     tuning = training_use(settings.recipe, device, adapter_dropout=any(map(_drops, settings.stages.values())))
     answering = answering_use(settings.recipe, device, causal=settings.labels is None)
@@ -250,6 +257,8 @@ def plan(settings: Settings) -> Plan:
         answering,
         inference(spec, settings.backbone.dimensions, answering),
         passes,
+        others=tuple(settings.others),
+        others_after=tuple(retention.moments(settings)) if settings.others else (),
     )
 
 

@@ -5,7 +5,7 @@ import json
 
 from dsee_bench.models.memory import Use
 from dsee_bench.models.spec import ModelSpec
-from dsee_bench.plan import COUNTS, TOKENS, Plan, Step
+from dsee_bench.plan import COUNTS, TOKENS, Plan, Step, retention
 
 
 def as_json(planned: Plan) -> str:
@@ -36,6 +36,7 @@ def as_json(planned: Plan) -> str:
             "inference_batch": dataclasses.asdict(planned.answering),
         },
         "dtype": planned.dtype,
+        "evaluate_on": {"tasks": list(planned.others), "after": list(planned.others_after)},
         "recipe": dataclasses.asdict(planned.source),
     }
     return json.dumps(content)
@@ -70,6 +71,8 @@ def as_text(planned: Plan) -> str:
         lines.append(
             f"An example has {planned.passes} forward passes, one a choice, and as many rows in the memory above."
         )
+    if planned.others:
+        lines.append(retention.line(planned.others, planned.others_after))
     if planned.dtype != "float32":
         lines.append(f"Weights that do not train are stored in {planned.dtype}, all others in float32.")
     if any(step.estimates for step in planned.steps):

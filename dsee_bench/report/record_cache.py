@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from dsee_bench import record
-from dsee_bench.record import Cost, Deployment, Record, Score, StageLog
+from dsee_bench.record import Cost, Deployment, Record, Retained, Score, StageLog
 from dsee_bench.report.records import GROUPS, read_usable
 from dsee_bench.system.files import kind
 
@@ -76,6 +76,7 @@ class RecordCache:
         shared["recipe"] = self._value(content["recipe"])
         shared["scores"] = tuple(Score(**score) for score in content["scores"])
         shared["engines"] = tuple(map(_deployment, content["engines"]))
+        shared["retention"] = tuple(Retained(**score) for score in content["retention"])
         shared["stages"] = tuple(StageLog(*stage) for stage in content["stages"])
         return Record(**shared)
 
@@ -309,6 +310,7 @@ def _rest(read: Record, share: Callable[[object], int]) -> dict[str, Any]:
         fields[name] = {key: once(value) for key, value in fields[name].items()}
     fields["recipe"] = once(read.recipe)
     fields["scores"] = [vars(score) for score in read.scores]
+    fields["retention"] = [vars(score) for score in read.retention]
     fields["costs"] = [share(vars(cost)) for cost in read.costs]
     fields["engines"] = [asdict(deployment) for deployment in read.engines]
     fields["stages"] = [list(vars(stage).values()) for stage in map(_short, read.stages)]

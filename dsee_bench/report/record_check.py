@@ -73,6 +73,7 @@ def check(record: Record) -> None:
         if missing:
             raise ValueError(f"its config lacks {', '.join(missing)}")
     names = [f"score {score.name} of {score.split}" for score in record.scores]
+    names += [f"score {score.name} on {score.task} {score.split} after {score.after}" for score in record.retention]
     for name, count in Counter([*names, *(f"cost {cost.name}" for cost in record.costs)]).items():
         if count > 1:
             raise ValueError(f"{name} is recorded {count} times, not once")

@@ -4,14 +4,16 @@ Every number keeps what decides whether it may be compared with another: the che
 of the training split, the number of examples, the checkpoint, the metric's signature, the schema.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from dsee_bench.config.validate import TARGET
 from dsee_bench.pruning.surgery import neurons
-from dsee_bench.record import Cost, Record
+from dsee_bench.record import Cost, Record, Retained
 from dsee_bench.report.costs import MASKED, masked_entries
 from dsee_bench.report.records import model_spec
 
@@ -25,6 +27,7 @@ COLUMNS = [  # besides the costs
 def frame(records: Iterable[Record]) -> pd.DataFrame:
     """Return one row for each (run, score) of the finished runs; costs are columns by their names, None where missing.
 
+    The scores on other tasks (`retention`) are such rows too; their split is `TASK/SPLIT first`, `last` or `change`.
     `settings` is the flattened config without the seed; `counts` says for each cost what it counts. Four costs are
     derived from the record: `latency_saved`, 1 - latency_ms / latency_dense_ms, of a run that was timed;
     `masked_entries`, how many entries of W the last mask set to zero; `heads` and `neurons`, how many are left in all
@@ -82,6 +85,24 @@ def _results(record: Record, settings: dict[str, Any]) -> Iterator[dict[str, Any
     for score in record.scores:
         fields = {key: getattr(score, key) for key in ("split", "value", "unit", "better", "n", "signature", "reason")}
         yield run | fields | {"score": score.name, "sha256": _checksum(record, score.split)}
+    for split, kept in _retained(record):
+        fields = {key: getattr(kept, key) for key in ("value", "unit", "better", "n", "signature", "reason", "sha256")}
+        yield run | fields | {"score": kept.name, "split": split}
+
+
+def _retained(record: Record) -> Iterator[tuple[str, Retained]]:
+    """Yield the scores on other tasks as splits: `wikitext2/test first` and `last` of the run, and their `change`."""
+    series: dict[tuple[str, str, str], list[Retained]] = defaultdict(list)
+    for score in record.retention:
+        series[score.task, score.split, score.name].append(score)
+    for (task, split, _), scores in series.items():
+        first, last = scores[0], scores[-1]
+        yield f"{task}/{split} last", last
+        if len(scores) > 1:
+            yield f"{task}/{split} first", first
+            known = first.value is not None and last.value is not None
+            value = last.value - first.value if known else None  # type: ignore[operator]  # both are known
+            yield f"{task}/{split} change", replace(last, value=value, reason=first.reason or last.reason)
 
 
 def _derived(record: Record) -> Iterator[Cost]:

@@ -45,10 +45,27 @@ def sweep_text(words: Sequence[str], results_dir: Path) -> str:
     parts = [f"{len(states)} runs of the sweep, in {results_dir}: {_counts(states)}", _grid(cells, states)]
     commands = {cell.run_id: shlex.join(["dsee-bench", *cell.overrides]) for cell in cells}
     parts += _unfinished(states, commands)
-    if any(state.name != "finished" for state in states):
+    unscored = _unscored(cells, states)
+    if unscored:
+        parts.append("\n  ".join(["finished, and not yet scored on all of evaluate_on:", *unscored]))
+    if unscored or any(state.name != "finished" for state in states):
         again = shlex.join(["dsee-bench", "--multirun", *words])
         parts.append(f"To run what is not finished:\n  {again}")
     return "\n\n".join(parts)
+
+
+def _unscored(cells: "Sequence[Cell]", states: Sequence[State]) -> list[str]:
+    """The finished runs whose records lack a task that the sweep asks them to be scored on."""
+    from dsee_bench.plan.retention import read_others
+
+    found = []
+    for cell, state in zip(cells, states, strict=True):
+        launch = cell.launch
+        others = read_others(launch.evaluate_on, launch.evaluate_data_dir or launch.data_dir)
+        if state.name == "finished" and state.record is not None:
+            lacks = others.keys() - {score.task for score in state.record.retention}
+            found += [f"{cell.run_id}: {', '.join(sorted(lacks))}"] if lacks else []
+    return found
 
 
 def _grid(cells: "Sequence[Cell]", states: Sequence[State]) -> str:

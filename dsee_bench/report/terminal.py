@@ -16,6 +16,9 @@ def record_text(record: Record) -> str:
     stages = [[s.name, f"{s.seconds:.1f} s", _memory(s.peak_memory), _facts(s.facts)] for s in record.stages]
     parts = [f"{record.run_id}: {record.status}{checkpoint}"]
     parts += _section("scores", scores)
+    kept = [[s.task, s.split, s.name, f"after {s.after}" if s.after else "untouched", number(s.value), s.n]
+            for s in record.retention]  # fmt: skip
+    parts += _section("on other tasks", kept)
     parts += _section("costs", [[c.name, number(c.value), c.unit, c.counts] for c in record.costs])
     parts += _section("stages", stages)
     parts += _section("data", [[name, split.get("n"), split.get("sha256")] for name, split in record.data.items()])

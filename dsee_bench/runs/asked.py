@@ -1,8 +1,9 @@
-"""What `measure` asks for that a record does not have. Nothing heavy is imported here."""
+"""What `measure` and `evaluate_on` ask for that a record does not have. Nothing heavy is imported here."""
 
 from dataclasses import dataclass
 
 from dsee_bench.config.launch import Launch
+from dsee_bench.plan import Settings
 from dsee_bench.record import Record
 
 
@@ -31,3 +32,8 @@ def asked(launch: Launch, earlier: Record | None = None) -> Asked:
         tuple(name for name in launch.measure_engines if name not in done),
         launch.measure_energy and "energy_j" not in have,
     )
+
+
+def to_retain(settings: Settings, earlier: Record) -> bool:
+    """Return whether a finished run is to be scored on a task of `evaluate_on` that its record has no score of."""
+    return not settings.others.keys() <= {score.task for score in earlier.retention}

@@ -20,7 +20,7 @@ from dsee_bench.plan import Settings, budget
 from dsee_bench.plan import text as plan_text
 from dsee_bench.record import Record
 from dsee_bench.runs import data_check, state, worker
-from dsee_bench.runs.asked import asked
+from dsee_bench.runs.asked import asked, to_retain
 from dsee_bench.system import distributed, errors, secrets, signals
 from dsee_bench.system.errors import UserError
 from dsee_bench.system.signals import INTERRUPTED
@@ -69,7 +69,8 @@ def run(resolved: Mapping[str, Any], overrides: Sequence[str] = ()) -> int:
 
 
 def _to_do(settings: Settings) -> worker.Task:
-    """Decide what to do: "run" (no finished record, or force), "rebuild" (export or timing is asked for), or None."""
+    """Decide what to do: "run" (no finished record, or force), "rebuild" (export or timing is asked for), "rescore"
+    (the same, through all stages, for scores on other tasks), or None."""
     path = settings.record
     if os.path.lexists(path) and not path.is_file():
         raise ConfigError(f"{path} should be a record and is no file; move it away, and give the same command again")
@@ -83,6 +84,8 @@ def _to_do(settings: Settings) -> worker.Task:
         return "run"
     if data_check.doubtful(settings.work, settings.launch.data_dir, earlier):
         data_check.check_rows(settings, earlier)
+    if to_retain(settings, earlier):
+        return "rescore"
     if settings.launch.export is not None or asked(settings.launch, earlier):
         return "rebuild"
     again = "; measure=again times it again" if settings.launch.measure else ""
@@ -214,17 +217,19 @@ def _rebuild(settings: Settings, overrides: Sequence[str]) -> int:
     earlier = record.read(settings.record)
 
     def work() -> Record:
+        from dsee_bench.monitoring import run_table
         from dsee_bench.runs.pipeline import rebuild
 
         console.capture_libraries()
-        measured = rebuild(settings, earlier)
-        if measured != earlier:
+        rebuilt = rebuild(settings, earlier)
+        if rebuilt != earlier:
             signals.defer()
             made_by = {**earlier.made_by, "measured": _made_by(settings, overrides, started)}
-            record.write(replace(measured, made_by=made_by), settings.results_dir)
-            new = [cost for cost in measured.costs if cost not in earlier.costs]
-            values = ", ".join(f"{cost.name} {'–' if cost.value is None else f'{cost.value:,.4g}'}" for cost in new)
-            console.output(f"{settings.run_id}: {values or 'measured'}\nrecord: {settings.record}")
+            record.write(replace(rebuilt, made_by=made_by), settings.results_dir)
+            new = [cost for cost in rebuilt.costs if cost not in earlier.costs]
+            values = [f"{cost.name} {'–' if cost.value is None else f'{cost.value:,.4g}'}" for cost in new]
+            values += run_table.retained(rebuilt) if rebuilt.retention != earlier.retention else []
+            console.output(f"{settings.run_id}: {', '.join(values) or 'measured'}\nrecord: {settings.record}")
         return earlier
 
     try:

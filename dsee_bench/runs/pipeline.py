@@ -31,11 +31,12 @@ from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
-from dsee_bench.record import Cost, Deployment, Record, Score, StageLog
+from dsee_bench.record import Cost, Deployment, Record, Retained, Score, StageLog
 from dsee_bench.runs import answers, notices
-from dsee_bench.runs.asked import Asked, asked
+from dsee_bench.runs.asked import Asked, asked, to_retain
 from dsee_bench.runs.data_check import note, other_rows
 from dsee_bench.runs.measuring import measure_model
+from dsee_bench.runs.retention import Retention, Watch
 from dsee_bench.runs.state import set_record_aside
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
@@ -71,7 +72,8 @@ def execute(
     if repeat:
         _start_over(settings, inputs)
     state.setup = replace(state.setup, curve=_curve(settings, state, tracker))
-    logs = run_stages(settings, state, settings.states, inputs)
+    watch = Retention(settings, state) if settings.others else None
+    logs = run_stages(settings, state, settings.states, inputs, watch)
     counted = costs(
         state.model, state.adapters, state.spec, settings.backbone.spec(settings.labels), state.masks, TOKENS
     )
@@ -85,6 +87,7 @@ def execute(
         checkpoint=_checkpoint(settings, logs),
         scores=scores,
         costs=(*counted, *timed),
+        retention=tuple(watch.scores) if watch else (),
         engines=engines,
         stages=tuple(logs),
         data={
@@ -99,18 +102,20 @@ def execute(
 
 def rebuild(settings: Settings, earlier: Record) -> Record:
     """Build the model of a finished run again, export and measure it as asked; return the record with what was new."""
-    state = rebuilt(settings, earlier)
+    retained: list[Retained] | None = [] if to_retain(settings, earlier) else None
+    state = rebuilt(settings, earlier, retained)
     timed, engines = _measured(settings, state, asked(settings.launch, earlier))
-    record = earlier.with_costs(timed).with_engines(engines)
+    record = earlier.with_costs(timed).with_engines(engines).with_retention(retained or ())
     if settings.launch.export is not None:
         _export(settings, state, settings.launch.export, record, earlier.made_by["command"])
     return record
 
 
-def rebuilt(settings: Settings, earlier: Record) -> RunState:
+def rebuilt(settings: Settings, earlier: Record, retained: list[Retained] | None = None) -> RunState:
     """Return the state after the last stage of a finished run.
 
     The stages come from the cached states, or are repeated where these are gone. UserError where the rows differ.
+    Scores on other tasks are added to `retained`.
     """
     state, inputs = prepare(settings, settings.work)
     names = other_rows(earlier, state.data)
@@ -118,7 +123,10 @@ def rebuilt(settings: Settings, earlier: Record) -> RunState:
         raise UserError(
             f"the rows of {names} are not those of the record; give their data_dir, or force=true to run on these"
         )
-    logs = run_stages(settings, state, settings.states, inputs)
+    watch = None if retained is None else Retention(settings, state)
+    logs = run_stages(settings, state, settings.states, inputs, watch)
+    if retained is not None and watch is not None:
+        retained += watch.scores
     again = [log.name for log in logs if isinstance(settings.stages[log.name], Tune) and "reused" not in log.facts]
     if again:
         info(f"  {', '.join(again)}: tuned again, as the cached state is gone; the record has the scores of before")
@@ -274,12 +282,17 @@ def _load(settings: Settings) -> Loaded:
     return loaded
 
 
-def run_stages(settings: Settings, state: RunState, states: Path, inputs: Mapping[str, Any]) -> list[StageLog]:
-    """Run every stage in turn, from the last cached state on; the states after tunings are cached for other runs."""
+def run_stages(
+    settings: Settings, state: RunState, states: Path, inputs: Mapping[str, Any], watch: Watch | None = None
+) -> list[StageLog]:
+    """Run every stage in turn, from the last cached state on; the states after tunings are cached for other runs.
+
+    `watch` sees the model before the first stage and after each; then no cached state is skipped.
+    """
     cache = Cache(states, settings.stages, about(settings.config))
     after = dict(zip(settings.stages, keys(settings.config, inputs), strict=True))
     tunings = [name for name, stage in settings.stages.items() if isinstance(stage, Tune)]
-    logs = cache.restore_latest([after[name] for name in tunings], state)
+    logs = [] if watch else cache.restore_latest([after[name] for name in tunings], state)
     if logs:
         info(f"  {', '.join(log.name for log in logs)}: reused from an earlier run")
 
@@ -289,11 +302,14 @@ def run_stages(settings: Settings, state: RunState, states: Path, inputs: Mappin
                 start_from(state, settings.init_from, settings.config, states, inputs)
         return run_stage(settings, state, name, folder)
 
+    watch = watch or (lambda stage: None)
+    watch(None)
     for name in list(settings.stages)[len(logs) :]:
         if name in tunings:
             logs = cache.get_or_make(after[name], state, logs, partial(make, name))
         else:
             logs.append(run_stage(settings, state, name, state.folder))
+        watch(name)
     return logs
 
 

@@ -124,7 +124,7 @@ def unfinished(cells: Sequence[Cell]) -> list[Cell]:
         launch = cell.launch
         record = state_of(cell.run_id, launch.results).record
         work = launch.results / "work" / cell.run_id
-        more = launch.force or launch.plan or launch.export is not None or launch.measure
+        more = launch.force or launch.plan or launch.export is not None or launch.measure or launch.evaluate_on
         if more or record is None or record.status != "finished":
             return False
         to_compare = launch.data_dir is not None or (work / data_check.NAME).exists()

@@ -6,7 +6,7 @@ from dsee_bench.plan import Settings
 from dsee_bench.system import distributed, signals
 from dsee_bench.system.errors import UserError
 
-Task = Literal["run", "rebuild"] | None  # what the main process has the workers do
+Task = Literal["run", "rebuild", "rescore"] | None  # what the main process has the workers do
 
 
 def run(settings: Settings) -> int:
@@ -15,7 +15,7 @@ def run(settings: Settings) -> int:
     try:
         task: Task = distributed.from_main_process(lambda: None)
         if task is not None and settings.answers is None:
-            _work(settings, score=task == "run")
+            _work(settings, task)
     except KeyboardInterrupt:
         return signals.INTERRUPTED
     except UserError:  # the main process meets the same one and prints it
@@ -27,12 +27,14 @@ def run(settings: Settings) -> int:
     return 0
 
 
-def _work(settings: Settings, *, score: bool) -> None:
+def _work(settings: Settings, task: Task) -> None:
     from dsee_bench.runs.pipeline import answer_splits, prepare, run_stages
+    from dsee_bench.runs.retention import Retention
     from dsee_bench.tasks.example import CAUSAL
 
     state, inputs = prepare(settings, settings.work)
-    run_stages(settings, state, settings.states, inputs)
-    if score and settings.task.kind not in CAUSAL:  # the main process writes and reads texts alone
+    watch = Retention(settings, state) if settings.others and task != "rebuild" else None
+    run_stages(settings, state, settings.states, inputs, watch)
+    if task == "run" and settings.task.kind not in CAUSAL:  # the main process writes and reads texts alone
         for _ in answer_splits(state, settings.work):
             pass

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsee_bench.config import CONF
-from dsee_bench.record import Cost, Score, StageLog, read_all
+from dsee_bench.record import Cost, Retained, Score, StageLog, read_all
 from dsee_bench.report import render
 from dsee_bench.report.costs import cost_text
 from dsee_bench.report.results import flatten, frame
@@ -117,6 +117,21 @@ def test_time_saved_is_the_share_of_the_untouched_models(make):
     heads = [{"heads": (count, "heads", "left")} for count in (54, 60)]
     (row,) = grid([timed("rte", 75.0, 100.0, **heads[0]), timed("sst2", 45.0, 90.0, **heads[1])], spec)
     assert row["Time saved"] == "25.0 %–50.0 %"  # two shapes
+
+
+def test_what_was_forgotten_is_a_column(make):
+    """Perplexity on WikiText-2: 20, 24 and 22 before; 25, 26 and 30 after; so 5, 2 and 8 more."""
+    split = "wikitext2/test"
+    columns = tuple(ScoreColumn("rte", "perplexity", when, f"{split} {when}") for when in ("first", "last", "change"))
+    runs = []
+    for seed, values in enumerate([(20.0, 25.0), (24.0, 26.0), (22.0, 30.0)]):
+        kept = [
+            Retained("wikitext2", after, "test", "perplexity", value, "1 and up", "lower", 9, "made up", "cc")
+            for after, value in zip((None, "tune"), values, strict=True)
+        ]
+        runs.append(replace(make(seed=seed), retention=tuple(kept)))
+    (row,) = grid(runs, replace(SPEC, columns=columns))
+    assert [row[when] for when in ("first", "last", "change")] == ["22.0 ± 2.0 (3)", "27.0 ± 2.6 (3)", "5.0 ± 3.0 (3)"]
 
 
 def test_flops_that_scattered_zeros_save_are_theoretical(make):

@@ -62,6 +62,7 @@ def _details(record: Record) -> dict[str, Any]:
         "command": record.made_by.get("command", ""),
         "error": record.error,
         "scores": [vars(score) | {"value": number(score.value)} for score in record.scores],
+        "retention": [vars(score) | {"value": number(score.value)} for score in record.retention],
         "costs": [vars(cost) | {"value": number(cost.value)} for cost in record.costs],
         "stages": [{"name": s.name, "seconds": f"{s.seconds:.1f}"} | short_facts(s.facts) for s in record.stages],
         "data": [{"split": name} | split for name, split in record.data.items()],

@@ -130,7 +130,7 @@ function pairs(content) {
 function fill(box, record) {
   box.replaceChildren(element("h3", "The command that repeats it"), element("code", record.command));
   if (record.error) box.append(element("h3", "Error"), element("pre", record.error));
-  for (const part of ["scores", "costs", "stages", "data"])
+  for (const part of ["scores", "retention", "costs", "stages", "data"])
     if (record[part].length) box.append(element("h3", part), grid(record[part]));
   box.append(element("h3", "settings"), pairs(record.config), element("h3", "made by"), pairs(record.made_by));
 }
