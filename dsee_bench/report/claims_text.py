@@ -5,9 +5,9 @@ import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from dsee_bench.report.claims import Judged, Side
+from dsee_bench.report.claims import Judged, Side, Verdict
 from dsee_bench.report.statistics import CONFIDENCE, SIGNIFICANT
 from dsee_bench.system.files import write_atomically
 
@@ -17,6 +17,7 @@ RULE = (
     "so. Everything else is undecided, which is not the same as wrong."
 )
 OPTIMISTIC = 'Scores "best dev" are optimistic: their checkpoints were chosen on the rows that are reported.'
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 HEADS = ("Verdict", "Claim", "Source", "A - B, points", "Records")
 BEGINS, ENDS = "<!-- claims -->", "<!-- end of claims -->"  # what `fill_in` writes between
 EXACTLY = {"higher": "A - B above {margin}", "not_lower": "A - B above -{margin}", "equal": "A - B within ±{margin}"}
@@ -32,8 +33,9 @@ def _rules(judged: Sequence[Judged]) -> list[str]:
 
 
 def summary(judged: Sequence[Judged]) -> str:
-    """Return a Markdown table with a row a claim, and the rules of the verdicts below it."""
-    rows = [HEADS, ["---"] * len(HEADS), *(list(_cells(each)) for each in judged)]
+    """Return a Markdown table with a row a claim, decided ones first, and the rules of the verdicts below it."""
+    ordered = sorted(judged, key=lambda each: (VERDICTS.index(each.verdict), not each.run_ids))
+    rows = [HEADS, ["---"] * len(HEADS), *(list(_cells(each)) for each in ordered)]
     lines = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
     return "\n\n".join(["\n".join(lines), *_rules(judged)])
 
