@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page bench faults
+.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page bench growth faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,8 +64,11 @@ plots: install ## results/plots from the records
 page: install ## results/page.html from the records
 	$(BIN)/dsee-report page
 
-bench: install ## speed and memory against peers, a few minutes
-	for script in $(filter-out benchmarks/faults.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+bench: install ## the bars on our own speed in one table: make bench BENCH=--long for all, a quarter of an hour
+	$(BIN)/python benchmarks/table.py $(BENCH)
+
+growth: install ## how cost grows with a sweep's stages, with records and with K: figures and slopes, some minutes
+	$(BIN)/python benchmarks/growth.py
 
 faults: install ## 200 kills at random moments, full disks, closed folders, damaged files: nothing may be lost; long
 	$(BIN)/python benchmarks/faults.py

@@ -1,61 +1,60 @@
-"""A thousand records: how long the tables, the status and a second start of the finished sweep take.
+"""A thousand records: how long a second start of the finished sweep takes.
 
-The records are made up from one of results/runs, so that they are as large as real ones. Bounds: tables 5 s, status
-2 s, and 0.2 s for each run that a finished sweep skips.
+The records are made up from one of results/runs, so that they are as large as real ones. Seconds of the processor;
+what reports of many records take is in report_speed.py.
 """
 
-import subprocess
-import sys
 import tempfile
-import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+
+from measured import HEAD, Row, quickest
 
 from dsee_bench import config, plan, record
 from dsee_bench.config.launch import default_results_dir
 from dsee_bench.record import Record
 from dsee_bench.runs import sweep
 
+SEEDS = 25
 SWEEP = [
-    *("backbone=minilm", "train=glue_small", "seed=range(25)", "task=rte,mrpc,cola,stsb"),
+    *("backbone=minilm", "train=glue_small", f"seed=range({SEEDS})", "task=rte,mrpc,cola,stsb"),
     "method=full,lora,dsee_update,dsee,dsee_masked,dsee_random,dsee_structured,omp,lora_omp,imp",
 ]
-REPORT, BENCH = "dsee_bench.cli.report", "dsee_bench.cli.bench"
 
 
-def main() -> None:
-    template = next(record.read_all(default_results_dir()))
+def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        cells = sweep.expand(SWEEP)
-        for number, cell in enumerate(cells):
-            record.write(_made_up(template, cell, number), Path(folder))
-        size = sum(path.stat().st_size for path in Path(folder).glob("runs/*.json")) / 1e6
-        print(f"{len(cells)} records, {size:.1f} MB")
-        _time("tables", 5, REPORT, "tables", "--results", folder)
-        _time("status", 2, REPORT, "status", "--results", folder)
-        _time("status of the sweep", None, REPORT, "status", *SWEEP, "--results", folder)
-        seconds = _time("finished sweep, started again", None, BENCH, "--multirun", *SWEEP, f"results_dir={folder}")
-        print(f"{'  a run':<32} {seconds / len(cells):7.3f} s  (bound 0.2 s)")
+        count = make(SWEEP, Path(folder))
+        words = ["dsee_bench.cli.bench", "--multirun", *SWEEP, f"results_dir={folder}"]
+        yield Row(f"a finished sweep of {count:,} started again", quickest(2, words).processor, "s", 3.0)
 
 
-def _made_up(template: Record, cell: sweep.Cell, number: int) -> Record:
-    """The template as the record of `cell`: its settings, the first score of its task, another value."""
-    resolved = sweep.resolved(cell.overrides)
-    task = plan.read(resolved).task
-    score = replace(template.scores[0], name=task.metrics[0], value=0.5 + (number % 89) / 200)
-    made = replace(template, run_id=cell.run_id, config=config.identity(resolved), scores=(score,))
-    return replace(made, data={name: {**split, "sha256": task.name} for name, split in template.data.items()})
+def make(words: list[str], results: Path) -> int:
+    """Write a finished record for each run of the sweep, and return their number."""
+    template = next(record.read_all(default_results_dir()))
+    settings: dict[tuple[str, ...], tuple[dict[str, object], str]] = {}  # of the cells that differ in the seed alone
+    cells = sweep.expand(words)
+    for number, cell in enumerate(cells):
+        others = tuple(word for word in cell.overrides if not word.startswith("seed="))
+        if others not in settings:
+            resolved = sweep.resolved(cell.overrides)
+            settings[others] = config.identity(resolved), plan.read(resolved).task.metrics[0]
+        identity, metric = settings[others]
+        seed = int(next(word for word in cell.overrides if word.startswith("seed=")).partition("=")[2])
+        record.write(_made_up(template, cell.run_id, identity | {"seed": seed}, metric, number), results)
+    return len(cells)
 
 
-def _time(what: str, bound: float | None, module: str, *words: str) -> float:
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, timeout=200)
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        sys.exit(f"{what} failed: {done.stderr[-2000:]}")
-    print(f"{what:<32} {seconds:7.2f} s" + (f"  (bound {bound} s)" if bound else ""))
-    return seconds
+def _made_up(template: Record, run_id: str, identity: dict[str, object], metric: str, number: int) -> Record:
+    """The template as the record of a run: its settings, the first score of its task, another value."""
+    score = replace(template.scores[0], name=metric, value=0.5 + (number % 89) / 200)
+    made = replace(template, run_id=run_id, config=identity, scores=(score,))
+    task = run_id.partition("-")[0]
+    return replace(made, data={name: {**split, "sha256": task} for name, split in template.data.items()})
 
 
 if __name__ == "__main__":
-    main()
+    print(HEAD)
+    for row in rows():
+        print(row.line())

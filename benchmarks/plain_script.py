@@ -20,7 +20,8 @@ def main() -> None:
     parser.add_argument("--method", choices=["full", "lora"], default="lora")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--update-rate", type=float, help="of LoRA; default: the recipe's")
+    parser.add_argument("--lr-adapter", type=float, help="of LoRA; default: the recipe's")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="as train.precision")
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     print(f"{options.task} {options.method} seed {options.seed}: {run(options)}")
@@ -45,6 +46,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
 
     from dsee_bench import config
     from dsee_bench.config import validate
+    from dsee_bench.training.evaluate import use_bf16  # so that both compute alike
 
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -91,7 +93,7 @@ def run(options: argparse.Namespace) -> dict[str, float]:
             per_device_eval_batch_size=64,
             warmup_steps=chosen.train.warmup_ratio,
             weight_decay=0.0,
-            bf16=True,
+            bf16=use_bf16(options.precision, "auto"),
             train_sampling_strategy="group_by_length",
             use_cpu=not torch.cuda.is_available(),
             eval_strategy="epoch",

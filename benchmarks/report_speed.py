@@ -7,18 +7,36 @@ Bars on an idle machine, with the cache: 1,000 records: tables 2 s, status 0.5 s
 
 import hashlib
 import json
-import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from measured import Row, spent
 
 from dsee_bench import record
 from dsee_bench.config.launch import default_results_dir
 
+REPORT = "dsee_bench.cli.report"
 COMMANDS = ("status", "tables", "page")
+BARS = {1000: {"status": 0.5, "tables": 2.0}, 20_000: {"status": 3.0, "tables": 15.0, "page": 15.0}}  # seconds
+PAGE_MEMORY = 500  # MB, for 20,000 records
+
+
+def rows(count: int) -> Iterator[Row]:
+    """Yield a row for each bar on `count` records, read from the cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        make(count, Path(folder))
+        time.sleep(0.2)  # a file so young that it may change unseen is not kept
+        spent([REPORT, "tables", "--results", folder])
+        for command, bar in BARS[count].items():
+            took = spent([REPORT, command, "--results", folder])
+            note = f"{took.memory / 1e6:,.0f} MB"
+            yield Row(f"{command} of {count:,} records", took.processor, "s", bar, note)
+            if command == "page":
+                yield Row(f"memory of the page of {count:,} records", took.memory / 1e6, "MB", PAGE_MEMORY)
 
 
 def main() -> None:
@@ -31,8 +49,9 @@ def main() -> None:
             for command in COMMANDS:
                 if cache == "read anew":
                     (Path(folder) / "work" / "records.cache").unlink(missing_ok=True)
-                seconds, memory = spent(command, folder)
-                print(f"{command:<8} {cache:<16} {seconds:7.2f} s of the processor, {memory / 1e6:6,.0f} MB at most")
+                took = spent([REPORT, command, "--results", folder])
+                times = f"{took.processor:7.2f} s of the processor, {took.memory / 1e6:6,.0f} MB at most"
+                print(f"{command:<8} {cache:<16} {times}")
         print(f"page.html: {(Path(folder) / 'page.html').stat().st_size / 1e6:.1f} MB")
 
 
@@ -58,17 +77,6 @@ def make(count: int, results: Path) -> int:
 def _shaken(score: dict[str, object], numbers: random.Random) -> dict[str, object]:
     value = score["value"]
     return score | {"value": value + numbers.uniform(-0.01, 0.01) if isinstance(value, float) else value}
-
-
-def spent(command: str, results: str) -> tuple[float, int]:
-    """Run one command and return its seconds of the processor (user and system) and its largest memory, in bytes."""
-    words = [sys.executable, "-m", "dsee_bench.cli.report", command, "--results", results]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{command} failed; run: {' '.join(words)}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
 if __name__ == "__main__":

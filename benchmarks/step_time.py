@@ -1,7 +1,7 @@
 """Does S2 cost anything? Training steps of the DSEE update beside PEFT's LoRA, taking turns in one process.
 
 MiniLM's shape (hidden 384, 6 layers, 12 heads, FFN 1536) with random weights, which take as long as trained ones;
-R 16 on query and value, K 64 a weight, AdamW. The bars (ours): a step of at most 1.05 times LoRA's, and less than 1 %
+R 16 on query and value, K 64 a weight, AdamW. The bars (ours): a step of at most 1.01 times LoRA's, and less than 1 %
 more memory at the peak. Beside them the authors' way: S2 as a dense matrix, trained under a mask.
 
     python benchmarks/step_time.py --steps 100
@@ -11,9 +11,10 @@ import argparse
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
+from measured import Row
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
@@ -98,6 +99,37 @@ def peak_bytes(step: Callable[[], None], model: nn.Module) -> int:
     return stays + max(held)
 
 
+def times_in_turn(steps: Mapping[str, Callable[[], None]], count: int) -> dict[str, list[float]]:
+    """The seconds of `count` steps of each, which take turns; three more before them warm up."""
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    names = list(steps)
+    for turn in range(count + 3):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = time.perf_counter()
+            steps[name]()
+            if turn >= 3:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def pairwise(ours: list[float], theirs: list[float]) -> float:
+    """The median ratio of steps that were done one after the other."""
+    return statistics.median(one / other for one, other in zip(ours, theirs, strict=True))
+
+
+def batch_of(rows: int, tokens: int, device: str = "cpu") -> dict[str, Tensor]:
+    ids = torch.randint(1000, 30000, (rows, tokens), generator=torch.Generator().manual_seed(0))
+    return {"input_ids": ids.to(device), "labels": (ids[:, 0] % 2).to(device)}
+
+
+def rows(steps: int = 60) -> Iterator[Row]:
+    batch = batch_of(32, 30)
+    models = {"lora": with_lora(), "dsee": with_dsee(KEPT)}
+    times = times_in_turn({name: trainer_of(model, batch, bf16=False) for name, model in models.items()}, steps)
+    note = f"median of {steps} pairs, fp32, {torch.get_num_threads()} threads"
+    yield Row("a step of DSEE's adapter / PEFT's LoRA", pairwise(times["dsee"], times["lora"]), "x", 1.01, note)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=60)
@@ -109,8 +141,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
 
-    ids = torch.randint(1000, 30000, (args.batch, args.tokens), generator=torch.Generator().manual_seed(0))
-    batch = {"input_ids": ids.to(args.device), "labels": (ids[:, 0] % 2).to(args.device)}
+    batch = batch_of(args.batch, args.tokens, args.device)
     models = {
         "PEFT LoRA": with_lora(),
         "DSEE, K 0": with_dsee(0),
@@ -118,15 +149,9 @@ def main() -> None:
         "dense S2 under a mask": with_dense_s2(),
     }
     steps = {name: trainer_of(model, batch, bf16=args.bf16) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
     peaks = {name: peak_bytes(steps[name], models[name]) for name in names}
-    for turn in range(args.steps + 3):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
-            steps[name]()
-            if turn >= 3:  # the first ones warm up
-                times[name].append(time.perf_counter() - start)
+    times = times_in_turn(steps, args.steps)
 
     print(
         f"{args.batch} x {args.tokens} tokens, {args.device}, {torch.get_num_threads()} threads, "
@@ -137,10 +162,10 @@ def main() -> None:
     for name in names:
         trained = sum(parameter.numel() for parameter in models[name].parameters() if parameter.requires_grad)
         median = statistics.median(times[name])
-        pairwise = statistics.median(ours / theirs for ours, theirs in zip(times[name], lora, strict=True))
         memory = peaks[name] / peaks["PEFT LoRA"]
         print(
-            f"{name:24}{trained:>10,}{median * 1e3:>12.1f}{median / statistics.median(lora):>8.3f}{pairwise:>10.3f}"
+            f"{name:24}{trained:>10,}{median * 1e3:>12.1f}{median / statistics.median(lora):>8.3f}"
+            f"{pairwise(times[name], lora):>10.3f}"
             f"{peaks[name] / 1e6:>9.1f}{memory:>9.4f}"
         )
 

@@ -36,20 +36,33 @@ def learn(words: Sequence[str]) -> None:
 
 def starred(text: str) -> str:
     """The text without secrets."""
-    for secret, instead in sorted(_known().items(), key=lambda pair: -len(pair[0])):  # the longest first
-        text = text.replace(secret, instead)
-    return _URL.sub(STARS, text) if "://" in text else text
+    return _starred(text, _longest_first())
 
 
 def starred_all(content: Any) -> Any:
     """Plain content with every text in it, keys too, without secrets."""
-    if isinstance(content, str):
-        return starred(content)
-    if isinstance(content, Mapping):
-        return {starred_all(key): starred_all(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [starred_all(value) for value in content]
-    return content
+    secrets = _longest_first()  # once: a record has thousands of texts
+
+    def star(part: Any) -> Any:
+        if isinstance(part, str):
+            return _starred(part, secrets)
+        if isinstance(part, Mapping):
+            return {star(key): star(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [star(value) for value in part]
+        return part
+
+    return star(content)
+
+
+def _starred(text: str, secrets: Sequence[tuple[str, str]]) -> str:
+    for secret, instead in secrets:
+        text = text.replace(secret, instead)
+    return _URL.sub(STARS, text) if "://" in text else text
+
+
+def _longest_first() -> list[tuple[str, str]]:
+    return sorted(_known().items(), key=lambda pair: -len(pair[0]))
 
 
 def _known() -> dict[str, str]:
