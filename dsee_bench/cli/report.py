@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,17 +188,19 @@ def _report(options: argparse.Namespace) -> "Report":
 
 
 def _count(text: str) -> int:
-    """A number of rows from the command line: 0 or more."""
-    if int(text) < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, got {text}")
-    return int(text)
+    """A number of rows from the command line: 0 or more. Else an error of ours: argparse's has this function's name."""
+    with suppress(ValueError):
+        if int(text) >= 0:
+            return int(text)
+    raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, got {text!r:.80}")
 
 
 def _margin(text: str) -> float:
     """A margin from the command line: a number above 0."""
-    if not 0 < float(text) < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of points above 0, got {text}")
-    return float(text)
+    with suppress(ValueError):
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number of points above 0, got {text!r:.80}")
 
 
 def _warn(text: str) -> None:

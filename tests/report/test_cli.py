@@ -97,3 +97,19 @@ def test_status_loads_nothing_heavy():
         f"import sys; from dsee_bench.cli.report import main; main(['status']); assert not {heavy} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["errors", "x", "--count", "many"], "--count: must be a whole number, 0 or more, got 'many'"),
+        (["errors", "x", "--count", "-1"], "--count: must be a whole number, 0 or more, got '-1'"),
+        (["compare", "x", "y", "--margin", "wide"], "--margin: must be a number of points above 0, got 'wide'"),
+        (["compare", "x", "y", "--margin", "nan"], "--margin: must be a number of points above 0, got 'nan'"),
+        (["compare", "x", "y", "--margin", "0"], "--margin: must be a number of points above 0, got '0'"),
+    ],
+)
+def test_a_wrong_number_is_told_without_the_name_of_a_function(words, message, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert message in capsys.readouterr().err
