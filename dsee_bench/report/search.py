@@ -195,8 +195,9 @@ def _loss(record: Record) -> Score | None:
     tuned = [stage.facts for stage in record.stages if stage.facts.get("scored_on") == SPLIT]
     points = tuned[-1]["dev"] if tuned else []
     best = [point["loss"] for point in points if point["step"] == tuned[-1]["best_step"] and "loss" in point]
-    size = record.data.get(SPLIT, {}).get("n") or 0
-    return Score("loss", best[0], "nats", "lower", SPLIT, size, "loss|of the language model") if best else None
+    size, first = record.data.get(SPLIT, {}).get("n") or 0, record.config.get("train", {}).get("dev_rows")
+    signature = "loss|of the language model" + (f"|on the first {first:,} texts of them" if first else "")
+    return Score("loss", best[0], "nats", "lower", SPLIT, size, signature) if best else None
 
 
 def _methods(runs: Sequence[Run], better: str) -> Iterator[Method]:

@@ -10,6 +10,7 @@ import pytest
 from made_up import synthetic
 
 from dsee_bench import record
+from dsee_bench.cli.bench import run
 from dsee_bench.cli.report import main
 from dsee_bench.record import StageLog
 from dsee_bench.report.statistics import expected_best
@@ -132,6 +133,45 @@ def test_a_loss_is_better_lower(tmp_path, capsys):
     assert code == 0
     assert found["methods"]["lora"]["chosen"] == {"train.lr_adapter": "0.001"}
     assert found["methods"]["lora"]["expected_best"] == pytest.approx([1.75, (2 + 3 * 1.5) / 4])
+
+
+TINY = [
+    *("backbone=tiny-gpt2", "task=toy_d2t", "method=lora,dsee", "train.lr_adapter=1e-5,3e-2", "threads=1"),
+    *("train.max_rows=16", "train.dev_rows=4", "train.batch_size=4", "train.max_length=48", "train.precision=fp32"),
+    *("task.contexts={train: 20, dev: 2, test: 2}", "task.decode.new_tokens=24", "task.decode.contexts=2"),
+]
+WRITTEN = [
+    "method=lora",
+    "task.decode.splits=[validation]",
+    "task.metrics=[ROUGE_L]",
+    "train.max_rows=48",
+    "train.epochs=6",
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("words", "name", "best"), [([], "loss", min), (WRITTEN, "ROUGE_L", max)])
+def test_a_decoder_is_searched_from_its_runs_to_the_choice(words, name, best, tmp_path, capsys):
+    """e2e_search on a tiny model: it chooses by the loss, or by the metric where the validation rows are written."""
+    words = [*TINY, *words]
+    for cell in sweep.expand(["experiment=e2e_search", *words, f"results_dir={tmp_path}"]):
+        assert run(sweep.resolved(cell.overrides)) == 0
+    capsys.readouterr()
+    code, found = read(tmp_path, capsys, "e2e_search", *words)
+    assert code == 0
+    assert found["tasks"]["toy_d2t"]["name"] == name
+    for method in found["methods"].values():
+        scores = {}
+        for trial in method["trials"]:
+            (run_id,) = trial["runs"]
+            made = record.read(record.path_of(run_id, tmp_path))
+            assert made.checkpoint == "best validation"
+            losses = [point["loss"] for point in made.stages[-1].facts["dev"]]  # of the last tuning, after each epoch
+            points = min(losses) if name == "loss" else 100 * made.score(name, "validation")
+            assert trial["mean"] == pytest.approx(points)
+            scores[trial["settings"]["train.lr_adapter"]] = points
+        assert len(set(scores.values())) == 2
+        assert scores[method["chosen"]["train.lr_adapter"]] == pytest.approx(best(scores.values()))
 
 
 def test_a_trial_without_a_score_is_not_chosen(tmp_path, capsys):
