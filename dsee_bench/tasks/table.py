@@ -4,11 +4,8 @@ dsee-bench task=hub task.hub=OWNER/NAME task.texts=[premise,hypothesis]
 dsee-bench task=custom data_dir=DIR task.split.train=a.csv task.split.dev=b.csv task.texts=[review] task.label=mood
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,20 +14,17 @@ from pydantic import BeforeValidator
 from dsee_bench.config.limits import Count, Limits
 from dsee_bench.hub import HubFiles, get
 from dsee_bench.metrics import nlg
-from dsee_bench.monitoring.console import info
-from dsee_bench.system.errors import shown
 from dsee_bench.system.shell import shell_path
-from dsee_bench.tasks import aliases, parts, written
+from dsee_bench.tasks import aliases, discovery, parts, table_rows, written
 from dsee_bench.tasks.aliases import Written
-from dsee_bench.tasks.choices import Choosing, place_names, questions
-from dsee_bench.tasks.example import CAUSAL, Split, Truncate, split_of
+from dsee_bench.tasks.example import CAUSAL, Split, Truncate
 from dsee_bench.tasks.forms import Form, Format
 from dsee_bench.tasks.generation import Decoding
-from dsee_bench.tasks.labelled import LabelKind, check_labels, examples
-from dsee_bench.tasks.labels import ReadLabel, class_in, items_of, labels_in, number_of, sorted_names, spelled, switches
+from dsee_bench.tasks.labelled import LabelKind, check_labels
+from dsee_bench.tasks.labels import spelled
 from dsee_bench.tasks.repository import ALTERNATIVE, Repository, open_repository
 from dsee_bench.tasks.rows import FORMATS
-from dsee_bench.tasks.source import Source, left_for_train
+from dsee_bench.tasks.source import Source
 
 Name = Annotated[str, BeforeValidator(spelled)]  # YAML reads false and 0 as no texts; the files write them as such
 Names = Annotated[tuple[Name, ...], BeforeValidator(lambda value: () if value is None else value)]
@@ -50,8 +44,6 @@ OF_KIND = {
     "choices": "multiple_choice",
     "blank": "multiple_choice",
 }  # settings of one kind of task
-DEV = ("validation", "dev", "valid", "val")  # names of the split that is dev, where none is given
-COMMIT = 40  # hex digits of a commit
 
 
 @dataclass(frozen=True)
@@ -191,146 +183,25 @@ class Table:
         """The splits that are files."""
         return [split for split, text in self.expressions.items() if parts.parts_of(text)[0].is_file]
 
-    # --- what is left open --------------------------------------------------------------------------------------------
-
     def completed(self, data_dir: Path | None) -> "Table":
-        """Return the task with all that its settings leave open: the commit of a branch, dev, classes.
+        """Return the task with all that its settings leave open, see `discovery`."""
+        return discovery.completed(self, data_dir)
 
-        Without network and cache the branch and dev stay open; ValueError where the classes are then unknown.
-        """
-        made = self
-        if made.hub is not None and (made.split.dev is None or not _is_commit(made.revision) or made.is_open):
-            try:
-                made = made._on_hub(made._repository())
-            except ConnectionError:
-                if made.is_open:
-                    raise
-        return replace(made, labels=made._found_labels(data_dir)) if made.is_open else made
-
-    def _on_hub(self, repository: Repository) -> "Table":
-        dev = self.split.dev or next((name for name in DEV if name in repository.splits), None)
-        local = repository.remote.local_copy is not None
-        return replace(
-            self,
-            revision=self.revision if local else repository.remote.revision,
-            split=replace(self.split, dev=dev),
-            rows=self.rows or self._counted(repository, dev),
-        )
-
-    def _counted(self, repository: Repository, dev: str | None) -> dict[str, int]:
-        """Return the sizes of splits that take all rows of a split of the repository."""
-        chosen = {**self.expressions, **({} if dev is None else {"dev": dev})}
-        return {split: repository.counts[text] for split, text in chosen.items() if text in repository.counts}
-
-    def _found_labels(self, data_dir: Path | None) -> tuple[str, ...]:
-        """Return the classes that the features name, else those of the training rows, sorted."""
-        if not isinstance(self.label, str):
-            return self.label
-        source, label = self._source(data_dir), self.label
-        rows = source.resolve(str(self.split.train))
-        names = source.classes(rows[0].files[0], label)
-        if names is not None and self.label_as != "name":
-            return names
-        several, separator = self.kind == "multi_label", self.label_separator
-        cells = (
-            (row, item)
-            for row, cell in source.cells(rows, label)
-            for item in (items_of(cell, separator) if several else [cell])
-        )
-        found = sorted_names(cells, label)
-        if len(found) == 1 and not several:
-            raise ValueError(
-                f"every training row has the class {found[0]!r} in column {label!r}; give the classes by task.labels, "
-                "another column by task.label, or other rows"
-            )
-        joined = [name for name in found if several and separator is None and re.search("[,;|]", name)]
-        if joined:
-            raise ValueError(
-                f"the cell {joined[0]!r} in column {label!r} seems to hold several labels; say by task.label_separator "
-                "what parts them, or name the labels by task.labels"
-            )
-        return found
-
-    # --- rows ---------------------------------------------------------------------------------------------------------
+    @property
+    def lacks_dev(self) -> bool:
+        """Whether it is known that there is no dev split."""
+        return discovery.lacks_dev(self)
 
     def load(self, data_dir: Path | None, seed: int) -> dict[str, Split[Any]]:
         """Return every split; relative files are below `data_dir`, or the working directory."""
         table = self.completed(data_dir)
-        return table._load(table._source(data_dir))
+        return table_rows.load(table, table.source(data_dir))
 
-    def _load(self, source: Source) -> dict[str, Split[Any]]:
-        intervals = {split: source.resolve(text) for split, text in self.expressions.items()}
-        intervals["train"] = left_for_train(intervals, source)
-        how = self._choosing(source, list(chain(*intervals.values()))) if self.kind == "multiple_choice" else None
-        read: Counter[str] = Counter()
-        loaded = {
-            split: split_of(
-                split, self._examples(split, source, rows, read, how), tuple(dict.fromkeys(source.paths(rows)))
-            )
-            for split, rows in intervals.items()
-        }
-        if how is not None:
-            loaded = {split: replace(rows, places=how.names) for split, rows in loaded.items()}
-        for split, rows in loaded.items():
-            count = read[split] or len(rows)
-            published = self.rows.get(split, count)
-            if count != published:
-                info(f"  note: {split} of {self.name} has {count:,} rows here, {published:,} as stated")
-        for file, count in source.left_out.items():
-            if count:
-                marks = ", ".join(map(shown, self.no_label))
-                info(f"  note: {file}: {count:,} rows have no label ({marks}) and are left out")
-        return loaded
-
-    def _examples(
-        self,
-        split: str,
-        source: Source,
-        intervals: Sequence[parts.Interval],
-        read: Counter[str],
-        how: Choosing | None,
-    ) -> Iterator[Any]:
-        """Yield the examples of a split; `read` counts rows of which several may be one example."""
-        if self.kind in CAUSAL:
-            rows = (row for row in source.rows(intervals) if not read.update([split]))
-            yield from written.examples(self, split, rows)
-            return
-        for interval in intervals:
-            every, files = source.rows([interval]), ", ".join(interval.files)
-            if how is not None:
-                yield from questions(every, how, files)
-            else:
-                read_label = self._label_reader(source, interval.files[0])
-                empty = self.empty_texts == "keep"
-                yield from examples(
-                    files, every, texts=self.texts, label=self.label, read_label=read_label, empty=empty
-                )
-
-    def _label_reader(self, source: Source, file: str) -> ReadLabel:
-        if self.kind == "regression":
-            return number_of
-        if not isinstance(self.label, str):
-            return switches(self.label)
-        names = source.classes(file, self.label)
-        if self.written is not None:
-            return aliases.reader(
-                self.written, names, file, several=self.kind == "multi_label", separator=self.label_separator
-            )
-        one = class_in(self.labels, names, self.label_as, file)
-        return labels_in(self.labels, one, self.label_separator) if self.kind == "multi_label" else one
-
-    def _choosing(self, source: Source, intervals: Sequence[parts.Interval]) -> Choosing:
-        """Return how rows become questions; the names of places are found in all rows where they are not given."""
-        assert isinstance(self.label, str)
-        names = source.classes(intervals[0].files[0], self.label)
-        by_index = self.label_as == "index" or (names is not None and self.label_as is None)
-        how = Choosing(self.texts, self.choice_columns, self.label, self.labels, by_index, self.blank)
-        return how if by_index or self.labels else replace(how, names=place_names(source.rows(intervals), how))
-
-    def _source(self, data_dir: Path | None) -> Source:
+    def source(self, data_dir: Path | None) -> Source:
+        """Return where the rows are; those of the hub are fetched."""
         if self.hub is None:
             return self._files(data_dir or Path.cwd(), None)
-        repository = self._repository()
+        repository = self.repository()
         folder = get(self._remote(repository))
         return self._files(folder, repository)
 
@@ -344,21 +215,12 @@ class Table:
         if self.hub is None:
             return None
         try:
-            return self._remote(self._repository())
+            return self._remote(self.repository())
         except ConnectionError:  # `get` of it says why
             return HubFiles(self.hub, "dataset", self.revision, ("README.md",), ALTERNATIVE)
 
-    @property
-    def lacks_dev(self) -> bool:
-        """Whether it is known that there is no dev split."""
-        if self.split.dev is not None or self.hub is None:
-            return self.split.dev is None
-        try:
-            return not {*DEV} & {*self._repository().splits}
-        except ConnectionError:
-            return False
-
-    def _repository(self) -> Repository:
+    def repository(self) -> Repository:
+        """Return the repository of the hub that the rows are in."""
         assert self.hub is not None
         every = [part for text in self.expressions.values() for part in parts.parts_of(text)]
         has_splits = self.config is not None or not all(part.is_file for part in every)
@@ -372,7 +234,3 @@ class Table:
 
 def _last(hub: str) -> str:
     return hub.rstrip("/").rpartition("/")[2]
-
-
-def _is_commit(revision: str) -> bool:
-    return len(revision) == COMMIT and set(revision) <= set("0123456789abcdef")
