@@ -8,11 +8,18 @@ PROJECT = "dsee-bench"
 
 def require(extra: str, purpose: str, *modules: str) -> None:
     """Raise ValueError if a module is missing; it names the purpose, the modules, and the extra that installs them."""
-    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    missing = [module for module in modules if not _is_there(module)]
     if missing:
         raise ValueError(
             f"{purpose} needs {' and '.join(missing)}, not installed here; pip install '{PROJECT}[{extra}]'"
         )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it lies in
+        return False
 
 
 def extra_with(distribution: str) -> str | None:

@@ -257,7 +257,12 @@ WITHOUT = [
     # model type, files left, part of the message
     ("bert", (), "has no vocabulary for its tokenizer; put the tokenizer's files"),
     ("llama", (), "has no tokenizer that can be read; put the tokenizer's files"),
-    ("llama", ("tokenizer.model",), "which needs the package sentencepiece, not installed here; pip install"),
+    (
+        "llama",
+        ("tokenizer.model",),
+        r"tokenizer.model, without a tokenizer.json beside it, needs sentencepiece and "
+        r"google.protobuf, not installed here; pip install 'dsee-bench\[tokenizers\]'",
+    ),
     ("llama", ("tokenizer.json",), "names no token that ends a text; set eos_token in tokenizer_config.json"),
 ]
 
@@ -266,7 +271,7 @@ WITHOUT = [
 def test_what_is_said_without_a_tokenizer(model_type, files, message, tmp_path, monkeypatch):
     saved(tmp_path, model_type, "AutoModel")
     if files == ("tokenizer.model",):
-        monkeypatch.setattr("dsee_bench.models.tokenizers.find_spec", lambda name: None)
+        monkeypatch.setattr("dsee_bench.system.extras._is_there", lambda name: False)
         (tmp_path / "tokenizer.model").write_bytes(b"not read")
     if files == ("tokenizer.json",):
         content = json.loads((tmp_path / "config.json").read_text())

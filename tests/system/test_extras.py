@@ -22,6 +22,11 @@ def test_what_is_missing_is_named_with_its_extra():
     )
 
 
+def test_a_module_of_a_package_that_is_missing():
+    with pytest.raises(ValueError, match=r"x needs no_such_package\.part, not installed here"):
+        require("nlg", "x", "no_such_package.part")
+
+
 @pytest.mark.parametrize(
     ("distribution", "extra"),
     [
