@@ -217,7 +217,15 @@ class Backbone:
     def dimensions(self) -> Dimensions:
         """What of the numbers decides how much memory a step takes."""
         return Dimensions(
-            self.hidden, self.layer_norms, not self.norm_bias, self.kept, self.generates, self.dtype or "float32"
+            self.hidden,
+            self.vocabulary,
+            self.layer_norms,
+            self.kept,
+            fused_gate=any("gate" in parts for parts in self.fused.values()),
+            buffers=self.layers * self.positions**2 if self.kept.causal_table else 0,
+            caches=self.generates,
+            dtype=self.dtype or "float32",
+            tied=self.tied,
         )
 
     def config_settings(self) -> dict[str, object]:

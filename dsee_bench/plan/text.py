@@ -96,11 +96,19 @@ def _memory_lines(planned: Plan) -> list[str]:
     if planned.largest is None:
         return [f"Memory, by formula: {answered}."]
     parts = ", ".join(
-        f"{name} {text(size)}" for name, size in dataclasses.asdict(planned.largest).items() if name != "peak"
+        f"{name} {text(size)}"
+        for name, size in dataclasses.asdict(planned.largest).items()
+        if name != "peak" and not (name == "gathered" and planned.tuning.shards == 1)
     )
-    return [
+    lines = [
         f"Memory, by formula: {text(planned.largest.peak)} to tune on {place(planned.tuning)} ({parts}); {answered}."
     ]
+    if planned.tuning.shards > 1:
+        lines.append(
+            f"That is one of {planned.tuning.shards} processes with FSDP: it has its part of the gradients and the "
+            "optimizer, the whole weights and its part of them, and the activations of its own rows."
+        )
+    return lines
 
 
 def _row(planned: Plan, step: Step) -> str:

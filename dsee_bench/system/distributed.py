@@ -22,6 +22,15 @@ def uses_fsdp() -> bool:
     return _asked[FSDP]
 
 
+def asks_for_fsdp() -> bool:
+    """Return whether the tunings of the run will share out their weights; known before it joins its group."""
+    return world_size() > 1 and (uses_fsdp() or _is_set(FSDP))
+
+
+def _is_set(name: str) -> bool:
+    return os.environ.get(name, "false").lower() in ("1", "true")
+
+
 def world_size() -> int:
     """Return the number of processes of the run."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -55,7 +64,7 @@ def join_group(*, on_cpu: bool) -> None:
     if world_size() == 1 or distributed.is_initialized():
         return
     # The tunings alone are sharded (training/sharded.py): each process loads and scores a whole model.
-    _asked[FSDP] = os.environ.get(FSDP, "false").lower() in ("1", "true")
+    _asked[FSDP] = _is_set(FSDP)
     os.environ[FSDP] = os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
     if not on_cpu:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))

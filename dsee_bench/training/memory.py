@@ -1,4 +1,4 @@
-"""How much memory a run's tunings and its answering take, by the formulas of models/memory.py."""
+"""How much memory a run's tunings and its answering take, by the formulas of models/memory/."""
 
 from dsee_bench.config.recipes import Recipe
 from dsee_bench.models.memory import Use
@@ -18,6 +18,7 @@ def training_use(recipe: Recipe, device: str, *, adapter_dropout: bool) -> Use:
         checkpointing=bool(recipe.gradient_checkpointing),
         accumulates=parts > 1,
         adapter_dropout=adapter_dropout,
+        shards=distributed.world_size() if distributed.asks_for_fsdp() else 1,
     )
 
 

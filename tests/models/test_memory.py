@@ -4,74 +4,17 @@ import json
 
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
-from torch.profiler import ProfilerActivity, profile
+from measured_memory import allocated, answering, batch, saved, stored, tuned, tuning_step
 
 from dsee_bench import plan
 from dsee_bench.models.memory import Use, inference, training
 from dsee_bench.plan import text as plan_text
-from dsee_bench.runs import pipeline
-from dsee_bench.stages.attach import SparseEntries
-from dsee_bench.stages.tune import Tune, choose_trainable
 from dsee_bench.system import hardware
 from dsee_bench.training.evaluate import use_bf16
 
 ROWS, TOKENS = 8, 64
 SIZES = ["backbone.layers=4", "backbone.hidden=128", "backbone.ffn=512", "backbone.heads=4", "device=cpu"]
 WITHIN = 0.15
-
-
-def tuned(compose_run, tmp_path, *words):
-    """The settings and state of a run in its last tuning, with nothing trained."""
-    settings = compose_run(*SIZES, *words)
-    state, _ = pipeline.prepare(settings, tmp_path)
-    for name, stage in settings.stages.items():
-        state.stage, state.spec = name, stage.plan(state.spec)
-        if isinstance(stage, Tune):
-            choose_trainable(state, stage.parameters)
-        elif isinstance(stage, SparseEntries):
-            stage.restore(state, {})
-        else:
-            stage.run(state)
-    return settings, state
-
-
-def batch(settings, rows=ROWS):
-    ids = torch.randint(5, 90, (rows, TOKENS), generator=torch.Generator().manual_seed(0))
-    mask = torch.ones_like(ids)
-    mask[0, -3:] = 0
-    labels = ids if settings.labels is None else torch.zeros(rows, dtype=torch.long)
-    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
-
-
-def saved(model, inputs, bf16):
-    """Bytes of the tensors that a forward pass saves, parameters and buffers not counted."""
-    own = {value.untyped_storage().data_ptr() for value in [*model.parameters(), *model.buffers()]}
-    found = {}
-
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16), saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = model(**inputs).loss
-    del loss
-    return sum(found.values())
-
-
-def allocated(step):
-    """The most bytes that are allocated at once while `step` runs, beyond those of before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    now = most = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        now += event.nbytes()
-        most = max(most, now)
-    assert most > 0
-    return most
 
 
 FAMILIES = [("tiny-bert", "toy_pairs"), ("tiny-gpt2", "toy_d2t"), ("tiny-llama", "toy_pairs")]
@@ -96,49 +39,32 @@ def cases():
 @pytest.mark.parametrize(("family", "task", "method", "bf16", "dtype", "checkpointing"), [*cases()])
 def test_a_step_takes_what_the_formula_says(family, task, method, bf16, dtype, checkpointing, compose_run, tmp_path):
     words = [f"backbone={family}", f"task={task}", f"method={method}", f"backbone.dtype={dtype}"]
-    settings, state = tuned(compose_run, tmp_path, *words)
-    model, inputs = state.model.train(), batch(settings)
+    settings = compose_run(*SIZES, *words)
+    state = tuned(settings, tmp_path)
+    model, inputs = state.model.train(), batch(settings, ROWS, TOKENS)
     use = Use(ROWS, TOKENS, bf16, on_cpu=True, checkpointing=checkpointing,
               adapter_dropout=any(map(plan._drops, settings.stages.values())))  # fmt: skip
     expected = training(state.spec, settings.backbone.dimensions, use)
-    trained = [value for value in model.parameters() if value.requires_grad]
-    stored = sum(value.nbytes for value in [*model.parameters(), *model.buffers()])
-    assert expected.weights == pytest.approx(stored, rel=WITHIN)
-    assert expected.gradients == sum(4 * value.numel() for value in trained)
+    assert expected.weights == pytest.approx(stored(model), rel=WITHIN)
+    assert expected.gradients == sum(4 * value.numel() for value in model.parameters() if value.requires_grad)
     if not checkpointing:
         assert expected.activations == pytest.approx(saved(model, inputs, bf16), rel=WITHIN)
     else:
         model.activation_checkpointing_enable({"use_reentrant": False})
-    optimizer = torch.optim.AdamW(trained, fused=True)  # as transformers' Trainer has it
-
-    def step():
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = model(**inputs).loss
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    step()
-    moments = sum(value.nbytes for values in optimizer.state.values() for value in values.values())
+    step, moments = tuning_step(model, inputs, bf16)
     assert expected.optimizer == pytest.approx(moments, rel=0.01)
-    assert expected.peak == pytest.approx(stored + moments + allocated(step), rel=WITHIN)
+    assert expected.peak == pytest.approx(stored(model) + moments + allocated(step), rel=WITHIN)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("method", ["full", "dsee"])
 @pytest.mark.parametrize(("family", "task"), FAMILIES)
 def test_answering_takes_what_the_formula_says(family, task, method, bf16, compose_run, tmp_path):
-    settings, state = tuned(compose_run, tmp_path, f"backbone={family}", f"task={task}", f"method={method}")
-    model, inputs = state.model.eval(), batch(settings, 64)
-
-    def answer():
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16), torch.no_grad():
-            model(**inputs)
-
-    answer()
+    settings = compose_run(*SIZES, f"backbone={family}", f"task={task}", f"method={method}")
+    state = tuned(settings, tmp_path)
+    answer = answering(state.model.eval(), batch(settings, 64, TOKENS), bf16)
     expected = inference(state.spec, settings.backbone.dimensions, Use(64, TOKENS, bf16, on_cpu=True))
-    assert expected.peak == pytest.approx(sum(value.nbytes for value in model.parameters()) + allocated(answer),
-                                          rel=WITHIN)  # fmt: skip
+    assert expected.peak == pytest.approx(stored(state.model) + allocated(answer), rel=WITHIN)
 
 
 def test_the_plan_has_the_tuning_that_needs_the_most(compose_run):
@@ -153,6 +79,31 @@ def test_the_plan_has_the_tuning_that_needs_the_most(compose_run):
     whole = plan.plan(compose_run("method=lora", "backbone=minilm", "device=cpu"))
     assert half.inference.weights == pytest.approx(whole.inference.weights / 2, rel=0.02)
     assert plan.plan(compose_run("method=untuned")).largest is None
+
+
+def test_with_fsdp_a_plan_is_that_of_one_process(compose_run, monkeypatch):
+    """BERT-base has 109,483,778 parameters, 1,538 of them its head's, and LoRA adds 24 x 16 x (768 + 768)."""
+    words = ["method=lora", "backbone=bert-base", "task=rte", "train.batch_size=32", "device=cpu"]
+    total, adapter, head = 109_483_778 + 589_824, 589_824, 1_538
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    plain = plan.plan(compose_run(*words))
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    planned = plan.plan(compose_run(*words))
+    memory, whole = planned.largest, plain.largest
+    assert planned.tuning.rows == plain.tuning.rows == 32 / 4
+    assert (memory.weights, whole.weights) == (4 * total + total, 4 * total), "whole, and a quarter of it"
+    assert (memory.gradients, whole.gradients) == (adapter + head, 4 * (adapter + head))
+    assert (memory.optimizer, whole.optimizer) == (2 * (adapter + head), 8 * (adapter + head))
+    assert memory.activations == whole.activations, "each process has those of its own rows"
+    words_and_positions = (30_522 + 512 + 2) * 768
+    assert whole.gathered == 0
+    assert memory.gathered == 4 * (words_and_positions + adapter // 12), "more than two layers"
+    assert planned.inference == plain.inference, "the tunings alone are sharded"
+    assert "one of 4 processes with FSDP" in plan_text.as_text(planned)
+    assert json.loads(plan_text.as_json(planned))["memory"]["training_batch"]["shards"] == 4
+    assert "gathered" not in plan_text.as_text(plain)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert plan.plan(compose_run(*words)).tuning.shards == 1, "one process shares nothing"
 
 
 def test_a_plan_knows_the_processor_that_torch_knows():

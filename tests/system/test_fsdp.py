@@ -1,8 +1,10 @@
 """A run whose weights two processes share (FSDP2, gloo, CPU) is that of one process: losses, masks, record, export."""
 
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from unittest.mock import Mock
 
 import psutil
@@ -10,7 +12,7 @@ import pytest
 import torch
 from torch.distributed.tensor import DTensor
 
-from dsee_bench import load, record
+from dsee_bench import load, plan, record
 from dsee_bench.cli.bench import run
 from dsee_bench.runs import sweep
 from dsee_bench.system import distributed
@@ -54,6 +56,22 @@ def test_a_sharded_run_is_that_of_one_process(words, tmp_path):
     ids = torch.arange(5, 25)[None]
     answers = [load(tmp_path / name)(input_ids=ids).logits for name in ("out", "plain")]
     torch.testing.assert_close(*answers, rtol=0, atol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_process_has_the_part_that_the_plan_says(method, tmp_path, monkeypatch):
+    words = [*RUN, f"method={method}", "train.max_rows=32", "train.epochs=1"]
+    command = [*TORCHRUN[:-2], str(Path(__file__).parents[1] / "fsdp_parts.py"), str(tmp_path / "parts.json"), *words]
+    done = subprocess.run([*command, f"results_dir={tmp_path}"], capture_output=True, text=True, timeout=280,
+                          env={**os.environ, **ENVIRONMENT})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "parts.json").read_text())
+    for name, value in {**ENVIRONMENT, "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    memory = plan.plan(plan.read(sweep.resolved(words))).largest
+    for name in ("weights", "gradients", "optimizer"):
+        assert getattr(memory, name) == pytest.approx(found[name], rel=0.02), name
 
 
 @pytest.mark.slow

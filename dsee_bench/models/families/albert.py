@@ -12,7 +12,7 @@ class Albert(Backbone):
     """ALBERT with one group of layers, as all published checkpoints have: adapters and unstructured pruning only."""
 
     model_types = ("albert",)
-    kept = Kept(activation=4)
+    kept = Kept(norms_first=False, activation=4)
     names = {**NAMES, "types": "type_vocab_size", "embedding": "embedding_size"}
     fixed = {"num_hidden_groups": 1, "inner_group_num": 1, "position_embedding_type": "absolute"}
     shared_layers = True

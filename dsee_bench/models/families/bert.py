@@ -14,7 +14,7 @@ class Bert(Backbone):
 
     model_types: ClassVar[tuple[str, ...]] = ("bert", "roberta", "xlm-roberta", "camembert")
     names = {**NAMES, "types": "type_vocab_size"}
-    kept: ClassVar[Kept] = Kept(attention_dropout=True, dropouts=2)
+    kept: ClassVar[Kept] = Kept(attention_dropout=True, norms_first=False, dropouts=2)
     fixed: ClassVar[Mapping[str, object]] = {"position_embedding_type": "absolute"}  # transformers has no other now
     paths = {
         "query": "attention.self.query",

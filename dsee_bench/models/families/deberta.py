@@ -8,7 +8,7 @@ attention is computed: content to position (c2p), position to content (p2c), or 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dsee_bench.models.backbone import NAMES, Backbone
 from dsee_bench.models.memory import Kept
@@ -44,7 +44,6 @@ class Deberta(Backbone):
     """DeBERTa; `positions` is the longest distance that has an embedding of its own."""
 
     model_types = ("deberta", "deberta-v2")
-    kept = Kept(attention_dropout=True, fused_attention=False, dropouts=2, more=2)
     names = {**NAMES, "buckets": "position_buckets", "types": "type_vocab_size"}
     fixed = {"max_relative_positions": -1, "conv_kernel_size": 0}  # -1: as many as positions
     usual = {
@@ -102,6 +101,11 @@ class Deberta(Backbone):
         positions = SECOND_POSITIONS if self.second else FIRST_POSITIONS
         first: dict[Kind, str] = {kind: paths[kind] for kind in ("query", "key", "value")}
         return {**first, "position": " ".join(positions[pair] for pair in self.pairs), **paths}
+
+    @property
+    def kept(self) -> Kept:  # type: ignore[override]
+        norm: Literal["torch", "python"] = "torch" if self.second else "python"
+        return Kept(attention_dropout=True, fused_attention=False, norm=norm, norms_first=False, dropouts=2)
 
     @property
     def position_table(self) -> bool:  # type: ignore[override]

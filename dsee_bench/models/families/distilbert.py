@@ -11,7 +11,7 @@ class Distilbert(Backbone):
     """DistilBERT."""
 
     model_types = ("distilbert",)
-    kept = Kept(attention_dropout=True, dropouts=1)
+    kept = Kept(attention_dropout=True, norms_first=False, dropouts=1)
     names = {**NAMES, "layers": "n_layers", "hidden": "dim", "heads": "n_heads", "ffn": "hidden_dim"}
     layer = "distilbert.transformer.layer.{}"
     paths = {

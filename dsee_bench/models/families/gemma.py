@@ -21,7 +21,8 @@ class Gemma(Llama):
 
     @property
     def kept(self) -> Kept:  # type: ignore[override]
-        return Kept(head_norms=self.model_type == "gemma3_text")
+        second, third = self.model_type == "gemma2", self.model_type == "gemma3_text"
+        return Kept(fused_attention=not second, capped=second, norm="rms", head_norms=third)
 
     @property
     def norms(self) -> int:

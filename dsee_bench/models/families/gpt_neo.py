@@ -14,7 +14,7 @@ class GptNeo(Backbone):
     """GPT-Neo."""
 
     model_types = ("gpt_neo",)
-    kept = Kept(fused_attention=False, activation=4)
+    kept = Kept(fused_attention=False, returned=True, causal_table=True, activation=4)
     generates = True
     names = {**NAMES, "layers": "num_layers", "heads": "num_heads", "tied": "tie_word_embeddings"}
     layer = "transformer.h.{}"

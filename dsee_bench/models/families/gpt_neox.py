@@ -12,7 +12,7 @@ class GptNeox(Backbone):
     """GPT-NeoX and Pythia."""
 
     model_types = ("gpt_neox",)
-    kept = Kept(more=-1)
+    kept = Kept(copied=True, parallel=True)
     generates = True
     names = {**NAMES, "tied": "tie_word_embeddings"}
     usual = {"attention_bias": True}

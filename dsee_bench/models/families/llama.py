@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from dsee_bench.models.backbone import NAMES, Backbone
+from dsee_bench.models.memory import Kept
 from dsee_bench.models.spec import FFN, Kind
 
 
@@ -17,6 +18,7 @@ class Llama(Backbone):
     model_types: ClassVar[tuple[str, ...]] = ("llama", "mistral", "smollm3")
     generates = True
     names = {**NAMES, "key_heads": "num_key_value_heads", "head_size": "head_dim", "tied": "tie_word_embeddings"}
+    kept: ClassVar[Kept] = Kept(norm="rms")
     usual: ClassVar[Mapping[str, object]] = {"attention_bias": False, "mlp_bias": False}
     position_table = False
     norm_bias = False

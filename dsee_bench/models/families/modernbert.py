@@ -14,7 +14,7 @@ class Modernbert(Backbone):
     """ModernBERT."""
 
     model_types = ("modernbert",)
-    kept = Kept(more=2)
+    kept = Kept(whole=True)
     usual = {"attention_bias": False, "mlp_bias": False, "norm_bias": False, "classifier_bias": False}
     position_table = False
     layer = "model.layers.{}"

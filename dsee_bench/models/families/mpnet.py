@@ -11,7 +11,7 @@ class Mpnet(Backbone):
     """MPNet."""
 
     model_types = ("mpnet",)
-    kept = Kept(attention_dropout=True, fused_attention=False, dropouts=2)
+    kept = Kept(attention_dropout=True, fused_attention=False, position_bias=True, norms_first=False, dropouts=2)
     fixed = {"relative_attention_num_buckets": 32}  # transformers counts 32, whatever is set
     first_position = 2
     layer = "mpnet.encoder.layer.{}"

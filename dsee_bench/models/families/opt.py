@@ -13,7 +13,7 @@ class Opt(Backbone):
     """OPT; the 350M checkpoint has its norms after the layers, and narrower embeddings with a projection either way."""
 
     model_types = ("opt",)
-    kept = Kept(dropouts=2)
+    kept = Kept(dropouts=2, relu=True)
     generates = True
     names = {**NAMES, "ffn": "ffn_dim", "embedding": "word_embed_proj_dim", "tied": "tie_word_embeddings"}
     fixed = {"_remove_final_layer_norm": False}

@@ -16,7 +16,7 @@ class Phi(Backbone):
     """Phi 1, 1.5 and 2: attention and feed-forward part read the same norm."""
 
     model_types = ("phi",)
-    kept = Kept(activation=4)
+    kept = Kept(copied=True, parallel=True, activation=4)
     generates = True
     names = {key: value for key, value in Llama.names.items() if key != "head_size"}
     usual = {"qk_layernorm": False}
@@ -43,6 +43,7 @@ class Phi3(Llama):
     """Phi 3, 3.5 and 4."""
 
     model_types: ClassVar[tuple[str, ...]] = ("phi3",)
+    kept = Kept(copied=True, norm="rms")
     usual = {}
     fused = {".qkv_proj": ("query", "key", "value"), ".gate_up_proj": ("gate", "up")}
     paths = {

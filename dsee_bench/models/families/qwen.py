@@ -23,7 +23,7 @@ class Qwen3(Llama):
     """Qwen 3."""
 
     model_types = ("qwen3",)
-    kept = Kept(head_norms=True)
+    kept = Kept(norm="rms", head_norms=True)
     usual = {"attention_bias": False}
 
     @property

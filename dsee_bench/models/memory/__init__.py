@@ -4,10 +4,13 @@ Training: the weights; AdamW's two moments and the gradient of each trained para
 activations, the tensors that a forward pass keeps for the backward. The count of activations follows Korthikanti et
 al. (2022, "Reducing Activation Recomputation", Equation 1), tensor by tensor as transformers and torch keep them. Of a
 batch of B rows of T tokens, in a layer of width h and feed-forward width f, for N = B T:
-  each norm                        N h of its input, in float32; RMSNorm keeps its normalized input too where it trains
+  each norm                        N h of its input, in float32; RMSNorm keeps its normalized input too where it trains;
+                                   DeBERTa's first, written in Python, one tensor more than that
   attention, fused                 N times the features of query, key, value (for every query head) and output
   attention on a CPU with dropout  B T^2 heads three times (softmax, noise, dropped), and query, key, value; in float32
-  attention, not fused             the same, of B T^2 heads one alone without dropout; positions where it has some
+  attention, not fused             the same, of B T^2 heads one alone without dropout; one more where scores are capped
+  relative positions               for each pair of content and position: a table of P rows, B P features; its product
+                                   with the content, N P heads; and 8 T^2 bytes of indices
   each residual dropout            N h of noise
   activation function              N f once; gelu_new four times; of a gated layer three times
   input of a weight                N inputs where the weight trains, has an adapter or coefficients; once for weights
@@ -15,67 +18,32 @@ batch of B rows of T tokens, in a layer of width h and feed-forward width f, for
   adapter                          N R of its middle; with dropout its input twice more
   autocast                         each linear weight that is stored in float32, again in 2 bytes
   language model                   N V of log-probabilities in float32
-With gradient checkpointing a layer keeps its input alone, and one layer at a time all of that.
+With gradient checkpointing a layer keeps its input alone, and one layer at a time all of that. What of this a family
+has is said in its table (`Kept`).
 
-The peak of a step lies where the activations are complete or where the gradients are; between the two the one shrinks
-as the other grows. With accumulated parts both are there at once. Beside the activations are what passes: the gradients
-of one layer's middle, or a language model's logits. Not counted: the allocator's own overhead, CUDA's context (about
-0.5 GB), and the program. Measured on CPUs; the terms of fused attention on a GPU are by formula alone.
+The peak of a step lies where the activations are complete; or in the first layer's backward, when all other gradients
+are there; or after it, when an embedding that is also the unembedding gets its second gradient. With accumulated parts
+activations and gradients are there at once. Beside the activations are what passes: the gradients of one layer's middle
+or attention, or a language model's logits. Not counted: the allocator's own overhead, CUDA's context (about 0.5 GB),
+and the program. Measured on CPUs; the terms of fused attention on a GPU are by formula alone.
+
+With FSDP a process has its part of weights, gradients and optimizer, the activations of its own rows, the weights of a
+layer or two that it fetches, and the whole model beside them, since the tunings alone are shared out.
 
 Inference: the weights, the largest set of tensors that a layer holds at once, and a decoder's keys and values.
 
 Letters: B rows, T tokens, N = B T, R rank, V vocabulary.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dsee_bench.models.spec import Dtype, LinearSpec, ModelSpec
+from dsee_bench.models.memory.held import held_in_layer
+from dsee_bench.models.memory.kept import kept_by_norm, kept_in_layer, passing
+from dsee_bench.models.memory.terms import Dimensions, Kept, Use
+from dsee_bench.models.spec import Dtype, ModelSpec
 
+__all__ = ["BYTES", "Dimensions", "Kept", "Memory", "Use", "inference", "stored", "training"]
 BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-READ_ALIKE = (("query", "key", "value"), ("out",), ("ffn_in",), ("ffn_out",))  # kinds of one input
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What a layer of a family keeps for the backward beside norms and attention."""
-
-    attention_dropout: bool = False
-    fused_attention: bool = True  # torch's scaled_dot_product_attention
-    head_norms: bool = False  # of query and key
-    dropouts: int = 0  # of what a residual is added to
-    more: int = 0  # further tensors of the layer's width; -1 where two norms read the same
-    activation: int = 1  # tensors of the feed-forward width, where it is not gated
-
-
-@dataclass(frozen=True)
-class Use:
-    """How a model is used: the batch of one process, and what it computes on."""
-
-    rows: int
-    tokens: int
-    bf16: bool  # under autocast
-    on_cpu: bool
-    checkpointing: bool = False
-    accumulates: bool = False  # gradients of several parts of a batch
-    adapter_dropout: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of a number that a linear layer computes."""
-        return 2 if self.bf16 else 4
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """What of a backbone is in no spec."""
-
-    hidden: int
-    norms: int  # in each layer
-    rms: bool
-    kept: Kept
-    caches: bool  # keys and values, when it answers
-    dtype: Dtype  # of the weights that do not train
 
 
 @dataclass(frozen=True)
@@ -87,28 +55,39 @@ class Memory:
     optimizer: int
     activations: int
     peak: int
+    gathered: int = 0  # FSDP: of the other processes' parts, while this one computes with them
 
 
 def training(spec: ModelSpec, model: Dimensions, use: Use) -> Memory:
     """Return the memory of a tuning step of the model `spec`."""
     trained = spec.total if spec.tuned == "all" else spec.trainable  # masked entries have a gradient in memory, too
-    weights, gradients, optimizer = stored(spec, model.dtype), 4 * trained, 8 * trained
-    layers = [kept_in_layer(spec, layer, model, use) for layer in range(spec.layers)] * spec.uses
+    weights, gradients, optimizer = stored(spec, model), _part(4 * trained, use), _part(8 * trained, use)
+    gathered = _gathered(spec, model) if use.shards > 1 else 0
+    if use.shards > 1:  # the whole model waits for the tuned values (training/sharded.py)
+        weights += _part(weights, use)
+    layers = [kept_in_layer(spec, layer, model, use) for layer in range(spec.layers)]
+    first = layers[0] + passing(spec, 0, model, use)
+    layers *= spec.uses
     activations = sum(layers)
     if use.checkpointing:
         activations = 4 * len(layers) * use.rows * use.tokens * model.hidden + max(layers)
     activations += _kept_outside(spec, model, use)
     # The last layer's gradients, or before them the logits beside the log-probabilities.
-    passing = 4 * use.rows * use.tokens * max(2 * _widest(spec), _vocabulary(spec, model))
-    both = activations + passing + gradients if use.accumulates else max(activations + passing, gradients)
-    return Memory(weights, gradients, optimizer, activations, weights + optimizer + both)
+    last = max(passing(spec, spec.layers - 1, model, use), 4 * _logits(spec, model, use))
+    if use.accumulates:
+        both = activations + last + gradients
+    else:
+        after_first = _part(4 * spec.embeddings, use) if spec.tuned == "all" else 0
+        twice = _part(4 * spec.unembedding, use) if spec.tuned == "all" and model.tied else 0
+        both = max(activations + last, gradients - after_first + first, gradients + twice)
+    return Memory(weights, gradients, optimizer, activations, weights + optimizer + gathered + both, gathered)
 
 
 def inference(spec: ModelSpec, model: Dimensions, use: Use) -> Memory:
     """Return the memory of answering one batch; `activations` are the most that are there at once."""
-    weights = stored(spec, model.dtype)
+    weights = stored(spec, model)
     held = max(held_in_layer(spec, layer, model, use) for layer in range(spec.layers))
-    logits = (2 * 4 + 2 * use.bf16) * use.rows * use.tokens * _vocabulary(spec, model)
+    logits = (2 * 4 + 2 * use.bf16) * _logits(spec, model, use)
     activations = max(held, logits) + (_cached(spec, use) if model.caches else 0)
     if use.bf16 and spec.tuned == "all":  # autocast stores its copies of weights that train
         activations += 2 * sum(weight.size for weight in spec.weights)
@@ -117,93 +96,36 @@ def inference(spec: ModelSpec, model: Dimensions, use: Use) -> Memory:
     return Memory(weights, 0, 0, activations, weights + activations)
 
 
-def stored(spec: ModelSpec, dtype: Dtype) -> int:
-    """Return the bytes of all parameters, zeros too, and of the positions of sparse entries."""
+def stored(spec: ModelSpec, model: Dimensions) -> int:
+    """Return the bytes of all parameters, zeros too, of the positions of sparse entries, and of tables."""
     trains = spec.head + spec.adapter + spec.coefficients
     trains += {"bias": spec.biases, "norm": spec.scales + spec.offsets}.get(spec.tuned, 0)
     positions = 8 * sum(weight.num_entries for weight in spec.weights)
-    return 4 * trains + BYTES[dtype] * (spec.total - trains) + positions
+    return 4 * trains + BYTES[model.dtype] * (spec.total - trains) + positions + model.buffers
 
 
-def kept_in_layer(spec: ModelSpec, layer: int, model: Dimensions, use: Use) -> int:
-    """Return the bytes that one layer keeps for the backward."""
-    n, weights = use.rows * use.tokens, [weight for weight in spec.weights if weight.site.layer == layer]
-    norms = model.norms * (2 if model.rms and spec.tuned in ("all", "norm") else 1)
-    into = [weight for weight in weights if weight.site.kind == "ffn_in"]
-    activation = (3 if len(into) > 1 else model.kept.activation) * max(weight.outputs for weight in into)
-    return (
-        4 * n * norms * model.hidden
-        + use.size * n * ((model.kept.dropouts + model.kept.more) * model.hidden + activation)
-        + _kept_by_attention(spec, layer, model, use)
-        + sum(_kept_by_linear([w for w in weights if w.site.kind in kinds], spec, model, use) for kinds in READ_ALIKE)
-    )
+def _part(size: int, use: Use) -> int:
+    """Return the bytes of one process where FSDP shares them out."""
+    return -(-size // use.shards)
 
 
-def _kept_by_attention(spec: ModelSpec, layer: int, model: Dimensions, use: Use) -> int:
-    heads, square = spec.attention[layer], use.rows * use.tokens**2
-    features = use.rows * use.tokens * heads * spec.head_size
-    copies = 2 if spec.tuned in ("all", "norm") else 1
-    normed = use.size * copies * (features + features // spec.queries_per_key) if model.kept.head_norms else 0
-    if not _squares(model, use):
-        return normed + use.size * (4 * features + (square if use.on_cpu else 0))
-    positions = 2 * use.rows * use.tokens * heads * spec.relative.rows(use.tokens) if spec.relative else 0
-    if model.kept.fused_attention:  # torch's plain form of it, in float32
-        return normed + 4 * (3 * heads * square + 3 * features)
-    size = 4 if spec.relative else use.size  # DeBERTa's is always in float32 (autocast.py)
-    squares = (8 + size if model.kept.attention_dropout else 4) * heads * square
-    return normed + squares + size * (3 * features + positions)
-
-
-def _squares(model: Dimensions, use: Use) -> bool:
-    """Whether attention keeps a number for every pair of tokens."""
-    return not model.kept.fused_attention or (model.kept.attention_dropout and use.on_cpu)
-
-
-def _kept_by_linear(weights: Sequence[LinearSpec], spec: ModelSpec, model: Dimensions, use: Use) -> int:
-    """Bytes of the inputs of weights that read the same, of their adapters' middles, and of autocast's copies."""
-    n, reading = use.rows * use.tokens, [w for w in weights if spec.tuned == "all" or w.adapter or w.coefficients]
-    adapted = [w for w in weights if w.adapter]
-    dropped = [w for w in adapted if w.rank and use.adapter_dropout]
-    out_of_norm = bool(weights) and weights[0].site.kind not in ("out", "ffn_out")
-    if use.bf16 and out_of_norm:  # it is in float32, and each weight reads a copy in bfloat16
-        inputs = sum(w.inputs for w in reading)
-    elif out_of_norm or (weights and weights[0].site.kind == "ffn_out") or _squares(model, use):
-        inputs = max((w.inputs for w in reading), default=0)
-    else:
-        inputs = 0  # fused attention keeps its output itself
-    if reading and all(w in dropped and not w.num_entries for w in reading):
-        inputs = 0  # what dropout left of it is read instead
-    inputs += sum(2 * w.inputs for w in dropped) + sum(w.inputs for w in weights if w.coefficients)
-    middles = sum(w.rank or w.outputs for w in adapted)
-    filled = sum(w.size for w in adapted if w.rank and w.merges and w.nnz < w.size)  # a masked adapter's whole delta
-    casts = sum(w.rank * (w.outputs + w.inputs) for w in weights)
-    casts += sum(w.size for w in weights) if model.dtype == "float32" else 0
-    return use.size * (n * (inputs + middles) + filled) + (2 * casts if use.bf16 else 0)
+def _gathered(spec: ModelSpec, model: Dimensions) -> int:
+    """Bytes that FSDP fetches from other processes: two layers, one of them ahead, and a language model's unembedding;
+    or the embeddings; and the whole gradients of the largest of these before they are shared out."""
+    layer = (spec.total - spec.embeddings - spec.head) // spec.layers
+    fetched = BYTES[model.dtype] * max(2 * layer + spec.unembedding, spec.embeddings)
+    return fetched + (4 * max(layer, spec.embeddings) if spec.tuned == "all" else 4 * (spec.adapter // spec.layers))
 
 
 def _kept_outside(spec: ModelSpec, model: Dimensions, use: Use) -> int:
-    """Bytes of the embeddings' noise and norm, of the last norm, and of a language model's log-probabilities."""
-    n = use.rows * use.tokens
-    hidden = (2 + bool(model.kept.dropouts) if spec.tuned == "all" else 1) * n * model.hidden
+    """Bytes of the embeddings' norm and noise, of the last norm, of what the head reads, and of log-probabilities."""
+    n, kept = use.rows * use.tokens, model.kept
+    everything, writes = spec.tuned == "all", spec.unembedding > 0
+    norms = kept_by_norm(spec, model) * (int(kept.norms_first) + (everything and not model.caches))
+    hidden = norms + (everything and kept.dropouts > 0) + (everything or not writes)
+    logits = _logits(spec, model, use) * (2 if kept.capped else 1)
     cast = 2 * spec.unembedding if use.bf16 and model.dtype == "float32" else 0
-    return 4 * (hidden + n * _vocabulary(spec, model)) + cast
-
-
-def held_in_layer(spec: ModelSpec, layer: int, model: Dimensions, use: Use) -> int:
-    """Return the bytes that a layer holds at once where no backward follows: in its attention, or in its middle."""
-    n, weights = use.rows * use.tokens, [weight for weight in spec.weights if weight.site.layer == layer]
-    into = [weight for weight in weights if weight.site.kind == "ffn_in"]
-    middle = (3 if len(into) > 1 else max(2, model.kept.activation)) * max(weight.outputs for weight in into)
-    heads = spec.attention[layer]
-    square = use.rows * use.tokens**2 * (1 if model.kept.fused_attention else 3 * heads)
-    attention = use.size * (4 * n * heads * spec.head_size + square)
-    wide = 4 if model.rms and use.bf16 else 2  # in float32: the residual, the layer's input, what RMSNorm makes of it
-    return wide * 4 * n * model.hidden + max(attention, use.size * n * middle)
-
-
-def _widest(spec: ModelSpec) -> int:
-    """Return the features of the widest feed-forward part."""
-    return max(weight.outputs for weight in spec.weights if weight.site.kind == "ffn_in")
+    return 4 * (hidden * n * model.hidden + logits) + cast
 
 
 def _cached(spec: ModelSpec, use: Use) -> int:
@@ -212,5 +134,6 @@ def _cached(spec: ModelSpec, use: Use) -> int:
     return use.rows * use.tokens * (4 * keys + use.size * values)  # rotated keys are in float32 under autocast, too
 
 
-def _vocabulary(spec: ModelSpec, model: Dimensions) -> int:
-    return spec.unembedding // model.hidden
+def _logits(spec: ModelSpec, model: Dimensions, use: Use) -> int:
+    """Return the logits of a language model, for all tokens of the batch."""
+    return use.rows * use.tokens * model.vocabulary if spec.unembedding else 0
