@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page bench growth faults
+.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page report bench growth faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ data: install ## weights and data from the hub, for nodes without network: make 
 
 tables: install ## results/tables from the records in results/runs
 	$(BIN)/dsee-report tables
+
+report: tables plots ## the reproduction report: claims and tables from the records, as PDF where LaTeX is installed
+	for page in README.md docs/results/report.md docs/results/report.tex; do $(BIN)/dsee-report claims --into $$page > /dev/null || test $$? -eq 1; done
+	if command -v pdflatex > /dev/null; then pdflatex -interaction=batchmode -output-directory results/work docs/results/report.tex; else echo "no pdflatex: docs/results/report.md is written, report.pdf is not"; fi
 
 plots: install ## results/plots from the records
 	$(BIN)/dsee-report plots

@@ -39,7 +39,8 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Fill in what is generated or included; PluginError, which ends the build, for a name that is not there."""
     try:
-        return filled(markdown).replace("](../results/plots/", "](plots/")
+        up = "../" * page.file.src_uri.count("/")  # from a page in a folder
+        return filled(markdown).replace(f"]({up}../results/plots/", f"]({up}plots/")
     except (KeyError, ValueError, OSError) as error:
         raise PluginError(f"{page.file.src_uri}: {error}") from error
 

@@ -239,7 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     command = add("claims", text, "claims", "claims comparable_to_full_minilm --json", "claims --into README.md")
     command.add_argument("names", nargs="*", metavar="CLAIM", help="only these; default: all in conf/claim")
     command.add_argument("--json", action="store_true", help="print a JSON list")
-    help_text = "write them as a table into a Markdown file, between <!-- claims --> and <!-- end of claims -->"
+    help_text = "write them as a table into a Markdown or .tex file, between <!-- claims --> and <!-- end of claims -->"
     command.add_argument("--into", type=argument_path, metavar="FILE", help=help_text)
     text = "list finished, running, interrupted, failed and missing runs, and the commands that resume them"
     sweep = ["status experiment=glue_small seed=0,1,2", "status -- --multirun task=rte,mrpc method=lora,dsee"]

@@ -34,21 +34,46 @@ def _rules(judged: Sequence[Judged]) -> list[str]:
 
 def summary(judged: Sequence[Judged]) -> str:
     """Return a Markdown table with a row a claim, decided ones first, and the rules of the verdicts below it."""
-    ordered = sorted(judged, key=lambda each: (VERDICTS.index(each.verdict), not each.run_ids))
-    rows = [HEADS, ["---"] * len(HEADS), *(list(_cells(each)) for each in ordered)]
+    rows = [HEADS, ["---"] * len(HEADS), *_rows(judged)]
     lines = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
     return "\n\n".join(["\n".join(lines), *_rules(judged)])
 
 
+def latex(judged: Sequence[Judged]) -> str:
+    """Return the same as a LaTeX table that may go over pages (packages longtable, booktabs)."""
+    from dsee_bench.report.render import escape_latex
+
+    head, *lines = (f"{' & '.join(map(escape_latex, row))} \\\\" for row in (HEADS, *_rows(judged)))
+    return "\n".join(
+        [
+            r"\begin{longtable}{p{.1\linewidth}p{.3\linewidth}p{.19\linewidth}p{.2\linewidth}p{.1\linewidth}}",
+            rf"\toprule {head} \midrule \endhead",
+            *lines,
+            r"\bottomrule",
+            r"\end{longtable}",
+            *(rf"\par\noindent {{\footnotesize {escape_latex(rule)}}}" for rule in _rules(judged)),
+        ]
+    )
+
+
+def _rows(judged: Sequence[Judged]) -> list[list[str]]:
+    ordered = sorted(judged, key=lambda each: (VERDICTS.index(each.verdict), not each.run_ids))
+    return [list(_cells(each)) for each in ordered]
+
+
 def fill_in(path: Path, judged: Sequence[Judged]) -> None:
-    """Write the summary between the two marks of a Markdown file; ValueError where it has not each of them once."""
+    """Write the summary between the two marks of a Markdown file, or of a LaTeX one (.tex), where they are comments.
+
+    ValueError where the file has not each of them once.
+    """
     before, begins, rest = (text := path.read_text(encoding="utf-8")).partition(BEGINS)
     _, ends, after = rest.partition(ENDS)
     if not begins or not ends or len(re.findall(f"{BEGINS}|{ENDS}", text)) != 2:
         raise ValueError(
             f"{path} has no place for the claims: put the lines {BEGINS} and {ENDS} where they belong, once"
         )
-    write_atomically(path, f"{before}{BEGINS}\n\n{summary(judged)}\n\n{ENDS}{after}")
+    between = f"\n{latex(judged)}\n% " if path.suffix == ".tex" else f"\n\n{summary(judged)}\n\n"
+    write_atomically(path, f"{before}{BEGINS}{between}{ENDS}{after}")
 
 
 def _paragraph(judged: Judged) -> str:

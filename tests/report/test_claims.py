@@ -237,6 +237,19 @@ def test_a_table_of_claims_goes_between_the_marks_of_a_file(tmp_path):
     assert page.read_text() == text, "a second time changes nothing"
 
 
+def test_in_latex_the_marks_are_comments(tmp_path):
+    leave(tmp_path, {"full": FULL, "lora": plus(0.1, 0.2, 0.0)})
+    page = tmp_path / "page.tex"
+    page.write_text("% <!-- claims -->\n% <!-- end of claims -->\nThe end.\n")
+    fill_in(page, [judge("equal", claim(source="50 % of us & them"), tmp_path)])
+    first, *lines, last, end = page.read_text().splitlines()
+    assert (first, last, end) == ("% <!-- claims -->", "% <!-- end of claims -->", "The end.")
+    assert r"50 \% of us \& them" in "\n".join(lines)
+    assert sum(line.endswith(r"\\") for line in lines) == 1
+    fill_in(page, [])
+    assert page.read_text().endswith("% <!-- end of claims -->\nThe end.\n")
+
+
 @pytest.mark.parametrize(
     "text", ["none", "<!-- claims -->", "<!-- end of claims --> <!-- claims -->", "<!-- claims -->" * 2]
 )
