@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page report bench growth faults
+.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page report bench growth atlas faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ bench: install ## the bars on our own speed in one table: make bench BENCH=--lon
 
 growth: install ## how cost grows with a sweep's stages, with records and with K: figures and slopes, some minutes
 	$(BIN)/python benchmarks/growth.py
+
+atlas: install ## when does sparsity pay? every engine on this machine, half an hour on two idle cores
+	$(BIN)/dsee-bench atlas
+	$(BIN)/dsee-report atlas
 
 faults: install ## 200 kills at random moments, full disks, closed folders, damaged files: nothing may be lost; long
 	$(BIN)/python benchmarks/faults.py

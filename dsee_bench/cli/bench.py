@@ -19,7 +19,7 @@ from dsee_bench.system import distributed, shell, signals, terminal
 from dsee_bench.system.signals import INTERRUPTED
 
 # Subcommands; each module has a main(words).
-COMMANDS = {name: f"dsee_bench.cli.{name}" for name in ("cache", "fetch", "predict", "push")}
+COMMANDS = {name: f"dsee_bench.cli.{name}" for name in ("atlas", "cache", "fetch", "predict", "push")}
 
 
 @shell.until_the_reader_leaves

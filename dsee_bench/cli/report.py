@@ -82,6 +82,26 @@ def page(options: argparse.Namespace) -> int:
     return 1 if report.refused else 0
 
 
+def atlas(options: argparse.Namespace) -> int:
+    require("report", "dsee-report atlas", "matplotlib")
+    from dsee_bench.deploy.atlas import slug
+    from dsee_bench.report import atlas as made
+    from dsee_bench.report.figures.atlas import draw_atlas
+    from dsee_bench.report.records import read_all
+    from dsee_bench.system.files import write_atomically
+
+    rows = made.rows_of(options.results)
+    folder = options.results / "atlas"
+    for machine in dict.fromkeys(row["machine"] for row in rows):
+        own = [row for row in rows if row["machine"] == machine]
+        for path in draw_atlas(own, folder / f"break-even-{slug(machine)}"):
+            print(path)
+    page = folder / "atlas.md"
+    write_atomically(page, made.page(rows, read_all(options.results).records))
+    print(f"written: {page}")
+    return 0
+
+
 def claims(options: argparse.Namespace) -> int:
     import json
 
@@ -235,6 +255,8 @@ def _parser() -> argparse.ArgumentParser:
     add("plots", text, "plots", "plots sparsity_curve").add_argument("names", **names)
     text = "write DIR/page.html: all runs to sort, filter and open, the tables, and the figures that `plots` drew"
     add("page", text, "page", "page --results ~/sweep/results")
+    text = "write DIR/atlas/atlas.md and its figures from what `dsee-bench atlas` measured: when sparsity pays"
+    add("atlas", text, "atlas")
     text = "judge the claims of conf/claim: confirmed, refuted or undecided; exit code 1 where runs are missing"
     command = add("claims", text, "claims", "claims comparable_to_full_minilm --json", "claims --into README.md")
     command.add_argument("names", nargs="*", metavar="CLAIM", help="only these; default: all in conf/claim")

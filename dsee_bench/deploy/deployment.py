@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dsee_bench.deploy import engines
 from dsee_bench.deploy.energy import energies
-from dsee_bench.deploy.engines import Deployed, Refused, Source
+from dsee_bench.deploy.engines import Deployed, Refused, Source, first_line
 from dsee_bench.deploy.timing import Timed, in_turn
 from dsee_bench.record import Cost, Deployment, Score
 from dsee_bench.system.provenance import machine
@@ -58,7 +58,7 @@ def measured(
         except Refused as error:
             return Deployment(engine=name, reason=str(error))
         except Exception as error:
-            return Deployment(engine=name, reason=f"{type(error).__name__}: {_first_line(error)}")
+            return Deployment(engine=name, reason=f"{type(error).__name__}: {first_line(error)}")
         scores: tuple[Score, ...] = ()
         unscored = None
         try:
@@ -66,7 +66,7 @@ def measured(
         except Refused as error:
             unscored = str(error)
         except Exception as error:
-            unscored = f"{type(error).__name__}: {_first_line(error)}"
+            unscored = f"{type(error).__name__}: {first_line(error)}"
         return _deployment(name, pair, timed, clock, scores, unscored)
 
 
@@ -108,10 +108,6 @@ def _deployment(
 def _quartiles(times: Sequence[float]) -> tuple[float, float]:
     low, _, high = statistics.quantiles(times, n=4)
     return low, high
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or "no message").splitlines()[0][:200]
 
 
 def time_costs(deployment: Deployment) -> tuple[Cost, ...]:

@@ -66,9 +66,9 @@ def ratio_of(first: Sequence[float], second: Sequence[float]) -> tuple[float, tu
 
 
 def _passes(one: Pass, shortest: float) -> int:
-    """How many passes one sample has; the first pass, which may compile or allocate, does not count."""
+    """How many passes one sample has, by the fastest of three; the first one, which may compile, does not count."""
     one()
-    taken = _milliseconds(one, 1) / 1000
+    taken = min(_milliseconds(one, 1) for _ in range(3)) / 1000
     return max(1, round(shortest / max(taken, 1e-7)))
 
 

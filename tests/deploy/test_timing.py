@@ -46,12 +46,12 @@ def test_equal_rounds_end_after_the_fewest_and_the_models_take_turns(monkeypatch
     assert timed.interval == (0.75, 0.75)
     assert timed.noisy is None
     assert len(timed.first) == len(timed.second) == timing.LEAST
-    assert order[4:12] == ["a", "b", "b", "a", "a", "b", "b", "a"]  # after two passes each that warm up
+    assert order[8:16] == ["a", "b", "b", "a", "a", "b", "b", "a"]  # after four passes each that warm up
 
 
 def test_noise_is_timed_for_longer(monkeypatch):
     """The first eight rounds of `a` take 3 or 5, the others 4: these are in the middle once there are enough."""
-    noisy = [4.0, 4.0] + [3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 4.0] + [4.0] * 50
+    noisy = [4.0] * 4 + [3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 3.0, 5.0, 4.0] + [4.0] * 50
     a, b, _ = clocked(monkeypatch, {"a": noisy, "b": [4.0] * 99})
     timed = in_turn(a, b, seconds=1000)
     assert timed.ratio == 1.0
@@ -75,6 +75,6 @@ def test_short_passes_are_repeated_within_a_sample(monkeypatch):
     """Passes of 1 and 2 ms: 5 ms have five of the first and two of the second (2.5 is rounded to the even number)."""
     a, b, order = clocked(monkeypatch, {"a": [0.001] * 999, "b": [0.002] * 999})
     timed = in_turn(a, b, seconds=10)
-    assert order[4:11] == ["a"] * 5 + ["b"] * 2
+    assert order[8:15] == ["a"] * 5 + ["b"] * 2
     assert timed.first == pytest.approx([1.0] * 9)
     assert timed.second == pytest.approx([2.0] * 9)

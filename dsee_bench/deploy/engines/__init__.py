@@ -91,6 +91,11 @@ def skips(name: str) -> tuple[str, ...]:
     return tuple(getattr(engine, "SKIPS", ()))
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's text, which may be a long story."""
+    return (str(error).strip() or "no message").splitlines()[0][:200]
+
+
 def _engine(name: str) -> Engine:
     from dsee_bench.system.extras import require
 

@@ -33,7 +33,7 @@ class Product(nn.Module):
 
 def on_torch(module: nn.Module, precision: str, **more: Any) -> Deployed:
     """Return the module as it is, on the device where it lies."""
-    device = next(module.parameters()).device
+    device = next(iter(module.state_dict().values())).device
     module.eval()
 
     def run(batch: Batch) -> Tensor:
