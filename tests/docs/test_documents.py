@@ -75,7 +75,7 @@ def check_bench(words, results):
     elif "--help" not in words:
         words = as_in_a_shell(word for word in words if word not in ("fetch", "--multirun", "--cfg", "job"))
         config.check_overrides(words)
-        first = [first_value(config.parse(word)) for word in words if not word.startswith("hydra")]
+        first = spelled_out([first_value(config.parse(word)) for word in words if not word.startswith("hydra")])
         plan.read(budget.resolve(config.compose([word.replace("=my-model", f"={MODEL_DIR}") for word in first])))
 
 
