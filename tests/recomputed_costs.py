@@ -6,6 +6,7 @@ merged into it, whichever is cheaper; merged, it fills the zeros.
 """
 
 import math
+import re
 from dataclasses import dataclass
 
 MEASURED = {  # the costs of a record that no formula gives
@@ -29,6 +30,14 @@ PARTS = {  # model type -> kind -> modules of a layer
         "ffn_in": ["intermediate.dense"],
         "ffn_out": ["output.dense"],
     },
+    "mpnet": {
+        "query": ["attention.attn.q"],
+        "key": ["attention.attn.k"],
+        "value": ["attention.attn.v"],
+        "out": ["attention.attn.o"],
+        "ffn_in": ["intermediate.dense"],
+        "ffn_out": ["output.dense"],
+    },
     "llama": {
         "query": ["self_attn.q_proj"],
         "key": ["self_attn.k_proj"],
@@ -38,7 +47,8 @@ PARTS = {  # model type -> kind -> modules of a layer
         "ffn_out": ["mlp.down_proj"],
     },
 }
-LAYERS = {"bert": "bert.encoder.layer", "llama": "model.layers"}
+LAYERS = {"bert": "bert.encoder.layer", "mpnet": "mpnet.encoder.layer", "llama": "model.layers"}
+DISTANCES = 32  # buckets of MPNet's position biases, a number for each head of the untouched model
 
 
 @dataclass
@@ -66,7 +76,7 @@ def expected(record: dict) -> dict[str, float]:
     config = record["config"]
     if config["method"]["name"] == "majority":
         return {"adapter_parameters": 0, "trainable_parameters": 0}
-    backbone, tokens = config["backbone"], config["train"]["max_length"]
+    backbone, tokens = config["backbone"], stated_length(record)
     heads = [backbone["heads"]] * backbone["layers"]
     dense = _flops(weights_of(backbone, None), heads, backbone, tokens)
     narrowed, weights = apply_stages(record)
@@ -94,6 +104,12 @@ def expected(record: dict) -> dict[str, float]:
         "flops_final": final,
         "flops_saved": 1 - final / dense,
     }
+
+
+def stated_length(record: dict) -> int:
+    """Return the tokens of the forward pass that the record's FLOPs are of, as it says itself."""
+    (said,) = (cost["counts"] for cost in record["costs"] if cost["name"] == "flops_dense")
+    return int(re.search(r"over (\d+) tokens", said)[1])
 
 
 def wrong_costs(record: dict) -> list[str]:
@@ -186,9 +202,11 @@ def _parameters(backbone: dict, task: dict, weights: dict[str, Weight]) -> tuple
     linear = sum(weight.size for weight in weights.values())
     if backbone["model_type"] == "llama":  # RMSNorm has one vector; no bias; the unembedding is the embedding
         return linear + (backbone["vocabulary"] + 2 * layers + 1) * hidden, 0
-    if not backbone["new_pooler"]:
+    if backbone["model_type"] == "bert" and not backbone["new_pooler"]:
         raise NotImplementedError("no formula here for a pretrained pooler; write it")
-    tables = (backbone["vocabulary"] + backbone["positions"] + backbone["types"]) * hidden
+    tables = (backbone["vocabulary"] + backbone["positions"] + backbone.get("types", 0)) * hidden
+    if backbone["model_type"] == "mpnet":
+        tables += DISTANCES * backbone["heads"]
     norms = 2 * (2 * layers + 1) * hidden
     biases = sum(weight.outputs for weight in weights.values())
     labels = len(task["labels"]) if task["kind"] == "classification" else 1

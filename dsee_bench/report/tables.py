@@ -5,7 +5,7 @@ implementation of the metric. Where they are not, the table is refused with the 
 """
 
 import gc
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -133,8 +133,14 @@ def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
         refuse_mixed(part.to_dict("records"), f"column {label} of table {name}", ("sha256", "n", "unit"))
     labels = {column.label for column in columns}
     published = tuple(row for row in spec.published if labels & row.cells.keys())
-    below = notes(used, {row.label: row.variant for row in rows}, columns, spec, averages, published)
+    below = notes(used, _by_name(rows), columns, spec, averages, published)
     return Table(name, spec, columns, averages, tuple(_with_marks(rows)), published, tuple(below))
+
+
+def _by_name(rows: Sequence[Row]) -> dict[str, Variant]:
+    """Return what stands in each row by its label; by backbone and label where several backbones have the label."""
+    often = Counter(row.label for row in rows)
+    return {row.label if often[row.label] == 1 else f"{row.backbone} {row.label}": row.variant for row in rows}
 
 
 def _rows(runs: pd.DataFrame, columns: Sequence[ScoreColumn], spec: TableSpec, table: str) -> Iterator[Row]:

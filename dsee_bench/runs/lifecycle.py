@@ -148,13 +148,13 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
     repeat = settings.launch.force and before in ("finished", "unreadable")
 
     def work() -> Record:
+        experiments = [word.removeprefix("experiment=") for word in overrides if word.startswith("experiment=")]
+        tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
         data = None if settings.answers is not None else _inputs(settings)
         from dsee_bench.runs import majority  # torch and transformers take seconds, which no mistake should cost
         from dsee_bench.runs.pipeline import execute
 
         console.capture_libraries()
-        experiments = [word.removeprefix("experiment=") for word in overrides if word.startswith("experiment=")]
-        tracker.start(settings.config, experiments[-1] if experiments else None, anew=repeat)
         if settings.answers is not None:
             return majority.execute(settings)
         return execute(settings, tracker, overrides, repeat=repeat, data=data)

@@ -94,7 +94,8 @@ def test_plan_json_has_the_names_that_other_tools_rely_on():
     _, found = planned("method=dsee")
     said = json.loads(plan_text.as_json(found))
     assert list(said) == [
-        *("run_id", "stages", "parameters", "flops", "passes", "estimates", "memory", "dtype", "recipe")
+        *("run_id", "stages", "parameters", "flops", "passes", "chosen"),
+        *("estimates", "memory", "dtype", "evaluate_on", "recipe"),
     ]
     assert [stage["name"] for stage in said["stages"]] == ["low_rank", "sparse", "tune", "prune", "retune"]
     assert all({"name", "sites", "parameters", "flops"} <= set(stage) for stage in said["stages"])

@@ -132,12 +132,13 @@ def _notes(table: Table) -> list[str]:
     for label, over in table.averages.items():
         notes.append(f"{label}: mean over {', '.join(over)}, of the seeds that all of them have")
     if any(cost["cost"].startswith("latency") for cost in table.spec["costs"]):
-        for (_, label), runs in table.rows.items():
+        for (backbone, label), runs in table.rows.items():
+            named = label if [own for _, own in table.rows].count(label) == 1 else f"{backbone} {label}"
             saved = sorted(costs_of(run)["latency_saved"] for run in runs if run["run_id"] in pooled_times(runs))
             if len(saved) > 1:  # of one shape, in every committed row
                 ends = f"{100 * saved[0]:.1f} % to {100 * saved[-1]:.1f} %"
                 times = f"times are the median of {len(saved)} timed runs; time saved is {ends} in single ones"
-                notes.append(f"{label}: {times}")
+                notes.append(f"{named}: {times}")
     commits = sorted({run["made_by"]["commit"][:7] for run in used.values()})
     shown = ", ".join(commits) if len(commits) <= 5 else f"{len(commits)} commits"
     devices = "; ".join(sorted({run["made_by"]["device"] for run in used.values()}))

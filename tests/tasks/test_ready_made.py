@@ -137,6 +137,6 @@ def test_copa_is_a_question_with_two_choices():
 
 def test_pairs_without_a_score_are_said(monkeypatch):
     said = []
-    monkeypatch.setattr("dsee_bench.tasks.table.info", said.append)
+    monkeypatch.setattr("dsee_bench.tasks.table_rows.info", said.append)
     load(["task=sts15"], ROOT / "sts")
     assert any("answers-forums.test.tsv: 1,625 rows have no label ('') and are left out" in line for line in said)
