@@ -5,6 +5,7 @@ from measured_memory import allocated, answering, batch, saved, stored, tuned, t
 from omegaconf import OmegaConf
 
 from dsee_bench import config, plan
+from dsee_bench.models.checkpointing import make_checkpointable
 from dsee_bench.models.families import families
 from dsee_bench.models.memory import Use, inference, training
 
@@ -57,6 +58,7 @@ def test_tuning_and_answering_of_every_family(model_type, task, method, compose_
     for checkpointing in (False, True):
         model.train()
         if checkpointing:
+            make_checkpointable(model)
             model.activation_checkpointing_enable({"use_reentrant": False})
         for rows, tokens in SHAPES:
             use = Use(rows, tokens, False, on_cpu=True, checkpointing=checkpointing, adapter_dropout=drops)
