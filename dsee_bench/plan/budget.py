@@ -31,6 +31,7 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of a number in a file
 ROWS = 32  # of a timed forward pass
 DIGITS = 6  # of a share: they tell one neuron of 100,000
 CLOSE_ENOUGH = 0.97  # of the time asked for, to be content with
+FAR = 1.05  # of the time asked for: a choice that takes more does not meet it
 REMEASURED = 3  # how often a choice by the clock is timed, and made again
 
 S = TypeVar("S")
@@ -172,6 +173,12 @@ def _by_the_clock(settings: Settings, pairs: list[Any], asked: float) -> tuple[f
         if CLOSE_ENOUGH * asked <= final <= asked:
             break
         off *= final / estimate(*pair)
+    else:
+        if final > FAR * asked:
+            raise ConfigError(
+                f"budget.latency_ms={asked:g} was missed {REMEASURED} times, the last choice takes {final:.1f} ms; "
+                "plan on an idle machine, or ask for less"
+            )
     return pair
 
 
