@@ -5,7 +5,7 @@ export HF_HUB_OFFLINE ?= 1
 FETCH ?= experiment=glue_small
 
 .DEFAULT_GOAL := help
-.PHONY: help install weights lock demo test test-slow test-isa coverage lint docs data tables plots page report bench growth atlas faults
+.PHONY: help install weights lock demo test test-slow test-isa test-slurm coverage lint docs data tables plots page report bench growth atlas faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,10 @@ test: install ## the tests: offline, no GPU
 test-slow: install ## what `make test` leaves out: launchers, kills, exporters, Java's METEOR
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python tests/instruction_sets.py
+
+test-slurm: install ## sweeps on a real Slurm of one node, started here; needs Debian's slurm-wlm and munge, ten minutes
+	command -v sbatch > /dev/null || { echo "no sbatch here: apt-get install slurm-wlm munge"; exit 1; }
+	$(BIN)/python -m pytest -m slow -n 0 tests/runs/test_slurm.py
 
 coverage: install ## the tests of `make test` and the lines of the package that they do not reach; takes two thirds longer
 	$(BIN)/python -m pytest --cov=dsee_bench --cov-report=term-missing:skip-covered

@@ -30,6 +30,7 @@ class UnfinishedSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         from dsee_bench.runs.sweep import runnable, unfinished
+        from dsee_bench.system.errors import UserError
 
         try:
             cells, mistakes = runnable(arguments, self._params)
@@ -43,8 +44,11 @@ class UnfinishedSweeper(Sweeper):
                 self._save_config(left[0].launch.results / "work" / "multirun")
         except ValueError as error:  # ConfigError, or a folder that cannot be written
             sys.exit(f"dsee-bench: {error}")
-        if left:
-            self._launch(left)
+        try:
+            if left:
+                self._launch(left)
+        except UserError as error:  # the cluster refuses or ends jobs
+            sys.exit(f"dsee-bench: {error}")
         if mistakes:
             sys.exit(1)
 
@@ -66,6 +70,10 @@ class UnfinishedSweeper(Sweeper):
         from dsee_bench.runs.sweep import unfinished
 
         launcher = Plugins.instance().instantiate_launcher(self._context, self._function, self.config)
+        if self.config.hydra.launcher._target_.endswith(".SlurmLauncher"):
+            from dsee_bench.runs.slurm import Queued
+
+            launcher = Queued(launcher, self.config.hydra.launcher)
         size = self._max_batch_size or len(cells)
         batches = [cells[start : start + size] for start in range(0, len(cells), size)]
         launched = 0

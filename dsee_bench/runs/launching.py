@@ -15,11 +15,13 @@ _GPU_LOCKS: "list[FileLock]" = []  # this worker's GPU, held until its process e
 def threads_per_run(launcher: Mapping[str, Any]) -> int | None:
     """Return the CPU threads of a run under Hydra's `launcher`, at least one, and reserve a GPU for its worker.
 
-    The cores of this process are shared among the launcher's workers. None if it starts no workers on this machine.
+    The cores of this process are shared among the launcher's workers. A job of Slurm has the cores that it asked for,
+    also where it is not bound to them. None elsewhere.
     """
     workers = launcher.get("n_jobs")  # joblib's name; its negative numbers count from the number of cores
     if workers is None:
-        return None
+        cores_of_job = os.environ.get("SLURM_CPUS_PER_TASK", "")
+        return int(cores_of_job) if cores_of_job.isdecimal() else None
     take_gpu()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // (workers if workers > 0 else max(1, cores + 1 + workers)))
