@@ -111,7 +111,7 @@ JOB = [
 COMMAND = [sys.executable, "-m", "dsee_bench.cli.bench", "--multirun"]
 LONG = [  # two minutes and more of one core
     *("method=full", "seed=0", "train.epochs=3000", "train.eval_strategy=steps", "train.eval_steps=2000"),
-    "save_every=10",
+    "save_every=5",
 ]
 slow = [
     pytest.mark.slow,
@@ -178,6 +178,10 @@ def without_slurm(folder, *words):
     return results(folder, *words)
 
 
+def log_of(folder):
+    return "".join(path.read_text(errors="replace") for path in folder.glob("work/*/log.txt"))
+
+
 def restarts(cluster, job):
     return int(cluster.ask("scontrol", "show", "job", job).partition("Restarts=")[2].split()[0])
 
@@ -237,30 +241,36 @@ def test_what_sbatch_refuses_is_one_line(cluster, tmp_path):
     assert "Traceback" not in said
 
 
+def wait_for_training(cluster, folder):
+    cluster.wait_until("training has begun", 300, lambda: " step " in log_of(folder))
+
+
 @real
 def test_a_job_at_its_time_limit_is_put_back_and_goes_on(cluster, tmp_path):
-    """The limit ends it once at least; its result is that of a run that nothing stopped."""
-    limit = ["hydra.launcher.timeout_min=2", "hydra.launcher.signal_delay_s=70"]
-    sent = Sweep(cluster, tmp_path, *LONG, job=limit)
+    """Its limit becomes a minute when it trains, and ten minutes again when it waits: it reaches the limit once."""
+    sent = Sweep(cluster, tmp_path, *LONG, job=["hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=30"])
     job = sent.job
+    wait_for_training(cluster, tmp_path)
+    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    cluster.wait_until("the job waits again", 200, lambda: cluster.states()[job] == "PENDING")
+    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
     code, said = sent.end()
     assert code == 0, said
-    assert restarts(cluster, job) >= 1
+    assert restarts(cluster, job) == 1
+    assert "goes on from step" in log_of(tmp_path)
     assert results(tmp_path, *LONG) == without_slurm(tmp_path / "alone", *LONG)
 
 
 @real
 def test_a_job_whose_node_fails_is_started_again(cluster, tmp_path):
-    def trains():
-        return any(" step " in path.read_text(errors="replace") for path in tmp_path.glob("work/*/log.txt"))
-
     sent = Sweep(cluster, tmp_path, *LONG)
     job = sent.job
-    cluster.wait_until("training has begun", 200, trains)
+    wait_for_training(cluster, tmp_path)
     cluster.lose_node()
     cluster.wait_until("the job waits again", 120, lambda: cluster.states()[job] != "RUNNING")
     cluster.return_node()
     code, said = sent.end()
     assert code == 0, said
-    assert restarts(cluster, job) >= 1
+    assert restarts(cluster, job) == 1
+    assert "goes on from step" in log_of(tmp_path)
     assert results(tmp_path, *LONG) == without_slurm(tmp_path / "alone", *LONG)
