@@ -73,7 +73,7 @@ class One(nn.Module):
 
 def cells(*, quick: bool, only: Iterable[str] = ()) -> list[Cell]:
     """Return the cells of the atlas on all engines, or `only` these; `quick`: the smallest shape, few sparsities."""
-    names = list(only) or engines.names()
+    names = list(only) or engines.of_one_weight()
     engines.check(names)
     shapes = list(SHAPES)[:1] if quick else list(SHAPES)
     found = []

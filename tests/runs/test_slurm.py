@@ -241,17 +241,23 @@ def test_what_sbatch_refuses_is_one_line(cluster, tmp_path):
     assert "Traceback" not in said
 
 
+def minutes_run(cluster, job):
+    """Whole minutes that the job has run."""
+    hours, minutes, _ = cluster.ask("scontrol", "show", "job", job).partition("RunTime=")[2].split()[0].split(":")
+    return 60 * int(hours) + int(minutes)
+
+
 def wait_for_training(cluster, folder):
     cluster.wait_until("training has begun", 300, lambda: " step " in log_of(folder))
 
 
 @real
 def test_a_job_at_its_time_limit_is_put_back_and_goes_on(cluster, tmp_path):
-    """Its limit becomes a minute when it trains, and ten minutes again when it waits: it reaches the limit once."""
-    sent = Sweep(cluster, tmp_path, *LONG, job=["hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=30"])
+    """When it trains its limit becomes a minute or two from then, and when it waits ten minutes: it is reached once."""
+    sent = Sweep(cluster, tmp_path, *LONG, job=["hydra.launcher.timeout_min=10", "hydra.launcher.signal_delay_s=90"])
     job = sent.job
     wait_for_training(cluster, tmp_path)
-    cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=1")
+    cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes_run(cluster, job) + 2}")
     cluster.wait_until("the job waits again", 200, lambda: cluster.states()[job] == "PENDING")
     cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")
     code, said = sent.end()

@@ -6,6 +6,7 @@ A file NAME.py has
     deploy(source, folder) -> Deployed         the model, ready to run; what it writes goes into `folder`
     deploy_dense(source, folder) -> Deployed   optional: the untouched model to compare with, where `deploy` refuses it
     SKIPS: tuple[str, ...]                     optional: the patterns of the atlas whose zeros it skips
+    ONE_WEIGHT: bool                           optional: False where the atlas leaves it out: one weight shows nothing
 
 Both raise Refused with the reason where the engine cannot take the model. A file with a "_" in front is no engine.
 """
@@ -89,6 +90,11 @@ def skips(name: str) -> tuple[str, ...]:
     """Return the patterns of zeros that an engine skips; () for one that computes with zeros as with other entries."""
     engine: Any = importlib.import_module(f"{__name__}.{name}")
     return tuple(getattr(engine, "SKIPS", ()))
+
+
+def of_one_weight() -> list[str]:
+    """Return the names of the engines that the atlas measures."""
+    return [name for name in names() if getattr(importlib.import_module(f"{__name__}.{name}"), "ONE_WEIGHT", True)]
 
 
 def first_line(error: Exception) -> str:

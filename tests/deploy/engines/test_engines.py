@@ -18,7 +18,7 @@ from dsee_bench.deploy.engines.torch_2_4 import is_2_4
 from dsee_bench.deploy.onnx_file import write_onnx
 from dsee_bench.record import Score
 
-PRECISE = ["openvino", "onnxruntime", "torch", "torch_bsr", "torch_csr"]
+PRECISE = ["openvino", "onnxruntime", "torch", "torch_bsr", "torch_compile", "torch_csr"]
 ROUNDED = ["openvino_int8", "onnxruntime_int8"]
 WITH_FILES = {"onnxruntime", "onnxruntime_int8", "openvino", "openvino_int8"}
 
@@ -114,6 +114,16 @@ def test_a_model_that_does_not_fit_is_refused_with_the_reason(name, zeroed, why,
         module[0].weight.data[torch.arange(16), torch.arange(16)] = 0
     with pytest.raises(Refused, match=why):
         engines.deploy(name, Source(module, None, None), tmp_path)
+
+
+def test_without_a_compiler_torch_compile_says_so(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Refused, match=r"no g\+\+ or clang\+\+ here"):
+        engines.deploy("torch_compile", Source(nn.Linear(2, 2), None, None), tmp_path)
+
+
+def test_the_atlas_leaves_out_what_one_weight_cannot_show():
+    assert set(engines.names()) - set(engines.of_one_weight()) == {"torch_compile"}
 
 
 def test_a_missing_package_is_a_reason_that_names_the_extra(monkeypatch, source):
