@@ -70,10 +70,10 @@ class UnfinishedSweeper(Sweeper):
         from dsee_bench.runs.sweep import unfinished
 
         launcher = Plugins.instance().instantiate_launcher(self._context, self._function, self.config)
-        if self.config.hydra.launcher._target_.endswith(".SlurmLauncher"):
+        if type(launcher).__name__ == "SlurmLauncher":  # submitit's; it is not there without its extra
             from dsee_bench.runs.slurm import Queued
 
-            launcher = Queued(launcher, self.config.hydra.launcher)
+            launcher = Queued(launcher, launcher.params)
         size = self._max_batch_size or len(cells)
         batches = [cells[start : start + size] for start in range(0, len(cells), size)]
         launched = 0

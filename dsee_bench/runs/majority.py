@@ -14,7 +14,7 @@ import numpy as np
 from dsee_bench.plan import Settings
 from dsee_bench.record import Cost, Record
 from dsee_bench.runs.data_check import note
-from dsee_bench.runs.pipeline import keep_answers
+from dsee_bench.runs.scoring import keep_answers
 from dsee_bench.system.errors import as_mistake
 from dsee_bench.tasks.example import Split
 from dsee_bench.training.evaluate import Answers, answered

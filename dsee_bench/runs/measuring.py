@@ -13,12 +13,15 @@ from transformers import PreTrainedModel
 from dsee_bench.deploy.deployment import Clock, Scorer, energy_costs, measured, time_costs, timing_batch
 from dsee_bench.deploy.engines import Deployed, Refused, Source
 from dsee_bench.deploy.export import detached, merged
+from dsee_bench.deploy.measure import disk_bytes
 from dsee_bench.deploy.onnx_file import ONNX_FILE, write_onnx
+from dsee_bench.deploy.peft_form import Base
 from dsee_bench.models.fused import join
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.plan import TOKENS, Settings
 from dsee_bench.record import Cost, Deployment, Score
 from dsee_bench.runs.asked import Asked
+from dsee_bench.runs.exporting import write
 from dsee_bench.stages.stage import RunState
 from dsee_bench.tasks.example import CAUSAL
 from dsee_bench.training.batch import SortedByLength, collator, encode_split
@@ -28,6 +31,21 @@ from dsee_bench.training.job import EVAL_BATCH
 from dsee_bench.training.perplexity import measure as perplexity
 
 CALIBRATED_ON = 256  # training rows
+
+
+def measured_as_asked(
+    settings: Settings, state: RunState, wanted: Asked
+) -> tuple[tuple[Cost, ...], tuple[Deployment, ...]]:
+    """Return what is measured of the final model: times, bytes on disk in the form that `export` gives it, engines."""
+    if not wanted:
+        return (), ()
+    assert state.fresh is not None
+    timed, engines = measure_model(settings, state, state.fresh(), wanted)
+    if not wanted.times:
+        return timed, engines
+    with tempfile.TemporaryDirectory() as folder:
+        written = write(settings, state, Path(folder) / "model", Base(settings.backbone.name), onnx=False)
+    return (*timed, disk_bytes(written)), engines
 
 
 def measure_model(

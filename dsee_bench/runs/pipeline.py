@@ -3,10 +3,9 @@
 import resource
 import shlex
 import sys
-import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -20,36 +19,33 @@ from transformers import set_seed
 from dsee_bench.cache.listing import about
 from dsee_bench.cache.store import Cache, keys
 from dsee_bench.cache.warm_start import start_from
-from dsee_bench.deploy.card import LICENSES, About, license_of
-from dsee_bench.deploy.export import export, outputs_of
-from dsee_bench.deploy.manifest import Manifest
-from dsee_bench.deploy.measure import costs, disk_bytes
-from dsee_bench.deploy.peft_form import Base
+from dsee_bench.deploy.measure import costs
 from dsee_bench.models.heads import for_task
-from dsee_bench.models.load import Loaded, card_of, published
+from dsee_bench.models.load import Loaded
 from dsee_bench.monitoring.console import info, warn
 from dsee_bench.monitoring.curve import Curve, points
 from dsee_bench.monitoring.tracking import Tracker
 from dsee_bench.plan import TOKENS, Settings
-from dsee_bench.record import Cost, Deployment, Record, Retained, Score, StageLog
-from dsee_bench.runs import answers, notices
-from dsee_bench.runs.asked import Asked, asked, to_retain
+from dsee_bench.record import Record, Retained, StageLog
+from dsee_bench.runs import notices
+from dsee_bench.runs.asked import asked, to_retain
 from dsee_bench.runs.data_check import note, other_rows
-from dsee_bench.runs.measuring import measure_model
+from dsee_bench.runs.exporting import export_as_asked
+from dsee_bench.runs.measuring import measured_as_asked
 from dsee_bench.runs.retention import Retention, Watch
+from dsee_bench.runs.scoring import score
 from dsee_bench.runs.state import set_record_aside
 from dsee_bench.stages.stage import RunState
 from dsee_bench.stages.tune import Tune
 from dsee_bench.system import distributed
 from dsee_bench.system.errors import UserError, as_mistake
 from dsee_bench.system.files import remove
-from dsee_bench.tasks.example import Split, Task
+from dsee_bench.tasks.example import Split
 from dsee_bench.tasks.generation import completions
 from dsee_bench.training.blocks import in_blocks
-from dsee_bench.training.decode import answer_texts, check_splits
-from dsee_bench.training.evaluate import Answers, evaluate, on_cpu, use_bf16
+from dsee_bench.training.decode import check_splits
+from dsee_bench.training.evaluate import on_cpu, use_bf16
 from dsee_bench.training.job import Setup
-from dsee_bench.training.perplexity import measure
 
 
 def execute(
@@ -77,8 +73,8 @@ def execute(
     counted = costs(
         state.model, state.adapters, state.spec, settings.backbone.spec(settings.labels), state.masks, TOKENS
     )
-    scores = _score(state, settings.work)
-    timed, engines = _measured(settings, state, asked(settings.launch))
+    scores = score(state, settings.work)
+    timed, engines = measured_as_asked(settings, state, asked(settings.launch))
     finished = Record(
         run_id=settings.run_id,
         status="finished",
@@ -95,8 +91,7 @@ def execute(
             for name, split in state.data.items()
         },
     )
-    if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export, finished, shlex.join(["dsee-bench", *overrides]))
+    export_as_asked(settings, state, finished, shlex.join(["dsee-bench", *overrides]))
     return finished
 
 
@@ -104,10 +99,9 @@ def rebuild(settings: Settings, earlier: Record) -> Record:
     """Build the model of a finished run again, export and measure it as asked; return the record with what was new."""
     retained: list[Retained] | None = [] if to_retain(settings, earlier) else None
     state = rebuilt(settings, earlier, retained)
-    timed, engines = _measured(settings, state, asked(settings.launch, earlier))
+    timed, engines = measured_as_asked(settings, state, asked(settings.launch, earlier))
     record = earlier.with_costs(timed).with_engines(engines).with_retention(retained or ())
-    if settings.launch.export is not None:
-        _export(settings, state, settings.launch.export, record, earlier.made_by["command"])
+    export_as_asked(settings, state, record, earlier.made_by["command"])
     return record
 
 
@@ -162,55 +156,6 @@ def _curve(settings: Settings, state: RunState, tracker: Tracker) -> Curve:
     file = settings.work / "curve.jsonl"
     tracker.place(before, points(file))
     return Curve(file, tracker.add)
-
-
-def _export(settings: Settings, state: RunState, folder: Path, record: Record, command: str) -> None:
-    base = _base(settings)
-    license = license_of(card_of(settings.backbone)) or LICENSES.get(str(base.hub))
-    about = About(record, settings.source.line(), command, license)
-    written = _write(settings, state, folder, base, onnx=settings.launch.export_onnx, about=about)
-    size = sum(file["bytes"] for file in written.files.values()) / 1e6
-    info(f"  exported to {folder}: adapter {written.adapter}, {written.storage}, {size:.1f} MB with the tokenizer")
-
-
-def _base(settings: Settings) -> Base:
-    hub, revision = published(settings.backbone) or (None, None)
-    return Base(settings.backbone.name, hub, revision, lambda: _load(settings).model)
-
-
-def _write(
-    settings: Settings, state: RunState, folder: Path, base: Base, *, onnx: bool, about: About | None = None
-) -> Manifest:
-    launch = settings.launch
-    return export(
-        state.model,
-        state.adapters,
-        state.spec,
-        settings.backbone.spec(settings.labels),
-        state.setup.tokenizer,
-        outputs_of(state.setup),
-        folder,
-        base=base,
-        folding=launch.export_adapter,
-        storage=launch.export_storage,
-        force=launch.force,
-        run_id=settings.run_id,
-        onnx=onnx,
-        quantize=onnx and launch.export_quantize is not None,
-        about=about,
-    )
-
-
-def _measured(settings: Settings, state: RunState, wanted: Asked) -> tuple[tuple[Cost, ...], tuple[Deployment, ...]]:
-    """Return what is measured of the final model: times, bytes on disk in the form that `export` gives it, engines."""
-    if not wanted:
-        return (), ()
-    timed, engines = measure_model(settings, state, _load(settings).model, wanted)
-    if not wanted.times:
-        return timed, engines
-    with tempfile.TemporaryDirectory() as folder:
-        written = _write(settings, state, Path(folder) / "model", Base(settings.backbone.name), onnx=False)
-    return (*timed, disk_bytes(written)), engines
 
 
 def prepare(
@@ -333,32 +278,3 @@ def _largest_size() -> int:
     """Return the largest resident size of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage: kilobytes on Linux, bytes on macOS
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def _score(state: RunState, work: Path) -> tuple[Score, ...]:
-    """Return the scores on every split but train, or on those that a text task names; keep the answers in `work`."""
-    return keep_answers(list(answer_splits(state, work)), state.setup.task, state.data, work)
-
-
-def keep_answers(
-    answered: Sequence[Answers], task: Task, data: Mapping[str, Split[Any]], work: Path
-) -> tuple[Score, ...]:
-    """Write the answers on all splits to `work`, warn of odd scores, and return the scores."""
-    scores = tuple(score for split in answered for score in split.scores)
-    for line in notices.of_scores(scores):
-        warn(line)
-    answers.write(work / answers.FILE, task, answered, data)
-    return scores
-
-
-def answer_splits(state: RunState, work: Path) -> Iterator[Answers]:
-    """Yield the answers on every split but train, or on those that a text task names."""
-    if state.setup.task.kind == "generation":
-        longest = state.setup.recipe.max_length
-        yield from answer_texts(state.model, state.setup.tokenizer, state.setup.task, state.data, work, longest)
-        return
-    for name, split in state.data.items():
-        if name != "train" and state.setup.task.kind == "language_modeling":
-            yield measure(state.model, state.setup, split)
-        elif name != "train":
-            yield evaluate(state.model, state.setup, split, work)

@@ -28,8 +28,9 @@ def run(settings: Settings) -> int:
 
 
 def _work(settings: Settings, task: Task) -> None:
-    from dsee_bench.runs.pipeline import answer_splits, prepare, run_stages
+    from dsee_bench.runs.pipeline import prepare, run_stages
     from dsee_bench.runs.retention import Retention
+    from dsee_bench.runs.scoring import answer_splits
     from dsee_bench.tasks.example import CAUSAL
 
     state, inputs = prepare(settings, settings.work)

@@ -375,7 +375,7 @@ def test_a_done_run_that_cannot_be_measured_stays_as_it_is(wrong, code, says, tm
     def measured(*_):
         raise wrong
 
-    monkeypatch.setattr(pipeline, "_measured", measured)
+    monkeypatch.setattr(pipeline, "measured_as_asked", measured)
     capsys.readouterr()
     assert run_tiny(tmp_path, "method=full", "measure=true") == (code, path)
     said = capsys.readouterr().err

@@ -11,7 +11,7 @@ import dsee_bench
 from dsee_bench import config, plan, record
 from dsee_bench.cli.bench import run
 from dsee_bench.cli.predict import main
-from dsee_bench.runs import answers, pipeline, sweep
+from dsee_bench.runs import answers, pipeline, scoring, sweep
 from dsee_bench.system import signals
 
 MOODS = {"joy": "happy", "fear": "afraid", "anger": "furious"}
@@ -115,7 +115,7 @@ def finish(folder, asked):
     settings = plan.read(sweep.resolved(asked))
     state, inputs = pipeline.prepare(settings, folder / "work")
     pipeline.run_stages(settings, state, folder / "states", inputs)
-    return state.model.state_dict(), [score.value for score in pipeline._score(state, folder / "work")]
+    return state.model.state_dict(), [score.value for score in scoring.score(state, folder / "work")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from dsee_bench import plan
-from dsee_bench.runs import pipeline, sweep
+from dsee_bench.runs import pipeline, scoring, sweep
 from dsee_bench.system import signals
 from dsee_bench.system.folders import SEAL, is_whole, seal
 from dsee_bench.training import checkpoint
@@ -32,7 +32,7 @@ def finish(folder, *overrides):
     settings = plan.read(sweep.resolved([*QUICK, *overrides]))
     state, inputs = pipeline.prepare(settings, folder / "work")
     pipeline.run_stages(settings, state, folder / "states", inputs)
-    scores = pipeline._score(state, folder / "work")
+    scores = scoring.score(state, folder / "work")
     return [(score.name, score.value) for score in scores], state.model.state_dict()
 
 
