@@ -99,7 +99,9 @@ class Cluster:
         self.node = _start(
             self.folder, self.environment, "slurmd", "-D", "-N", "node1", "-f", str(self.folder / "slurm.conf")
         )
-        self.ask("scontrol", "update", "NodeName=node1", "State=RESUME")
+        resume = ["scontrol", "update", "NodeName=node1", "State=RESUME"]  # refused where it has returned by itself
+        subprocess.run(resume, env=self.environment, capture_output=True, check=False)
+        self.wait_until("the node is back", 60, lambda: "down" not in self.ask("sinfo", "--noheader", "--format=%T"))
 
 
 def _kill_tree(pid: int) -> None:
