@@ -12,6 +12,7 @@ from dataclasses import dataclass
 MEASURED = {  # the costs of a record that no formula gives
     "latency_ms": "timed",
     "latency_dense_ms": "timed",
+    "latency_ratio": "timed, the median of the ratios",
     "tokens_per_second": "timed",
     "disk_bytes": "the size of a file, with its header",
 }

@@ -6,7 +6,9 @@ are the medians over its timed runs of one shape. What a cell says of a run is c
 record's own costs are right is for recomputed_costs.py.
 """
 
+import copy
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -68,6 +70,7 @@ class Table:
 
     def __init__(self, name: str, spec: dict[str, Any], records: list[dict], labels: list[tuple[str, str]]) -> None:
         self.spec, self.wrong = spec, []
+        records = list(on_engines(records)) if spec.get("engines") else records
         way = name.rpartition("-")[2] if "-" in name else spec.get("select_on", "dev")
         where = spec.get("filters", {})
         self.records = [
@@ -225,8 +228,33 @@ class Table:
             ends = [pattern.format(factor * value) for value in values[:1] + values[-1:]]
             text = "–".join(dict.fromkeys(ends)) or "–"
             word = " theoretical" if scattered and cost["cost"].startswith("flops_") else ""
-            texts.append(text + word)
+            texts.append(text if text == "–" else text + word)
         return texts
+
+
+def on_engines(records: list[dict]) -> Iterator[dict]:
+    """Each run once for each engine that its model was measured on, with the scores, times and bytes there."""
+    for record in records:
+        engines = {engine["engine"]: engine for engine in record.get("engines", ())}
+        for name, engine in engines.items():
+            run = copy.deepcopy(record)
+            run |= {"run_id": f"{record['run_id']} on {name}", "config": run["config"] | {"engine": name}}
+            run["scores"] = engine.get("scores") or [score | {"value": None} for score in run["scores"]]
+            run["costs"] = [
+                cost for cost in run["costs"] if not cost["name"].startswith(("latency", "disk_", "energy"))
+            ]
+            if engine["reason"] is None:
+                torch_ms = engines["torch"]["latency_dense_ms"]
+                counts = f"{engine['batch']} x {engine['tokens']}"
+                found = {
+                    "latency_ms": engine["latency_ms"],
+                    "latency_dense_ms": engine["latency_dense_ms"],
+                    "known_to": (engine["interval"][1] - engine["interval"][0]) / 2,
+                    "saved_beside_torch": (torch_ms - engine["latency_ms"]) / torch_ms,
+                    "engine_bytes": engine["bytes"],
+                }
+                run["costs"] += [{"name": cost, "value": value, "counts": counts} for cost, value in found.items()]
+            yield run
 
 
 def _retained(record: dict) -> list[dict]:

@@ -46,6 +46,9 @@ def _costs(deployment: Deployment, reference: Deployment | None) -> Iterator[Cos
     of = f"one forward pass, {deployment.batch} x {deployment.tokens} tokens; median in turn"
     yield Cost("latency_ms", deployment.latency_ms, "ms", of)
     yield Cost("latency_dense_ms", deployment.latency_dense_ms, "ms", f"{of}, of the untouched model on the engine")
+    if deployment.interval is not None:
+        low, high = deployment.interval
+        yield Cost("known_to", (high - low) / 2, "share", "half of the 95 % interval of the ratio final / dense")
     yield Cost("engine_bytes", deployment.bytes, "bytes", "the weights as the engine takes them")
     if reference is not None and reference.latency_dense_ms and _same_place(deployment, reference):
         counts = "of the time of the untouched model in torch, float32, on the same processor; not timed in turn"

@@ -39,13 +39,13 @@ def test_a_row_for_each_engine_with_its_scores_and_times(run, tmp_path):
     assert made.refused == []
     (table,) = made.tables
     rows = {row["Method"]: row for row in render.grid(table, render.MARKDOWN).to_dict("records")}
-    shown = ["rte accuracy", "Time saved", "Beside torch", "Final, ms", "Dense, ms", "Bytes"]
+    shown = ["rte accuracy", "Time saved", "Known to ±", "Beside torch", "Final, ms", "Dense, ms", "Bytes"]
     values = {name: [row[column] for column in shown] for name, row in rows.items()}
-    # 1 - 30/40 = 25 % beside the same engine, 1 - 30/100 = 70 % beside torch.
+    # 1 - 30/40 = 25 % beside the same engine, 1 - 30/100 = 70 % beside torch; half of 0.4 to 0.6 is 10 %.
     assert values == {
-        "dsee (engine=onnxruntime_int8)": ["70.0 (1)", "25.0 %", "70.0 %", "30.0", "40.0", "1.0 M"],
-        "dsee (engine=torch)": ["80.0 (1)", "25.0 %", "25.0 %", "75.0", "100.0", "4.0 M"],
-        "dsee (engine=torch_2_4)": ["–"] * 6,
+        "dsee (engine=onnxruntime_int8)": ["70.0 (1)", "25.0 %", "10.0 %", "70.0 %", "30.0", "40.0", "1.0 M"],
+        "dsee (engine=torch)": ["80.0 (1)", "25.0 %", "10.0 %", "25.0 %", "75.0", "100.0", "4.0 M"],
+        "dsee (engine=torch_2_4)": ["–"] * 7,
     }
     assert f"torch_2_4: needs a card ({run.run_id})" in table.notes
 
