@@ -1,9 +1,9 @@
-"""Export of a finished classifier as an ONNX file, for runtimes without torch: any batch, any length.
+"""Export of a finished model as an ONNX file, for runtimes without torch: any batch, any length.
 
 torch's own exporter (torch.export, then ONNX) writes it, so a narrowed model is as narrow there. The adapter is merged
 into it, whatever `export_adapter` says. A model for multiple choice has a score for each pair of context and choice, to
-be compared by softmax; one of several labels has logits for the sigmoid. A language model is left out: it would need
-its cache among the inputs.
+be compared by softmax; one of several labels has logits for the sigmoid. A language model takes and gives back its
+cache (onnx_decoder.py).
 """
 
 import logging
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from dsee_bench.models.heads import as_scorer
 from dsee_bench.system.extras import require
 from dsee_bench.system.provenance import isa
-from dsee_bench.tasks.example import CAUSAL
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +28,8 @@ NEEDED = ("onnx", "onnxscript")  # imported by torch's exporter
 LINEAR = ["MatMul", "Gemm"]  # what is quantized, where one side is a weight
 
 
-def check_onnx(kind: str, quantized: str | None = None) -> None:
-    """Raise ValueError, before anything is trained, if a model of this kind of task cannot be written here."""
-    if kind in CAUSAL:
-        raise ValueError("export_onnx=true writes classifiers and regressors; leave it out for a language model")
+def check_onnx(quantized: str | None = None) -> None:
+    """Raise ValueError, before anything is trained, if a package that writes the files is missing."""
     require("onnx", "export_onnx=true", *NEEDED)
     if quantized is not None:
         require("engines", f"export_quantize={quantized}", "onnxruntime")
@@ -43,28 +40,41 @@ def write_onnx(
     tokenizer: "PreTrainedTokenizerBase",
     file: Path,
 ) -> None:
-    """Write `model` to `file`: the tokenizer's outputs (batch, length) in, `logits` (batch, labels) out."""
+    """Write `model` to `file`: the tokenizer's outputs (batch, length) in, `logits` (batch, labels) out.
+
+    A language model takes `input_ids`, `attention_mask` and its cache, and gives logits (batch, length, vocabulary) and
+    the longer cache.
+    """
     import torch
+
+    from dsee_bench.deploy.onnx_decoder import traced
 
     # It warns of torchvision's operators and of expressions that it does not simplify; a user can change neither.
     for name in ("torch.onnx", "onnxscript"):
         logging.getLogger(name).setLevel(logging.ERROR)
     as_scorer(model)  # of multiple choice: a score a pair, as the number of choices varies
+    model = model.cpu().float().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch
+        arguments = traced(model) if model.can_generate() else _traced(model, tokenizer)
+        program: Any = torch.onnx.export(**arguments, dynamo=True, verbose=False)
+    program.save(file)
+
+
+def _traced(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> dict[str, Any]:
+    """Return the arguments of torch.onnx.export for a classifier or regressor."""
+    import torch
+
     model.config.use_cache = False  # else a decoder's keys and values are outputs too
     batch = tokenizer(["a text", "a longer text than the first"], padding=True, return_tensors="pt")
     dynamic = torch.export.Dim.DYNAMIC
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of torch's exporter about torch
-        program: Any = torch.onnx.export(
-            model.cpu().float().eval(),
-            kwargs=dict(batch),
-            dynamo=True,
-            input_names=list(batch),
-            output_names=[OUTPUT],
-            dynamic_shapes={name: {0: dynamic, 1: dynamic} for name in batch},
-            verbose=False,
-        )
-    program.save(file)
+    return {
+        "model": model,
+        "kwargs": dict(batch),
+        "input_names": list(batch),
+        "output_names": [OUTPUT],
+        "dynamic_shapes": {name: {0: dynamic, 1: dynamic} for name in batch},
+    }
 
 
 def quantize(source: Path, file: Path) -> str:
@@ -93,10 +103,11 @@ def calibrate(source: Path, file: Path, rows: "Iterable[Mapping[str, Tensor]]") 
 
     The ranges of inputs are the smallest and largest values over `rows`, batches of the model's inputs.
     """
-    import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    inputs = [given.name for given in onnx.load(source, load_external_data=False).graph.input]
+    from dsee_bench.deploy.onnx_decoder import inputs_of
+
+    inputs = inputs_of(source)
 
     class Reader(CalibrationDataReader):
         def __init__(self) -> None:
@@ -104,7 +115,7 @@ def calibrate(source: Path, file: Path, rows: "Iterable[Mapping[str, Tensor]]") 
 
         def get_next(self) -> dict[str, Any] | None:
             batch = next(self.batches, None)
-            return None if batch is None else {name: batch[name].numpy() for name in inputs}
+            return None if batch is None else inputs.fed(batch)
 
     narrow = _narrow()
     with _silent():

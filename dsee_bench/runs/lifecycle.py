@@ -103,7 +103,7 @@ def _check_export(settings: Settings) -> None:
     try:
         check_target(settings.launch.export, settings.launch.force, settings.run_id)
         if settings.launch.export_onnx:
-            check_onnx(settings.task.kind, settings.launch.export_quantize)
+            check_onnx(settings.launch.export_quantize)
     except ValueError as error:
         raise ConfigError(str(error)) from error
 

@@ -97,8 +97,6 @@ def _source(state: RunState, model: PreTrainedModel, merge: Callable[[], PreTrai
 
     def onnx() -> Path:
         if not written:
-            if state.setup.task.kind in CAUSAL:
-                raise Refused("needs an ONNX file; those of language models, with their cache, are not written here")
             folder.mkdir(exist_ok=True)
             write_onnx(merge(), state.setup.tokenizer, folder / ONNX_FILE)
             written.append(folder / ONNX_FILE)

@@ -57,7 +57,6 @@ def test_onnxruntime_answers_as_torch_does(backbone, method, update, why, tmp_pa
 REFUSED = [
     # settings,                                               what is said
     (["export_onnx=true"], "export_onnx=true writes into the folder of export=DIR; name one"),
-    (["export_onnx=true", "export=out", "task=toy_d2t", "backbone=tiny-gpt2"], "leave it out for a language model"),
 ]
 
 

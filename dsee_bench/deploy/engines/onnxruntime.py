@@ -4,18 +4,18 @@ from pathlib import Path
 
 import torch
 
-from dsee_bench.deploy.engines import Batch, Deployed, Source
-from dsee_bench.system.provenance import device_name
+from dsee_bench.deploy.engines import Deployed, Source
+from dsee_bench.deploy.engines._onnx import on_file
 
 NEEDED: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 
 
 def deploy(source: Source, folder: Path) -> Deployed:
     """Return a session of the model's ONNX file."""
-    return session(source.onnx(), "fp32")
+    return session(source, source.onnx(), "fp32")
 
 
-def session(file: Path, precision: str, note: str | None = None) -> Deployed:
+def session(source: Source, file: Path, precision: str, note: str | None = None) -> Deployed:
     """Return a session of an ONNX file with as many threads as torch has."""
     import onnxruntime
 
@@ -24,10 +24,8 @@ def session(file: Path, precision: str, note: str | None = None) -> Deployed:
     options.inter_op_num_threads = 1
     options.log_severity_level = 3  # errors
     opened = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    inputs = [given.name for given in opened.get_inputs()]
-
-    def run(batch: Batch) -> torch.Tensor:
-        return torch.from_numpy(opened.run(None, {name: batch[name].numpy() for name in inputs})[0])
-
     size = sum(path.stat().st_size for path in file.parent.glob(f"{file.name}*"))  # large weights lie beside the file
-    return Deployed(run, precision, size, device_name("cpu"), ("onnxruntime",), note=note)
+    packages = ("onnxruntime",)
+    return on_file(
+        lambda given: opened.run(None, given), source, file, precision, bytes=size, packages=packages, note=note
+    )

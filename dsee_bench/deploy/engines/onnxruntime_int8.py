@@ -12,4 +12,4 @@ def deploy(source: Source, folder: Path) -> Deployed:
     """Return a session of the model's quantized ONNX file."""
     file = folder / QUANTIZED_FILE
     note = quantize(source.onnx(), file)
-    return session(file, "int8", note)
+    return session(source, file, "int8", note)

@@ -2,20 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from dsee_bench.deploy.engines import Batch, Deployed, Source
-from dsee_bench.system.provenance import device_name
+from dsee_bench.deploy.engines import Deployed, Source
+from dsee_bench.deploy.engines._onnx import on_file
+from dsee_bench.deploy.onnx_decoder import Arrays
 
 NEEDED: tuple[str, ...] = ("onnx", "onnxscript", "openvino")
 
 
 def deploy(source: Source, folder: Path) -> Deployed:
     """Return the model's ONNX file as OpenVINO compiles it."""
-    return compiled(source.onnx(), folder, "fp32")
+    return compiled(source, source.onnx(), folder, "fp32")
 
 
-def compiled(file: Path, folder: Path, precision: str, note: str | None = None) -> Deployed:
+def compiled(source: Source, file: Path, folder: Path, precision: str, note: str | None = None) -> Deployed:
     """Return an ONNX file compiled for one request at a time, with as many threads as torch has.
 
     It is read by the runtime itself. OpenVINO's converter, which reports its use to Intel, is not called.
@@ -31,10 +33,10 @@ def compiled(file: Path, folder: Path, precision: str, note: str | None = None) 
         "PERFORMANCE_HINT": "LATENCY",
     }
     opened = core.compile_model(model, "CPU", settings)
-    inputs = [given.any_name for given in opened.inputs]
 
-    def run(batch: Batch) -> torch.Tensor:
-        return torch.from_numpy(opened({name: batch[name].numpy() for name in inputs})[0])
+    def answer(given: Arrays) -> list[np.ndarray]:
+        found = opened(dict(given))
+        return [found[place].copy() for place in range(len(opened.outputs))]  # the request writes there again
 
     size = sum(path.stat().st_size for path in folder.glob("model.*"))
-    return Deployed(run, precision, size, device_name("cpu"), ("openvino",), note=note)
+    return on_file(answer, source, file, precision, bytes=size, packages=("openvino",), note=note)

@@ -17,4 +17,4 @@ def deploy(source: Source, folder: Path) -> Deployed:
     """Return the model's calibrated ONNX file as OpenVINO compiles it."""
     file = folder / QUANTIZED_FILE
     note = calibrate(source.onnx(), file, source.rows())
-    return compiled(file, folder, "int8", note)
+    return compiled(source, file, folder, "int8", note)
