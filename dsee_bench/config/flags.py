@@ -50,6 +50,8 @@ def check_hydra(words: Sequence[str]) -> None:
     overrides = [config.parse(word) for word in words]
     if any(override.key_or_group.startswith("hydra.searchpath") for override in overrides):
         raise ConfigError("hydra.searchpath cannot be set; --config-dir=DIR adds a folder of your own options")
+    if not config.FOLDERS[1:] and not any("hydra" in word for word in words):
+        return  # Hydra's settings come from our files alone, and composing them takes a tenth of a sweep's start
     single = [word for word, override in zip(words, overrides, strict=True) if not override.is_sweep_override()]
     check_composed(config.compose(single, hydra_too=True).hydra)
 

@@ -239,8 +239,12 @@ def _resolved(name: str, task: str, method: str, conf: Path) -> dict[str, Any]:
     return OmegaConf.to_container(composed.train, resolve=True)  # type: ignore[return-value]
 
 
+@functools.cache
 def option(group: str, name: str, conf: Path) -> Any:
-    """Return conf/<group>/<name>.yaml over the files that its `defaults` name, as Hydra composes it, but faster."""
+    """Return conf/<group>/<name>.yaml over the files that its `defaults` name, as Hydra composes it, but faster.
+
+    Every caller gets the same object: merge it or turn it into plain values, never change it.
+    """
     content: Any = OmegaConf.load(conf / group / f"{name}.yaml")
     merged: Any = OmegaConf.create()
     parents = content.pop("defaults", [])

@@ -1,7 +1,6 @@
 """Costs in a table: how they are written, which are only theoretical, and one time for one shape of model."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -57,23 +56,20 @@ def with_pooled_times(runs: pd.DataFrame) -> pd.DataFrame:
 
     Every task narrows a model to the same shape, so what differs between its runs is the machine's noise.
     """
-    for cost in TIMES:
-        if cost in runs and runs[cost].notna().any():
-            medians: dict[str, float] = {}
-            for _, part in _by_shape(runs[runs[cost].notna()]):
-                medians |= dict.fromkeys(part["run_id"], float(part[cost].astype(float).median()))
-            runs = runs.assign(**{cost: runs["run_id"].map(medians)})
-    return runs
-
-
-def _by_shape(runs: pd.DataFrame) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """The timed runs of each shape, timed in the same way."""
+    timed = [cost for cost in TIMES if cost in runs and runs[cost].notna().any()]
+    if not timed:
+        return runs
     once = runs.drop_duplicates("run_id")
-    shapes = {}
-    for run in once.to_dict("records"):
-        clocked = str(run["counts"].get("latency_ms")).split(", quartiles ")[0]
-        shapes[run["run_id"]] = (run.get("heads"), run.get("neurons"), clocked)
-    yield from once.groupby(once["run_id"].map(shapes))
+    times = once[timed].astype(float)
+    medians = times.groupby(_shapes(once)).transform("median").where(times.notna()).set_axis(once["run_id"])
+    return runs.assign(**{cost: runs["run_id"].map(medians[cost]) for cost in timed})
+
+
+def _shapes(runs: pd.DataFrame) -> pd.Series:
+    """The shape of each run's model, and how it was timed: times of one key can be compared."""
+    sizes = runs.reindex(columns=["heads", "neurons"])
+    clocked = (str(counts.get("latency_ms")).split(", quartiles ")[0] for counts in runs["counts"])
+    return pd.Series(list(zip(sizes["heads"], sizes["neurons"], clocked, strict=True)), runs.index, object)
 
 
 def spread_of_times(rows: Mapping[str, Variant]) -> Iterator[str]:
@@ -81,8 +77,8 @@ def spread_of_times(rows: Mapping[str, Variant]) -> Iterator[str]:
     for label, variant in rows.items():
         if "latency_saved" not in variant.runs:
             continue
-        timed = variant.runs[variant.runs["latency_saved"].notna()]
-        for _, part in _by_shape(timed):
+        timed = variant.runs[variant.runs["latency_saved"].notna()].drop_duplicates("run_id")
+        for _, part in timed.groupby(_shapes(timed)):
             low, high = part["latency_saved"].min(), part["latency_saved"].max()
             if len(part) > 1:
                 ends = f"{cost_text(low, 'percent')} to {cost_text(high, 'percent')}"

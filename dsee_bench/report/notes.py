@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import pandas as pd
@@ -87,6 +88,7 @@ def _neighbours(rows: Mapping[str, Variant]) -> Iterator[str]:
         yield f"each method's neighbour, to compare it with: {', '.join(pairs)}"
 
 
+@cache
 def neighbour(method: str) -> str | None:
     """Return the neighbour that conf/method states for the method of a record; None for none or an unknown method."""
     path = CONF / "method" / f"{method.replace('peft_', 'peft/', 1)}.yaml"
@@ -102,7 +104,7 @@ def _recipes(runs: pd.DataFrame) -> Iterator[str]:
     """Yield the author of each recipe, and the backbones, tasks and methods that it was not made for."""
     names = runs["settings"].map(lambda settings: settings.get("train.name"))
     for name, part in runs[names.notna()].groupby(names):
-        runs_of = [{group: str(run[group]) for group in recipes.NAMED} for run in part.to_dict("records")]
+        runs_of = [dict(zip(recipes.NAMED, map(str, run), strict=True)) for run in part[[*recipes.NAMED]].to_numpy()]
         yield recipes.of_runs(str(name), runs_of, CONF)
 
 

@@ -8,6 +8,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]]
 
 
+@cache
 def above_chance(accuracy: float, examples: int, chance: float) -> bool:
     """Return whether a binomial test finds so many right answers more than those of always one class."""
     from scipy.stats import binomtest

@@ -78,8 +78,8 @@ def report(results_dir: Path, names: Sequence[str] = ()) -> Report:
     result = Report(usable.records, usable.left_out)
     runs = frame(usable.records)
     measured = frame(on_engines(usable.records))
-    gc.freeze()  # statsmodels collects garbage at each correction, and would look at every record each time
     for path in spec_paths(CONF / "table", list(names)):
+        gc.freeze()  # statsmodels collects garbage at each correction, and would look at every record each time
         try:
             spec = read_spec(path)
             made = by_selection(measured if spec.engines else runs, spec, path.stem)
@@ -130,7 +130,8 @@ def build(runs: pd.DataFrame, spec: TableSpec, name: str) -> Table | None:
     rows = [_with_averages(row, columns, averages, spec.digits) for row in rows]
     used = pd.concat([row.variant.runs for row in rows])
     for label, part in used.groupby("column"):
-        refuse_mixed(part.to_dict("records"), f"column {label} of table {name}", ("sha256", "n", "unit"))
+        agree = ("sha256", "n", "unit")
+        refuse_mixed(part[["run_id", *agree]].to_dict("records"), f"column {label} of table {name}", agree)
     labels = {column.label for column in columns}
     published = tuple(row for row in spec.published if labels & row.cells.keys())
     below = notes(used, _by_name(rows), columns, spec, averages, published)
