@@ -4,6 +4,8 @@ Nothing heavy is imported before the settings are checked, so help, plans and mi
 """
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from textwrap import fill
@@ -110,6 +112,9 @@ def _job(composed: DictConfig) -> None:
     launched = HydraConfig.get()
     overrides = list(launched.overrides.task)
     terminal.prepare(overrides)  # here too: the process may be a launcher's
+    if "SLURM_JOB_ID" in os.environ:
+        with signals.held_back(signal.SIGUSR1, signal.SIGUSR2):  # submitit's, of a time limit; its handler exits
+            importlib.import_module("torch")
     try:
         resolved = _resolved(composed)
         if launched.mode == RunMode.MULTIRUN and resolved.get("threads", 0) is None:

@@ -6,6 +6,8 @@ noted, and training asks at every step.
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 INTERRUPTED = 130  # exit code of an interrupted run, as in shells
@@ -29,6 +31,16 @@ def defer() -> None:
 def resume() -> None:
     """Let signals raise KeyboardInterrupt again."""
     _DEFERRED.clear()
+
+
+@contextmanager
+def held_back(*numbers: int) -> Iterator[None]:
+    """Have the system deliver these signals afterwards: what their handlers raise may be caught inside an import."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop_requested() -> bool:

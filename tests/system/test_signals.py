@@ -42,6 +42,31 @@ def test_held_signals_are_remembered_and_raise_nothing():
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def test_a_signal_that_is_held_back_comes_afterwards():
+    def leave(*_):
+        raise SystemExit(7)
+
+    before = signal.signal(signal.SIGUSR2, leave)
+    steps = []
+
+    def send(step):
+        os.kill(os.getpid(), signal.SIGUSR2)
+        steps.append(step)
+
+    def send_held_back():
+        with signals.held_back(signal.SIGUSR1, signal.SIGUSR2):
+            send("after the signal")
+
+    try:
+        with pytest.raises(SystemExit):
+            send_held_back()
+        with pytest.raises(SystemExit):
+            send("not held back any more")
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert steps == ["after the signal"]
+
+
 def interrupted(then):
     """What `then` does, with a signal before it."""
 
