@@ -180,7 +180,7 @@ def _cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
-def _replace_by_folder(file: Path) -> None:
+def replace_by_folder(file: Path) -> None:
     file.unlink()
     file.mkdir()
     (file / "inner").write_text("x")
@@ -192,7 +192,7 @@ HARMS: dict[str, Callable[[Path], object]] = {
     "empty": lambda file: file.write_bytes(b""),
     "foreign JSON": lambda file: file.write_text('{"a": [1, null]}\n'),
     "not text": lambda file: file.write_bytes(b"\xff\xfe\x00" * 50),
-    "folder": _replace_by_folder,
+    "folder": replace_by_folder,
     "unreadable": lambda file: file.chmod(0),
 }
 

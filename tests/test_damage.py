@@ -5,6 +5,7 @@ import logging
 import os
 import pickle
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -73,13 +74,15 @@ def scores(results_dir):
 def stop_tuning(monkeypatch):
     """Stop in the second tuning: a state is cached, and a tuning has checkpoints."""
     steps = iter(range(100))
-    monkeypatch.setattr(signals, "raise_if_stopped", lambda: signals._stop(0, None) if next(steps) == 10 else None)
+    monkeypatch.setattr(
+        signals, "raise_if_stopped", lambda: signal.raise_signal(signal.SIGINT) if next(steps) == 10 else None
+    )
 
 
 def stop_writing(monkeypatch):
     batches, write = iter(range(100)), decode.write
     monkeypatch.setattr(
-        decode, "write", lambda *a, **k: signals._stop(0, None) if next(batches) == 2 else write(*a, **k)
+        decode, "write", lambda *a, **k: signal.raise_signal(signal.SIGINT) if next(batches) == 2 else write(*a, **k)
     )
 
 
@@ -147,7 +150,7 @@ def test_the_record_of_a_finished_run_stays_whatever_is_damaged(left, tmp_path, 
     again = tmp_path / "again"
     shutil.copytree(folder, again)
     for file in [file for file in (again / "work").rglob("*") if file.is_file()]:
-        faults._replace_by_folder(file)
+        faults.replace_by_folder(file)
     before = {path.name: path.read_bytes() for path in (again / "runs").iterdir()}
     assert start(words, again) == 0
     assert "is done already" in capsys.readouterr().out
@@ -261,7 +264,7 @@ def test_what_is_set_aside_takes_no_part(left, tmp_path, caplog):
     again = tmp_path / "again"
     shutil.copytree(folder, again)
     (curve,) = (again / "work").glob("*/curve.jsonl")
-    faults._replace_by_folder(curve)
+    faults.replace_by_folder(curve)
     check(words, expected, again, caplog)
     assert curve.is_file()
     assert curve.with_name(f"curve.jsonl{DAMAGED}").is_dir()

@@ -38,11 +38,12 @@ def build(node: object, where: str) -> Any:
         raise ConfigError(
             f"{where}={shown(node)} must be settings with a {TARGET}, as in conf/; leave it out by ~{where}"
         )
-    cls = _class(node[TARGET], where)
+    cls = class_of(node[TARGET], where)
     return typed(cls, {key: value for key, value in node.items() if key != TARGET}, where)
 
 
-def _class(target: object, where: str) -> Any:
+def class_of(target: object, where: str) -> Any:
+    """Return the class of settings that a `_target_` at `where` names; ConfigError if it may not stand there."""
     home, method = HOMES[re.split("[.=]", where)[0]]
     rule = f"{where}.{TARGET}={shown(target)} must name a class of settings in {home}, as the files in conf/ do"
     if not isinstance(target, str) or re.fullmatch(rf"{re.escape(home)}(\.[A-Za-z_]\w*)+", target) is None:

@@ -18,7 +18,7 @@ def energies(final: Pass, dense: Pass, counts: str, folder: Path = POWERCAP) -> 
     costs = []
     for name, one in (("energy_j", final), ("energy_dense_j", dense)):
         try:
-            joules, passes = _joules(one, folder)
+            joules, passes = joules_of_a_pass(one, folder)
             text = f"one forward pass, {counts}; RAPL, packages of the processor, mean of {passes}, nothing taken off"
         except OSError as error:
             joules, text = None, f"not measured: {error}"
@@ -26,8 +26,8 @@ def energies(final: Pass, dense: Pass, counts: str, folder: Path = POWERCAP) -> 
     return tuple(costs)
 
 
-def _joules(one: Pass, folder: Path) -> tuple[float, int]:
-    """Joules of one pass, and how many there were; OSError where the counters cannot be read."""
+def joules_of_a_pass(one: Pass, folder: Path) -> tuple[float, int]:
+    """Return the joules of one pass, and how many there were; OSError where the counters cannot be read."""
     packages = _packages(folder)
     before = [_read(package / "energy_uj") for package in packages]
     started, passes = time.perf_counter(), 0

@@ -99,13 +99,13 @@ def _own_contents(folder: Path) -> dict[str, str]:
 def describe_files(folder: Path) -> dict[str, FileSum]:
     """Return bytes and sha256 of every file below `folder`."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder).as_posix()): _describe(path) for path in files}
+    return {str(path.relative_to(folder).as_posix()): describe(path) for path in files}
 
 
 def write(manifest: Manifest, folder: Path) -> None:
     """Write the manifest, sealed, into the exported folder."""
     content = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
-    content["seal"] = _seal(content)
+    content["seal"] = seal(content)
     (folder / NAME).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
@@ -153,7 +153,7 @@ def check_target(folder: Path, force: bool, run_id: str | None = None) -> None:
         raise ValueError(f"export={folder} holds other files; give a folder that is empty or not there yet") from error
     files = content.get("files")
     foreign = sorted(_own_contents(folder).keys() - {*(files if isinstance(files, dict) else ()), NAME})
-    if isinstance(files, dict) and (folder / CARD).is_file() and _describe(folder / CARD) != files.get(CARD):
+    if isinstance(files, dict) and (folder / CARD).is_file() and describe(folder / CARD) != files.get(CARD):
         foreign.append(f"a {CARD} that was edited")
     if foreign:
         raise ValueError(f"export={folder} holds {foreign[0]}, which is not of the exported model; move it away")
@@ -172,7 +172,7 @@ def _content(folder: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is not of dsee-bench; give a folder that export=DIR wrote")
     if content.get("version") != VERSION or content["version"] is True:
         raise ValueError(f"{path} has version {content.get('version')}, this release reads {VERSION}; export it again")
-    if content.get("seal") != _seal(content):
+    if content.get("seal") != seal(content):
         raise ValueError(f"{path} was changed after it was written: its seal is broken; export the model again")
     return content
 
@@ -190,16 +190,17 @@ def _check(folder: Path, name: str, expected: FileSum) -> None:
         raise ValueError(
             f"{path} has {path.stat().st_size} bytes, not {expected['bytes']}: cut off or changed; copy it again"
         )
-    if _describe(path) != expected:
+    if describe(path) != expected:
         raise ValueError(f"{path} was changed after it was exported: its sha256 is another; copy it again")
 
 
-def _describe(path: Path) -> FileSum:
+def describe(path: Path) -> FileSum:
+    """Return the size and the checksum of a file."""
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _seal(content: dict[str, Any]) -> str:
-    """The sha256 of the manifest without the seal itself."""
+def seal(content: dict[str, Any]) -> str:
+    """Return the sha256 of the manifest without the seal itself."""
     rest = {key: value for key, value in content.items() if key != "seal"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -97,7 +97,7 @@ def plan(settings: Settings) -> Plan:
     _refuse_stored(settings)
     retention.check_others(settings)
     device = settings.launch.device
-    tuning = training_use(settings.recipe, device, adapter_dropout=any(map(_drops, settings.stages.values())))
+    tuning = training_use(settings.recipe, device, adapter_dropout=any(map(has_dropout, settings.stages.values())))
     answering = answering_use(settings.recipe, device, causal=settings.labels is None)
     passes = _passes(settings.task)
     tuning, answering = (dataclasses.replace(use, rows=use.rows * (passes or 1)) for use in (tuning, answering))
@@ -142,8 +142,8 @@ def _passes(task: Task) -> int | None:
     return len(columns) if len(columns) > 1 else None
 
 
-def _drops(stage: Stage) -> bool:
-    """Whether the stage attaches an adapter with dropout on its input."""
+def has_dropout(stage: Stage) -> bool:
+    """Return whether the stage attaches an adapter with dropout on its input."""
     more = stage.settings if isinstance(stage, Peft) else {}
     return bool(getattr(stage, "dropout", None) or more.get("lora_dropout"))
 

@@ -161,7 +161,7 @@ def _by_the_clock(settings: Settings, pairs: list[Any], asked: float) -> tuple[f
         )
     slopes, dense = [], 0.0
     for half in ((0.5, 0.0), (0.0, 0.5)):
-        final, dense = _timed(settings, *half)
+        final, dense = timed(settings, *half)
         slopes.append(max(0.0, 2 * (1 - final / dense)))
     off = 1.0
     for _ in range(REMEASURED):
@@ -169,7 +169,7 @@ def _by_the_clock(settings: Settings, pairs: list[Any], asked: float) -> tuple[f
         pair = closest(pairs, estimate, asked)
         if pair is None or not any(pair):
             return pair
-        final, dense = _timed(settings, *pair)
+        final, dense = timed(settings, *pair)
         if CLOSE_ENOUGH * asked <= final <= asked:
             break
         off *= final / estimate(*pair)
@@ -186,8 +186,8 @@ def _line(whole: float, of_heads: float, of_ffn: float) -> Meter:
     return lambda heads, ffn: whole * (1 - of_heads * heads - of_ffn * ffn)
 
 
-def _timed(settings: Settings, heads: float, ffn: float) -> tuple[float, float]:
-    """Milliseconds of a forward pass without these shares of heads and neurons, and of the whole model, in turn."""
+def timed(settings: Settings, heads: float, ffn: float) -> tuple[float, float]:
+    """Return milliseconds of a forward pass without these shares of heads and neurons, and of the whole model."""
     import statistics
 
     import torch

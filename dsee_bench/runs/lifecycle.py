@@ -166,7 +166,7 @@ def _recorded(settings: Settings, overrides: Sequence[str], tracker: Tracker) ->
     if outcome.status != "finished" and state.is_finished(settings.record):
         console.info(f"the earlier record of this run is kept: {settings.record}")
     else:
-        outcome = _written(outcome, settings.results_dir)
+        outcome = write_outcome(outcome, settings.results_dir)
     if outcome.status == "finished":
         state.earlier(settings.record, settings.work).unlink(missing_ok=True)
     return outcome
@@ -180,7 +180,7 @@ def _inputs(settings: Settings) -> dict[str, Split[Any]]:
     return data
 
 
-def _written(outcome: Record, results_dir: Path) -> Record:
+def write_outcome(outcome: Record, results_dir: Path) -> Record:
     """Write the record and return it; one of a failed run where JSON cannot hold it."""
     try:
         record.write(outcome, results_dir)

@@ -166,7 +166,7 @@ def write(
             )
     finally:
         model.train(was_training)
-    return [_text(row, tokenizer, one_line=not continued) for row in output[:, longest:].tolist()]
+    return [text_of(row, tokenizer, one_line=not continued) for row in output[:, longest:].tolist()]
 
 
 def _ends(tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -175,7 +175,7 @@ def _ends(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     return [tokenizer.eos_token_id, *(blank if len(blank) == 1 else [])]
 
 
-def _text(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, one_line: bool = True) -> str:
+def text_of(tokens: Sequence[int], tokenizer: PreTrainedTokenizerBase, *, one_line: bool = True) -> str:
     """Return the text before the end-of-text token or, as one line, before a blank one; without outer white space."""
     ids = list(tokens)
     if tokenizer.eos_token_id in ids:

@@ -127,7 +127,7 @@ def classes():
         target = OmegaConf.load(path).get("_target_")
         where = {"backbone": "backbone", "task": "task", "stage": "method"}.get(path.parent.name)
         if target is not None and where is not None and path.stem != "auto":
-            found.add(validate._class(target, where))
+            found.add(validate.class_of(target, where))
     return sorted(found, key=lambda cls: cls.__name__)
 
 
@@ -268,7 +268,7 @@ def test_a_name_that_is_taken_for_something_else_is_shown_quoted(word, name):
 @pytest.mark.parametrize("facts", [{"x": object()}, {"x": {1, 2}}])
 def test_facts_that_json_does_not_hold_leave_a_failed_record(facts, tmp_path):
     done = record.Record("a-b-c-s0-00000000", "finished", {}, {}, stages=(record.StageLog("tune", 1.0, None, facts),))
-    written = lifecycle._written(done, tmp_path)
+    written = lifecycle.write_outcome(done, tmp_path)
     assert written.status == "failed"
     assert "not JSON serializable" in record.read(record.path_of(done.run_id, tmp_path)).error
 

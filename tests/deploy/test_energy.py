@@ -32,7 +32,7 @@ def test_joules_of_a_pass(tmp_path, monkeypatch, first, last):
         if passes[0] % 3 == 0:
             file.write_text(f"{last}\n")
 
-    joules, count = energy._joules(one, tmp_path)
+    joules, count = energy.joules_of_a_pass(one, tmp_path)
     assert (joules, count) == (10.0, 3)
 
 

@@ -69,7 +69,7 @@ def test_a_damaged_folder_is_refused(damage, message, exported, tmp_path):
 def _resealed(folder, change):
     def seal(content):
         change(content)
-        content["seal"] = manifest._seal(content)
+        content["seal"] = manifest.seal(content)
 
     _edit_manifest(folder, seal)
 
@@ -183,7 +183,7 @@ def test_every_field_of_the_manifest_has_its_type(exported, content, tmp_path):
             changed = {**right, field: value}
             if value == "gone":
                 del changed[field]
-            changed["seal"] = manifest._seal(changed)
+            changed["seal"] = manifest.seal(changed)
             (folder / manifest.NAME).write_text(json.dumps(changed))
             outcome = _loads_or_refuses(folder)
             assert outcome == "refused" or type(value) is type(right[field]) or (field, value) == ("run_id", None)
@@ -204,7 +204,7 @@ def test_every_field_of_a_configuration_may_be_odd(name, exported, content, tmp_
 def _replace(folder, name, value):
     """Write a file anew, and a manifest that fits: whoever makes a folder makes both."""
     (folder / name).write_text(json.dumps(value))
-    _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+    _resealed(folder, lambda c: c["files"].update({name: manifest.describe(folder / name)}))
 
 
 HOSTILE = [
@@ -316,7 +316,7 @@ def test_weights_that_are_not_finite_are_refused(name, number, exported, tmp_pat
     key = next(key for key, value in tensors.items() if value.is_floating_point() and value.numel())
     tensors[key].view(-1)[0] = number
     save_file(tensors, folder / name)
-    _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+    _resealed(folder, lambda c: c["files"].update({name: manifest.describe(folder / name)}))
     with pytest.raises(ValueError, match="has entries that are NaN or infinite"):
         dsee_bench.load(folder)
 
@@ -337,7 +337,7 @@ def test_what_is_no_json_of_ours_is_refused(name, text, message, exported, tmp_p
     shutil.copytree(exported, folder)
     (folder / name).write_text(text)
     if name != manifest.NAME:
-        _resealed(folder, lambda c: c["files"].update({name: manifest._describe(folder / name)}))
+        _resealed(folder, lambda c: c["files"].update({name: manifest.describe(folder / name)}))
     with pytest.raises(ValueError, match=message):
         dsee_bench.load(folder)
 

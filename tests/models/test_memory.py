@@ -43,7 +43,7 @@ def test_a_step_takes_what_the_formula_says(family, task, method, bf16, dtype, c
     state = tuned(settings, tmp_path)
     model, inputs = state.model.train(), batch(settings, ROWS, TOKENS)
     use = Use(ROWS, TOKENS, bf16, on_cpu=True, checkpointing=checkpointing,
-              adapter_dropout=any(map(plan._drops, settings.stages.values())))  # fmt: skip
+              adapter_dropout=any(map(plan.has_dropout, settings.stages.values())))  # fmt: skip
     expected = training(state.spec, settings.backbone.dimensions, use)
     assert expected.weights == pytest.approx(stored(model), rel=WITHIN)
     assert expected.gradients == sum(4 * value.numel() for value in model.parameters() if value.requires_grad)

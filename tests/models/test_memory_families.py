@@ -54,7 +54,7 @@ def test_tuning_and_answering_of_every_family(model_type, task, method, compose_
     settings = compose_run(*words(model_type, task, method))
     state = tuned(settings, tmp_path)
     model, dimensions = state.model, settings.backbone.dimensions
-    drops = any(map(plan._drops, settings.stages.values()))
+    drops = any(map(plan.has_dropout, settings.stages.values()))
     for checkpointing in (False, True):
         model.train()
         if checkpointing:

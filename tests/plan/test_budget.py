@@ -119,19 +119,19 @@ def test_a_time_asked_for_is_kept_by_a_model_of_the_clock(compose_run, monkeypat
         bend = 1.03 if (heads, ffn) not in ((0.5, 0.0), (0.0, 0.5)) else 1.0
         return bend * (100 - 30 * heads - 50 * ffn), 100.0
 
-    monkeypatch.setattr(budget, "_timed", clock)
+    monkeypatch.setattr(budget, "timed", clock)
     stage = compose_run("budget.latency_ms=70", "plan=true").stages["narrow"]
     assert 0.97 * 70 <= clock(None, stage.heads, stage.ffn)[0] <= 70
 
 
 def test_a_time_that_is_missed_every_time_is_said(compose_run, monkeypatch):
     halves = {(0.5, 0.0): 85.0, (0.0, 0.5): 75.0}  # what they promise, no other model keeps
-    monkeypatch.setattr(budget, "_timed", lambda _, *shares: (halves.get(shares, 90.0), 100.0))
+    monkeypatch.setattr(budget, "timed", lambda _, *shares: (halves.get(shares, 90.0), 100.0))
     with pytest.raises(ConfigError, match=r"was missed 3 times, the last choice takes 90\.0 ms; plan on an idle"):
         compose_run("budget.latency_ms=80", "plan=true")
 
 
 def test_the_clock_times_a_narrowed_model(compose_run):
     settings = compose_run("backbone=tiny-bert", "threads=1")
-    final, dense = budget._timed(settings, 0.5, 0.9)
+    final, dense = budget.timed(settings, 0.5, 0.9)
     assert 0 < final < dense

@@ -102,7 +102,7 @@ def test_one_beam_takes_the_likeliest_token_each_time(loaded, tmp_path):
         while len(written) < 12 and tokenizer.eos_token_id not in written:
             with torch.no_grad():
                 written.append(int(model(torch.tensor([ids + written])).logits[0, -1].argmax()))
-        assert text == decode._text(written, tokenizer)
+        assert text == decode.text_of(written, tokenizer)
 
 
 def test_no_run_of_tokens_is_written_twice_but_one_of_the_prompt_may_be_copied():
@@ -143,7 +143,7 @@ def test_the_search_follows_that_rule(loaded):
 def test_where_a_text_is_cut(loaded, written, text, why):
     tokenizer = loaded.tokenizer
     ids = tokenizer(written.replace("<end>", tokenizer.eos_token), add_special_tokens=False)["input_ids"]
-    assert decode._text(ids, tokenizer) == text, why
+    assert decode.text_of(ids, tokenizer) == text, why
 
 
 def test_each_distinct_context_is_decoded_once(loaded, tmp_path, calls):
