@@ -35,12 +35,19 @@ def resume() -> None:
 
 @contextmanager
 def held_back(*numbers: int) -> Iterator[None]:
-    """Have the system deliver these signals afterwards: what their handlers raise may be caught inside an import."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    """Deliver these signals afterwards: what their handlers raise may be caught inside an import.
+
+    Their handlers are replaced. Blocking the signals would not do: another thread would take them.
+    """
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda one, _: came.append(one)) for number in numbers}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in came:
+        signal.raise_signal(number)
 
 
 def stop_requested() -> bool:

@@ -94,7 +94,7 @@ def test_pages_and_commands_are_found():
 @pytest.mark.parametrize("line", COMMANDS)
 def test_printed_commands_are_taken(line, tmp_path, monkeypatch, capsys):
     program, *words = shlex.split(line)
-    monkeypatch.setattr(budget, "_timed", lambda _, heads, ffn: (300 * (1 - 0.4 * heads - 0.5 * ffn), 300.0))
+    monkeypatch.setattr(budget, "timed", lambda _, heads, ffn: (300 * (1 - 0.4 * heads - 0.5 * ffn), 300.0))
     if program == "torchrun":
         module = words.index("-m")
         assert importlib.util.find_spec(words[module + 1]) is not None

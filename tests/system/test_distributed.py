@@ -32,19 +32,22 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 
 @pytest.mark.slow
 def test_torchrun_gives_the_record_of_one_process(tmp_path):
+    words = [*RUN, "evaluate_on=[toy_pairs]"]
     done = subprocess.run(
-        [*TORCHRUN, *RUN, f"results_dir={tmp_path / 'two'}"], capture_output=True, text=True, timeout=280
+        [*TORCHRUN, *words, f"results_dir={tmp_path / 'two'}"], capture_output=True, text=True, timeout=280
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("record: ") == 1, "one process speaks"
     assert done.stderr.count("retune: done") == 1
-    assert run(sweep.resolved([*RUN, f"results_dir={tmp_path / 'one'}"])) == 0
+    assert run(sweep.resolved([*words, f"results_dir={tmp_path / 'one'}"])) == 0
     (two,) = record.read_all(tmp_path / "two")
     (one,) = record.read_all(tmp_path / "one")
     assert (two.made_by["processes"], one.made_by["processes"]) == (2, 1)
     assert two.run_id == one.run_id
     assert [(score.name, score.value, score.n) for score in two.scores] == [("accuracy", one.score("accuracy"), 50)]
     assert two.costs == one.costs
+    assert [kept.after for kept in two.retention] == ["tune", "retune"]
+    assert two.retention == one.retention, "answers are counted, so that they do not differ by a rounding"
     for mine, other in zip(two.stages, one.stages, strict=True):
         losses = [[point["loss"] for point in stage.facts.get("curve", [])] for stage in (mine, other)]
         assert losses[0] == pytest.approx(losses[1], abs=NOISE), mine.name
