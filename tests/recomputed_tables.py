@@ -7,6 +7,7 @@ record's own costs are right is for recomputed_costs.py.
 """
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -333,5 +334,5 @@ def mark(cells: list[Cell]) -> None:
         reached = max(reached, (len(tests) - place) * p)
         cell.mark = "tie" if reached >= 0.05 else ""
     for cell in several:
-        if cell.mean == best.mean:
+        if math.isclose(cell.mean, best.mean, rel_tol=1e-12):
             cell.mark = "best"
