@@ -147,7 +147,7 @@ def _scored_texts(state: RunState, deployed: Deployed) -> tuple[Score, ...]:
     """The scores of a language model: of the texts that it writes, or of how well it predicts those of dev."""
     setup, module = state.setup, deployed.module
     if module is None:
-        raise Refused("texts are written in torch alone")
+        raise Refused("this engine writes no texts")
     if setup.task.kind == "language_modeling":
         return perplexity(module, setup, state.data["dev"]).scores
     with tempfile.TemporaryDirectory(prefix="dsee-bench-") as folder:

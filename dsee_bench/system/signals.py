@@ -37,10 +37,13 @@ def resume() -> None:
 def held_back(*numbers: int) -> Iterator[None]:
     """Deliver these signals afterwards: what their handlers raise may be caught inside an import.
 
-    Their handlers are replaced. Blocking the signals would not do: another thread would take them.
+    Handlers written in Python are replaced; no others raise. Blocking the signals would not do: another thread would
+    take them.
     """
     came: list[int] = []
-    before = {number: signal.signal(number, lambda one, _: came.append(one)) for number in numbers}
+    before = {number: handler for number in numbers if callable(handler := signal.getsignal(number))}
+    for number in before:
+        signal.signal(number, lambda one, _: came.append(one))
     try:
         yield
     finally:

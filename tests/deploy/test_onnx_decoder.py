@@ -115,10 +115,11 @@ def test_a_run_writes_texts_on_every_engine_and_exports_what_it_measured(tmp_pat
     assert scores["onnxruntime_int8"].keys() == scores["openvino_int8"].keys() == scores["torch"].keys()
     model, tokenizer = dsee_bench.load(folder), AutoTokenizer.from_pretrained(folder)
     ids = tokenizer("name : the mill | type : pub", return_tensors="pt")["input_ids"]
-    for file, tolerance in ((ONNX_FILE, 1e-5), (QUANTIZED_FILE, 0.2)):
+    for file, tolerance in ((ONNX_FILE, 1e-5), (QUANTIZED_FILE, 0.05)):
         session = onnxruntime.InferenceSession(folder / file, providers=["CPUExecutionProvider"])
         decoder = Decoder(model.config, lambda given, one=session: one.run(None, given), inputs_of(folder / file))
         with torch.no_grad():
-            torch.testing.assert_close(decoder(ids).logits, model(ids).logits, rtol=0, atol=tolerance)
+            found, expected = decoder(ids).logits, model(ids).logits
+        assert (found - expected).norm() / expected.norm() < tolerance, file
     heads = {shape[0] for shape in inputs_of(folder / ONNX_FILE).past.values()}
-    assert max(heads) < model.config.n_head or min(heads) < model.config.n_head
+    assert max(heads) < model.config.n_head, "each layer has lost a head"
