@@ -12,7 +12,7 @@ import pytest
 from dsee_bench import record
 from dsee_bench.config.launch import default_results_dir
 from dsee_bench.record import StageLog
-from dsee_bench.report import record_cache
+from dsee_bench.report import record_cache, record_store
 from dsee_bench.report.record_cache import LONG, RecordCache
 from dsee_bench.report.records import read_all, read_usable
 
@@ -180,7 +180,7 @@ def test_a_shared_value_that_another_program_changed_is_not_believed(results):
 
 def test_other_code_reads_every_file_itself(results, monkeypatch):
     read_all(results)
-    monkeypatch.setattr(record_cache, "_code", lambda: "other code")
+    monkeypatch.setattr(record_store, "_code", lambda: "other code")
     read = []
     monkeypatch.setattr(record_cache, "read_usable", lambda path: read.append(path) or read_usable(path))
     read_all(results)
@@ -194,7 +194,7 @@ def test_a_folder_that_cannot_be_written_is_reported_all_the_same(results):
 
 def test_a_locked_cache_is_not_waited_for_without_end(results, monkeypatch):
     before = read_all(results)
-    monkeypatch.setattr(record_cache, "WAIT", 0.1)
+    monkeypatch.setattr(record_store, "WAIT", 0.1)
     connection = sqlite3.connect(cache_of(results), isolation_level=None)
     connection.execute("BEGIN EXCLUSIVE")
     assert read_all(results) == before
