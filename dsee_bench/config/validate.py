@@ -129,6 +129,8 @@ def _explain(error: Any, where: str) -> str:  # pydantic's ValidationError
     if first["type"] == "missing":
         if isinstance(first["loc"][-1], int):
             return f"{place.rpartition('.')[0]} has too few values: the one at {first['loc'][-1]} is missing"
+        if where.endswith(".yaml"):
+            return f"{where} has no {place.removeprefix(where + '.')}, which every file of its kind needs"
         return f"{place} is missing, and a run needs it; give {place}=VALUE, or leave out ~{place}"
     value = first["input"]
     # A value that may be of several types has an error for each of them, under the same place but for its end.

@@ -1,8 +1,8 @@
 """The SQLite file under the record cache: entries by name, and values that many share by number.
 
 Safe for several processes. An entry counts only for the file and the code of this package that it was made from, and
-has a checksum. A file that is damaged, locked or cannot be written only costs time: what is not there, whole and current
-raises `Missing`.
+has a checksum. A file that is damaged, locked or cannot be written only costs time: what is not there, whole and
+current raises `Missing`.
 """
 
 import hashlib

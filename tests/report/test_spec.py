@@ -27,6 +27,11 @@ WRONG = [
         "columns.0. There are: task",
         "an unknown inner key",
     ),
+    (
+        GOOD.replace("digits: 1\n", ""),
+        "t.yaml has no digits, which every file of its kind needs",
+        "a key that is missing",
+    ),
     (GOOD.replace("digits: 1", "digits: one"), "digits=one", "a wrong type"),
     (GOOD + "columns: []\naverage: {label: A, over: [RTE]}\n", "no column is called ['RTE']", "an average of nothing"),
     (GOOD + "columns:\n" + 2 * "  - {task: a, score: b, label: x}\n", "labels must differ", "two columns of a name"),
