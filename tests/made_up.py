@@ -48,7 +48,7 @@ def synthetic(
             "backbone": {"name": backbone},
             "task": {"name": task},
             "method": {"name": method, "stages": stages},
-            "train": {"learning_rate": learning_rate, "batch": 32},
+            "train": {"name": "made_up", "learning_rate": learning_rate, "batch": 32},
         },
         made_by={"command": "dsee-bench made=up", "commit": "c0ffee", "dirty": False, "device": "a made-up machine"},
         error="Traceback\nValueError: made up" if status == "failed" else None,
